@@ -1,0 +1,70 @@
+"""The command line: one file a command. Commands parse, call the library and print.
+
+Modules here import nothing heavy at the top, so that `accelsim --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+from accelsim.errors import InputError
+from accelsim.version import __version__
+
+COMMANDS = ("run", "compare", "area", "inspect", "capture", "synth")
+
+app = typer.Typer(
+    name="accelsim",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Simulate N:M activation sparsity on a tensor-core-like accelerator.",
+    epilog="Example: accelsim run arch_configs/nm816.yaml --trace traces/llama.npz",
+)
+for name in COMMANDS:
+    module = import_module(f"accelsim.cli.{name}")
+    app.command(name, epilog=f"Example: {module.EXAMPLE}")(module.command)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"accelsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        help="Print the version and exit.",
+        callback=_show_version,
+        is_eager=True,
+    ),
+) -> None:
+    """Simulate N:M activation sparsity on a tensor-core-like accelerator."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0 on success, 2 on bad input, 1 on an internal error."""
+    try:
+        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="accelsim")
+    except SystemExit as stop:  # the parser's own exits: help, usage errors
+        return stop.code if isinstance(stop.code, int) else 1
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `accelsim … | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        traceback.print_exc()
+        print("internal error: this is a defect of accelsim, please report it", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,74 @@
+"""`accelsim compare`: several architectures on one trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from accelsim.cli.options import (
+    BatchOption,
+    CsvOption,
+    EngineOption,
+    JsonOption,
+    OutOption,
+    PhaseOption,
+    SetOption,
+    TraceOption,
+    check_run_flags,
+    progress,
+    show,
+    show_json,
+)
+
+EXAMPLE = (
+    "accelsim compare arch_configs/dense.yaml arch_configs/nm24.yaml arch_configs/nm816.yaml "
+    "--trace traces/llama.npz"
+)
+
+
+def command(
+    archs: Annotated[
+        list[Path],
+        typer.Argument(help="Architecture files; ratios are to the first.", show_default=False),
+    ],
+    trace: TraceOption,
+    phase: PhaseOption = "prefill",
+    batch: BatchOption = None,
+    overrides: SetOption = None,
+    engine: EngineOption = "simpy",
+    json_: JsonOption = False,
+    csv: CsvOption = None,
+    out: OutOption = None,
+) -> None:
+    """Put architectures side by side on one trace, with ratios to the first."""
+    from accelsim.config import load_arch
+    from accelsim.errors import InputError
+    from accelsim.files import write_text
+    from accelsim.report.tables import comparison_table
+    from accelsim.results.comparison import comparison_rows
+    from accelsim.results.export import csv_text, write_folder
+    from accelsim.simulation import simulate
+    from accelsim.trace import load_trace
+
+    check_run_flags(phase, batch, engine)
+    machines = [load_arch(path, overrides or ()) for path in archs]
+    names = [machine.name for machine in machines]
+    if out is not None and len(set(names)) < len(names):
+        raise InputError("--out: two architectures have the same 'name', which names their folder")
+    workload = load_trace(trace)
+    flags: Any = {"phase": phase, "batch": batch}
+    with progress("layers", len(machines) * len(workload.linears)) as advance:
+        results = [simulate(m, workload, on_layer=advance, **flags) for m in machines]
+    rows = comparison_rows(results)
+    if csv is not None:
+        write_text(csv, csv_text(rows))
+    if out is not None:
+        for result in results:
+            write_folder(out / result.arch["name"], result.to_dict(), result)
+        write_text(out / "comparison.csv", csv_text(rows))
+    if json_:
+        show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows})
+    else:
+        show(comparison_table(rows))

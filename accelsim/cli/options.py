@@ -1,0 +1,96 @@
+"""What several commands share: flags, progress, and where output goes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+ArchArgument = Annotated[Path, typer.Argument(help="Architecture file (YAML).", show_default=False)]
+TraceOption = Annotated[
+    Path, typer.Option("--trace", help="Trace file (.npz).", show_default=False)
+]
+PhaseOption = Annotated[str, typer.Option("--phase", help="prefill or decode.")]
+BatchOption = Annotated[
+    int | None,
+    typer.Option("--batch", help="Sequences of a decode step (decode only; 1 if not given)."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Override a key, e.g. dram.bandwidth_gb_per_s=32. Repeatable.",
+        metavar="KEY=VALUE",
+    ),
+]
+EngineOption = Annotated[str, typer.Option("--engine", help="simpy (the only one so far).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", help="Also write a CSV file.", metavar="FILE")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Also write all results into a folder.", metavar="DIR")
+]
+
+
+def show(*renderables: RenderableType) -> None:
+    """Print tables and lines to standard output."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def show_json(data: Any) -> None:
+    """Print one JSON object."""
+    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
+    """Yield a function that advances a bar on a terminal's stderr, and does nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda *_: bar.advance(task)
+
+
+def check_choice(flag: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise InputError unless a flag has one of the allowed values."""
+    from accelsim.errors import InputError
+    from accelsim.registry import did_you_mean
+
+    if value not in allowed:
+        near = did_you_mean(value, allowed)
+        raise InputError(f"{flag} '{value}'{near}: allowed: {', '.join(allowed)}")
+
+
+def check_run_flags(phase: str, batch: int | None, engine: str) -> None:
+    """Check the flags of commands that simulate."""
+    from accelsim.errors import InputError
+
+    check_choice("--phase", phase, ("prefill", "decode"))
+    check_choice("--engine", engine, ("simpy",))
+    if batch is not None and batch < 1:
+        raise InputError(f"--batch {batch}: must be at least 1")

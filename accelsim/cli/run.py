@@ -1,0 +1,168 @@
+"""`accelsim run`: one architecture on one trace."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accelsim.cli.options import (
+    ArchArgument,
+    BatchOption,
+    CsvOption,
+    EngineOption,
+    JsonOption,
+    OutOption,
+    PhaseOption,
+    SetOption,
+    TraceOption,
+    check_run_flags,
+    progress,
+    show,
+    show_json,
+)
+
+if TYPE_CHECKING:
+    from accelsim.config import Architecture
+    from accelsim.results.result import Result
+    from accelsim.simulation import Observer
+    from accelsim.trace import Trace
+
+EXAMPLE = "accelsim run arch_configs/nm816.yaml --trace traces/llama.npz"
+
+
+def command(
+    arch: ArchArgument,
+    trace: TraceOption,
+    phase: PhaseOption = "prefill",
+    batch: BatchOption = None,
+    baseline: Annotated[
+        str,
+        typer.Option(help="dense: the same array without sparsity; none; or an architecture file."),
+    ] = "dense",
+    overrides: SetOption = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show tile and loop order.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Also send the values through the modelled machine.")
+    ] = False,
+    timeline: Annotated[
+        Path | None, typer.Option(help="Write a timeline for ui.perfetto.dev.", metavar="FILE")
+    ] = None,
+    vcd: Annotated[
+        Path | None, typer.Option(help="Write a waveform (needs pyvcd).", metavar="FILE")
+    ] = None,
+    engine: EngineOption = "simpy",
+    json_: JsonOption = False,
+    csv: CsvOption = None,
+    out: OutOption = None,
+) -> None:
+    """Simulate a trace on an architecture: cycles, throughput, energy and area."""
+    from accelsim.config import load_arch
+    from accelsim.files import write_text
+    from accelsim.results.comparison import Ratios
+    from accelsim.results.export import csv_text, layer_rows, write_folder
+    from accelsim.trace import load_trace
+
+    check_run_flags(phase, batch, engine)
+    machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
+    reference = _baseline(baseline, machine)
+    result, against = _simulate(machine, reference, workload, phase, batch, timeline, vcd)
+    data = result.to_dict()
+    if against is not None:
+        ratios = Ratios.of(result, against).to_dict()
+        data["baseline"] = {"name": against.arch["name"], "totals": against.totals(), **ratios}
+    if verify:
+        data["verify"] = _verify(machine, workload)
+    if csv is not None:
+        write_text(csv, csv_text(layer_rows(result)))
+    if out is not None:
+        write_folder(out, data, result)
+    if json_:
+        show_json(data)
+    else:
+        _print(result, against, explain=explain, checked=data.get("verify"))
+
+
+def _baseline(choice: str, machine: Architecture) -> Architecture | None:
+    """Return the machine to compare with, or None."""
+    from accelsim.config import load_arch
+
+    if choice == "none":
+        return None
+    return machine.dense() if choice == "dense" else load_arch(choice)
+
+
+def _simulate(
+    machine: Architecture,
+    reference: Architecture | None,
+    workload: Trace,
+    phase: Any,
+    batch: int | None,
+    timeline: Path | None,
+    vcd: Path | None,
+) -> tuple[Result, Result | None]:
+    """Run the machine, observed, and the reference."""
+    from accelsim.simulation import simulate
+
+    total = len(workload.linears) * (2 if reference else 1)
+    with ExitStack() as files, progress("layers", total) as advance:
+        observers: list[Observer] = []
+        if timeline is not None:
+            from accelsim.report.timeline import Timeline
+
+            observers.append(files.enter_context(Timeline(timeline, machine.clock_mhz)).add)
+        if vcd is not None:
+            from accelsim.report.waveform import Waveform
+
+            units = [*machine.units, "activation_dma", "weight_dma", "output_dma"]
+            observers.append(files.enter_context(Waveform(vcd, units)).add)
+
+        def observe(*event: Any) -> None:
+            for observer in observers:
+                observer(*event)
+
+        flags: Any = {"phase": phase, "batch": batch, "on_layer": advance}
+        result = simulate(machine, workload, observer=observe if observers else None, **flags)
+        against = simulate(reference, workload, **flags) if reference else None
+    return result, against
+
+
+def _verify(machine: Architecture, workload: Trace) -> dict[str, Any]:
+    """Run the functional check on every layer; raise if a layer computes something else."""
+    from accelsim.verify import verify
+
+    with progress("verify", len(workload.linears)) as advance:
+        checks = []
+        for check in verify(machine, workload):
+            checks.append(check)
+            advance()
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        raise AssertionError(
+            f"{failed[0].layer}: wrong by {failed[0].error} (a defect of accelsim)"
+        )
+    return {
+        "layers": len(checks),
+        "outputs": sum(check.outputs for check in checks),
+        "bit_exact": all(check.is_exact for check in checks),
+        "max_error": max(check.error for check in checks),
+    }
+
+
+def _print(
+    result: Result, against: Result | None, *, explain: bool, checked: dict[str, Any] | None
+) -> None:
+    from accelsim.report.summary import headline, speedup_line
+    from accelsim.report.tables import cycle_table, layer_table, tiling_table, unit_table
+
+    show(headline(result), "")
+    if explain:
+        show(tiling_table(result))
+    show(layer_table(result, against), cycle_table(result), unit_table(result))
+    if against is not None:
+        show(*speedup_line(result, against))
+    if checked is not None:
+        exact = "bit-exact" if checked["bit_exact"] else f"max error {checked['max_error']:.3g}"
+        show(f"verified: {checked['layers']} layers, {checked['outputs']:,} outputs, {exact}")

@@ -1,0 +1,216 @@
+"""A machine: the typed contents of an architecture file, and the checks across its parts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializeAsAny,
+    model_validator,
+)
+
+from accelsim.errors import InputError
+from accelsim.hardware import (
+    CROSSBARS,
+    SELECTORS,
+    ActivationBuffer,
+    CompressedBuffer,
+    Crossbar,
+    Dram,
+    MacArray,
+    OutputBuffer,
+    Selector,
+    Unit,
+    WeightBuffer,
+)
+from accelsim.hardware.crossbars.none import NoCrossbar
+from accelsim.precision import PRECISIONS
+from accelsim.registry import Registry
+from accelsim.sparsity import FORMATS, Pattern, parse_pattern
+from accelsim.tech.technology import Technology
+from accelsim.workload import Datapath, Stores, Tiling
+from accelsim.workload.tiling import Order
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _of_kind(registry: Registry[Any]) -> BeforeValidator:
+    """Return a validator that builds the class registered under the mapping's `kind`."""
+
+    def build(raw: object) -> object:
+        if not isinstance(raw, dict):
+            return raw
+        kind = raw.get("kind")
+        if kind is None:
+            allowed = ", ".join(sorted(registry))
+            raise InputError(f"needs a 'kind'; allowed: {allowed}")
+        return registry[str(kind)].model_validate(raw)
+
+    return BeforeValidator(build)
+
+
+def _one_of(registry: Registry[Any]) -> BeforeValidator:
+    """Return a validator that accepts the registered names only."""
+
+    def check(raw: object) -> object:
+        registry[str(raw)]
+        return raw
+
+    return BeforeValidator(check)
+
+
+def _pattern(raw: object) -> object:
+    """Accept `8:16`; an unquoted 1:30 may reach us as a base-60 number, which YAML 1.1 allows."""
+    if isinstance(raw, int):
+        raise InputError(f"YAML read the pattern as the number {raw}; put it in quotes")
+    return parse_pattern(raw) if isinstance(raw, str) else raw
+
+
+PatternField = Annotated[Pattern, BeforeValidator(_pattern), PlainSerializer(str, return_type=str)]
+
+
+class TechnologyChoice(BaseModel):
+    """Which table of costs, at which node."""
+
+    model_config = _STRICT
+
+    table: str = "literature45"
+    node_nm: Annotated[float, Field(gt=0)] = 45.0
+
+
+class Buffers(BaseModel):
+    """The on-chip buffers; `compressed` exists only on a sparse machine."""
+
+    model_config = _STRICT
+
+    activations: ActivationBuffer
+    weights: WeightBuffer
+    outputs: OutputBuffer
+    compressed: CompressedBuffer | None = None
+
+
+class TilingChoice(BaseModel):
+    """A tile set by hand, in tokens × reduction × columns; cut to the layer where it is larger."""
+
+    model_config = _STRICT
+
+    tokens: Annotated[int, Field(gt=0)]
+    columns: Annotated[int, Field(gt=0)]
+    reduction: Annotated[int, Field(gt=0)]
+    order: Order = "tokens_outer"
+
+    def tiling(self) -> Tiling:
+        """Return the tiling."""
+        return Tiling(self.tokens, self.columns, self.reduction, self.order)
+
+
+class Architecture(BaseModel):
+    """A machine. Every field is a key of the architecture file."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Annotated[str, Field(min_length=1)]
+    clock_mhz: Annotated[float, Field(gt=0)]
+    precision: Annotated[str, _one_of(PRECISIONS)]
+    pattern: PatternField
+    format: Annotated[str, _one_of(FORMATS)] = "bitmask"
+    mac_array: MacArray
+    selector: Annotated[SerializeAsAny[Selector], _of_kind(SELECTORS)] | None = None
+    crossbar: Annotated[SerializeAsAny[Crossbar], _of_kind(CROSSBARS)] = NoCrossbar(kind="none")
+    buffers: Buffers
+    dram: Dram
+    technology: TechnologyChoice = TechnologyChoice()
+    tiling: TilingChoice | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        self.load_technology().dram_pj_per_bit(self.dram.standard)
+        if self.pattern.is_dense:
+            if self.selector is not None or self.crossbar.is_routing:
+                raise InputError("pattern 'dense' needs no selector and no crossbar; remove them")
+            if self.buffers.compressed is not None:
+                raise InputError("pattern 'dense' has nothing to store in buffers.compressed")
+            return self
+        parts = {"selector": self.selector, "buffers.compressed": self.buffers.compressed}
+        for name, part in parts.items():
+            if part is None:
+                raise InputError(f"pattern '{self.pattern}' needs '{name}', which is missing")
+        if not self.crossbar.is_routing:
+            raise InputError(
+                f"pattern '{self.pattern}' needs a crossbar that routes weights; "
+                f"crossbar.kind 'none' is for dense machines"
+            )
+        return self
+
+    @property
+    def path(self) -> Datapath:
+        """The facts that tiling, units and cost share."""
+        precision = PRECISIONS[self.precision]
+        n, m = self.pattern.kept_per_group, self.pattern.group_size
+        metadata = 0 if self.pattern.is_dense else FORMATS[self.format].bits_per_group(n, m)
+        return Datapath(
+            rows=self.mac_array.rows,
+            columns=self.mac_array.columns,
+            lanes=self.mac_array.lanes,
+            value_bits=precision.value_bits,
+            accumulator_bits=precision.accumulator_bits,
+            precision=self.precision,
+            clock_mhz=self.clock_mhz,
+            kept_per_group=n,
+            group_size=m,
+            metadata_bits_per_group=metadata,
+        )
+
+    @property
+    def stores(self) -> Stores:
+        """The on-chip buffers as the tiling sees them."""
+        compressed = self.buffers.compressed
+        return Stores(
+            self.buffers.activations.store,
+            self.buffers.weights.store,
+            self.buffers.outputs.store,
+            compressed.store if compressed else None,
+        )
+
+    @property
+    def units(self) -> dict[str, Unit]:
+        """Every unit of the machine by name, in the order of the data flow."""
+        optional = {
+            "dram": self.dram,
+            "activation_buffer": self.buffers.activations,
+            "selector": self.selector,
+            "compressed_buffer": self.buffers.compressed,
+            "weight_buffer": self.buffers.weights,
+            "crossbar": self.crossbar if self.crossbar.is_routing else None,
+            "mac_array": self.mac_array,
+            "output_buffer": self.buffers.outputs,
+        }
+        return {name: unit for name, unit in optional.items() if unit is not None}
+
+    def load_technology(self) -> Technology:
+        """Load the table of costs that this architecture names."""
+        return Technology.load(self.technology.table, node_nm=self.technology.node_nm)
+
+    def dense(self) -> Architecture:
+        """Return the dense machine of the same array, buffers, DRAM and technology."""
+        return self.model_copy(
+            update={
+                "name": "dense" if self.name != "dense" else self.name,
+                "pattern": parse_pattern("dense"),
+                "selector": None,
+                "crossbar": NoCrossbar(kind="none"),
+                "buffers": self.buffers.model_copy(update={"compressed": None}),
+            }
+        )
+
+    def resolved(self) -> dict[str, Any]:
+        """Return every value, defaults included, as plain data for a result file."""
+        return self.model_dump(by_alias=True, mode="json")

@@ -1,0 +1,106 @@
+"""The reference engine: one SimPy process a stage, one event a job."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from accelsim.engine.network import Network, Stage, StageTimes, Times
+from accelsim.errors import DeadlockError
+
+Steps = Generator[simpy.Event, Any, None]
+
+
+def run(network: Network) -> Times:
+    """Run all jobs through the network.
+
+    Raises:
+        DeadlockError: some stage can never proceed; the message names it and what it waits for.
+    """
+    return _Run(network).times()
+
+
+class _Run:
+    """State of one simulation: an event for each result, each completion and each turn."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.env = simpy.Environment()
+        names = [stage.name for stage in network.stages]
+        self.visible = {name: self._events() for name in names}
+        self.done = {name: self._events() for name in names}
+        self.log = {name: np.zeros((4, network.jobs), np.int64) for name in names}
+        self.waiting = dict.fromkeys(names, "not started")
+        self.turn: dict[tuple[str, int], simpy.Event] = {}
+        self.next_turn: dict[tuple[str, int], simpy.Event] = {}
+        for requests in network.order.values():
+            self._queue(requests)
+
+    def times(self) -> Times:
+        processes = {s.name: self.env.process(self._serve(s)) for s in self.network.stages}
+        self.env.run()
+        stuck = [name for name, process in processes.items() if process.is_alive]
+        if stuck:
+            reasons = "; ".join(f"{name} {self.waiting[name]}" for name in stuck)
+            raise DeadlockError(f"deadlock at cycle {int(self.env.now)}: {reasons}")
+        stages = {name: StageTimes(*rows) for name, rows in self.log.items()}
+        return Times(stages, int(self.env.now))
+
+    def _events(self) -> list[simpy.Event]:
+        return [self.env.event() for _ in range(self.network.jobs)]
+
+    def _queue(self, requests: Any) -> None:
+        """Chain the requests of one resource: the end of each gives the next its turn."""
+        turns = [self.env.event() for _ in range(len(requests) + 1)]
+        if requests:
+            turns[0].succeed()
+        for request, turn, following in zip(requests, turns, turns[1:], strict=False):
+            self.turn[request] = turn
+            self.next_turn[request] = following
+
+    def _serve(self, stage: Stage) -> Steps:
+        """Serve the jobs of a stage in order."""
+        ready, roomy, start, finish = self.log[stage.name]
+        busy = stage.busy.tolist()
+        for job in range(self.network.jobs):
+            for producer in stage.inputs:
+                yield from self._wait(stage, job, self.visible[producer][job], producer)
+            ready[job] = self.env.now
+            for room in stage.rooms:
+                if room.frees[job] >= 0:
+                    event = self.done[room.consumer][room.frees[job]]
+                    yield from self._wait(stage, job, event, f"room in {room.buffer}")
+            roomy[job] = self.env.now
+            request = (stage.name, job)
+            if request in self.turn:
+                resource = stage.resource or "resource"
+                yield from self._wait(stage, job, self.turn[request], f"its turn on {resource}")
+            start[job] = self.env.now
+            if busy[job]:
+                yield self.env.timeout(busy[job])
+            finish[job] = self.env.now
+            self._complete(stage, job)
+
+    def _wait(self, stage: Stage, job: int, event: simpy.Event, what: str) -> Steps:
+        if not event.processed:
+            self.waiting[stage.name] = f"waits for {what} (tile {job})"
+            yield event
+
+    def _complete(self, stage: Stage, job: int) -> None:
+        """Free the stage and the resource now, show the result after the latency."""
+        self.done[stage.name][job].succeed()
+        request = (stage.name, job)
+        if request in self.next_turn:
+            self.next_turn[request].succeed()
+        visible = self.visible[stage.name][job]
+        if stage.latency and stage.busy[job]:
+            self.env.process(self._show(visible, stage.latency))
+        else:
+            visible.succeed()
+
+    def _show(self, visible: simpy.Event, latency: int) -> Steps:
+        yield self.env.timeout(latency)
+        visible.succeed()

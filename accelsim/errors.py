@@ -1,0 +1,22 @@
+"""Every exception that a user can see."""
+
+
+class InputError(ValueError):
+    """The user's input is wrong; the message says where, what, and what is allowed.
+
+    The command line prints it as one message and exits with code 2.
+    """
+
+
+class DeadlockError(InputError):
+    """The machine as configured can never finish; the message names the stuck stages."""
+
+
+class MissingExtraError(InputError):
+    """An optional dependency is needed; the message says which and how to install it."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package '{module}', which is not installed: "
+            f"pip install 'accelsim[{extra}]'"
+        )

@@ -1,0 +1,46 @@
+"""The activation buffer: tiles of X from DRAM, read by the selector, or by a dense array."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from accelsim.hardware.buffer import Buffer
+from accelsim.workload import Ints, Work, bytes_of
+
+
+class ActivationBuffer(Buffer):
+    """Holds uncompressed activations.
+
+    Timing:
+        Sparse: a job that selects reads its tile once, tokens × reduction values.
+        Dense: a job reads the tokens × reduction values again for each of its column blocks; a
+        row's values are broadcast to all C columns.
+
+    Actions:
+        See `Buffer`; writes are what DRAM delivers.
+
+    Example:
+        A dense 8 × 64 tile with 16 outputs is two column blocks: 2 × 512 bytes in 8 cycles of 128.
+
+        >>> from accelsim.hardware.examples import work
+        >>> buffer = ActivationBuffer(capacity_kib=64, port_bytes=128)
+        >>> buffer.busy_cycles(work("dense", tokens=8, reduction=64, columns=16))
+        array([8])
+        >>> buffer.busy_cycles(work("2:4", tokens=8, reduction=64, columns=16))
+        array([4])
+    """
+
+    @override
+    def read_bytes(self, work: Work) -> Ints:
+        tile = _tile_bytes(work)
+        if work.path.is_sparse:
+            return tile * work.jobs.selects
+        return tile * work.jobs.column_blocks(work.path)
+
+    @override
+    def write_bytes(self, work: Work) -> Ints:
+        return _tile_bytes(work) * work.jobs.loads_activations
+
+
+def _tile_bytes(work: Work) -> Ints:
+    return bytes_of(work.jobs.tokens * work.jobs.reduction * work.path.value_bits)

@@ -1,0 +1,86 @@
+"""What every on-chip buffer has in common: an SRAM with one read and one write port."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from typing_extensions import override
+
+from accelsim.hardware.unit import Unit
+from accelsim.tech.sram import SramCost
+from accelsim.tech.technology import Technology
+from accelsim.workload import Datapath, Ints, Store, Work, ceil_div
+
+
+class Buffer(Unit):
+    """An SRAM of `capacity_kib` whose two ports each move `port_bytes` a cycle.
+
+    Timing:
+        A port is busy ceil(bytes / port_bytes) cycles. The port that faces the array is the one
+        whose cycles are charged to the buffer; the other one only limits the rate of its stage.
+
+    Actions:
+        read_bytes, write_bytes: bytes moved through a port, metadata included.
+
+    Not modelled:
+        Bank conflicts; the read latency of the SRAM (part of the stage's pipeline).
+    """
+
+    action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
+
+    capacity_kib: Annotated[float, Field(gt=0)]
+    port_bytes: Annotated[int, Field(gt=0)]
+    banks: Annotated[int, Field(gt=0)] = 1
+    double_buffered: bool = True
+
+    @property
+    def store(self) -> Store:
+        """The buffer as the tiling sees it."""
+        return Store(int(self.capacity_kib * 1024), self.double_buffered)
+
+    @abstractmethod
+    def read_bytes(self, work: Work) -> Ints:
+        """Return the bytes that each job reads, `[jobs]`."""
+
+    @abstractmethod
+    def write_bytes(self, work: Work) -> Ints:
+        """Return the bytes that each job writes, `[jobs]`."""
+
+    @override
+    def busy_cycles(self, work: Work) -> Ints:
+        return ceil_div(self.read_bytes(work), self.port_bytes)
+
+    def write_cycles(self, work: Work) -> Ints:
+        """Return the cycles that each job occupies the write port, `[jobs]`."""
+        return ceil_div(self.write_bytes(work), self.port_bytes)
+
+    @override
+    def actions(self, work: Work) -> Mapping[str, int]:
+        return {
+            "read_bytes": int(self.read_bytes(work).sum()),
+            "write_bytes": int(self.write_bytes(work).sum()),
+        }
+
+    @override
+    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+        cost = self._sram(tech)
+        return {
+            "read_bytes": cost.read_pj / self.port_bytes,
+            "write_bytes": cost.write_pj / self.port_bytes,
+        }
+
+    @override
+    def area_um2(self, tech: Technology, path: Datapath) -> float:
+        return self._sram(tech).area_um2
+
+    @override
+    def leakage_mw(self, tech: Technology, path: Datapath) -> float:
+        return self._sram(tech).leakage_mw
+
+    def _sram(self, tech: Technology) -> SramCost:
+        return tech.sram(
+            capacity_bytes=self.store.capacity_bytes, width_bytes=self.port_bytes, banks=self.banks
+        )

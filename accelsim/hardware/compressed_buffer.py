@@ -1,0 +1,41 @@
+"""The compressed buffer: what the selector kept, values and metadata, read by the array."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from accelsim.hardware.buffer import Buffer
+from accelsim.workload import Ints, Work, bytes_of
+
+
+class CompressedBuffer(Buffer):
+    """Holds selected activations; exists only on a sparse machine.
+
+    Timing:
+        A token's row of a tile takes ceil((slots × value bits + metadata bits) / 8) bytes. A job
+        reads its rows once for each of its column blocks, and writes them if it selects.
+
+    Actions:
+        See `Buffer`; metadata bytes count like any other.
+
+    Example:
+        8 tokens × 64 positions at 16:32 with a bitmask: 8 × (32 + 64 / 8) = 320 bytes.
+
+        >>> from accelsim.hardware.examples import work
+        >>> buffer = CompressedBuffer(capacity_kib=64, port_bytes=160)
+        >>> tile = work("16:32", tokens=8, reduction=64)
+        >>> buffer.busy_cycles(tile), dict(buffer.actions(tile))
+        (array([2]), {'read_bytes': 320, 'write_bytes': 320})
+    """
+
+    @override
+    def read_bytes(self, work: Work) -> Ints:
+        return _tile_bytes(work) * work.jobs.column_blocks(work.path)
+
+    @override
+    def write_bytes(self, work: Work) -> Ints:
+        return _tile_bytes(work) * work.jobs.selects
+
+
+def _tile_bytes(work: Work) -> Ints:
+    return work.jobs.tokens * bytes_of(work.path.compressed_bits(work.jobs.reduction))

@@ -1,0 +1,105 @@
+"""The DRAM channel: one, in order, shared by all streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from typing_extensions import override
+
+from accelsim.hardware.output_buffer import stored_bytes
+from accelsim.hardware.unit import Unit
+from accelsim.tech.technology import Technology
+from accelsim.workload import Datapath, Ints, Work, bytes_of, ceil_div
+
+
+class Dram(Unit):
+    """Off-chip memory behind one channel.
+
+    Timing:
+        A request moves whole bursts; tensors are laid out tile by tile, so a tile is contiguous.
+
+            busy    = ceil(bytes / (bandwidth / clock))
+            latency = ceil(latency_ns × clock): reads only; it delays, but does not occupy the
+                      channel
+
+        The channel serves requests in program order: the loads of tile i before those of tile
+        i + 1, and the store of tile i after the loads of tile i + `store_lag_tiles`, so that
+        prefetching goes on while a tile computes.
+
+    Actions:
+        read_bytes, write_bytes: bytes moved, bursts rounded up.
+
+    Not modelled:
+        Banks, rows, refresh and bus turn-around (use an effective bandwidth); background power.
+
+    Example:
+        64 GB/s at 1 GHz is 64 bytes a cycle.
+
+        >>> import numpy as np
+        >>> dram = Dram(standard="lpddr4", bandwidth_gb_per_s=64, latency_ns=100)
+        >>> dram.transfer_cycles(np.array([0, 1, 64, 65]), clock_mhz=1000)
+        array([0, 1, 1, 2])
+    """
+
+    action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
+
+    standard: str
+    bandwidth_gb_per_s: Annotated[float, Field(gt=0)]
+    latency_ns: Annotated[float, Field(ge=0)] = 100.0
+    burst_bytes: Annotated[int, Field(gt=0)] = 64
+    store_lag_tiles: Annotated[int, Field(ge=0)] = 2
+
+    def bursts(self, size_bytes: Ints) -> Ints:
+        """Return sizes rounded up to whole bursts."""
+        return ceil_div(size_bytes, self.burst_bytes) * self.burst_bytes
+
+    def transfer_cycles(self, size_bytes: Ints, *, clock_mhz: float) -> Ints:
+        """Return the cycles in which the channel moves so many bytes; exact integer arithmetic."""
+        rate = Fraction(self.bandwidth_gb_per_s * 1000 / clock_mhz).limit_denominator(10**6)
+        return ceil_div(size_bytes * rate.denominator, max(1, rate.numerator))
+
+    def activation_bytes(self, work: Work) -> Ints:
+        """Return the bytes of X that each job loads."""
+        jobs = work.jobs
+        tile = bytes_of(jobs.tokens * jobs.reduction * work.path.value_bits)
+        return self.bursts(tile * jobs.loads_activations)
+
+    def weight_bytes(self, work: Work) -> Ints:
+        """Return the bytes of W that each job loads."""
+        return self.bursts(work.weight_bytes)
+
+    def output_bytes(self, work: Work) -> Ints:
+        """Return the bytes of Y that each job stores."""
+        return self.bursts(stored_bytes(work.jobs, work.path))
+
+    @override
+    def busy_cycles(self, work: Work) -> Ints:
+        streams = (self.activation_bytes, self.weight_bytes, self.output_bytes)
+        clock_mhz = work.path.clock_mhz
+        cycles = [self.transfer_cycles(stream(work), clock_mhz=clock_mhz) for stream in streams]
+        return cycles[0] + cycles[1] + cycles[2]
+
+    @override
+    def latency_cycles(self, path: Datapath) -> int:
+        return -int(-self.latency_ns * path.clock_mhz // 1000)
+
+    @override
+    def actions(self, work: Work) -> Mapping[str, int]:
+        reads = self.activation_bytes(work) + self.weight_bytes(work)
+        return {
+            "read_bytes": int(reads.sum()),
+            "write_bytes": int(self.output_bytes(work).sum()),
+        }
+
+    @override
+    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+        byte = 8 * tech.dram_pj_per_bit(self.standard)
+        return {"read_bytes": byte, "write_bytes": byte}
+
+    @override
+    def area_um2(self, tech: Technology, path: Datapath) -> float:
+        """Return 0: the device is off chip and its interface is not modelled."""
+        return 0.0

@@ -1,0 +1,41 @@
+"""One-tile work on a small machine, for the examples in the docstrings of the units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accelsim.sparsity import parse_pattern
+from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
+
+
+def path(pattern: str) -> Datapath:
+    """Return an int8 datapath of 8 rows × 8 columns × 16 lanes with bitmask metadata."""
+    kept = parse_pattern(pattern)
+    return Datapath(
+        rows=8,
+        columns=8,
+        lanes=16,
+        value_bits=8,
+        accumulator_bits=32,
+        kept_per_group=kept.kept_per_group,
+        group_size=kept.group_size,
+        metadata_bits_per_group=0 if kept.is_dense else kept.group_size,
+    )
+
+
+def work(pattern: str, *, tokens: int, reduction: int, columns: int = 8) -> Work:
+    """Return a layer that is a single tile, none of its kept values zero."""
+    gemm, machine = Gemm(tokens, reduction, columns), path(pattern)
+    store = Store(1 << 20)
+    stores = Stores(store, store, store, store if machine.is_sparse else None)
+    tiling = Tiling(tokens, columns, reduction, "tokens_outer")
+    kept = tokens * parse_pattern(pattern).kept(reduction)
+    return Work(
+        gemm=gemm,
+        path=machine,
+        tiling=tiling,
+        jobs=tile_jobs(gemm, tiling, machine, stores),
+        weight_bytes=np.array([reduction * columns]),
+        kept=kept,
+        nonzero=kept,
+    )

@@ -1,0 +1,82 @@
+"""The MAC array: R × C processing elements, each a dot product of L lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from typing_extensions import override
+
+from accelsim.hardware.gates import index_bits, register
+from accelsim.hardware.unit import Unit
+from accelsim.tech.technology import Technology
+from accelsim.workload import Datapath, Ints, Work
+
+
+class MacArray(Unit):
+    """Output-stationary: each element accumulates one output of an R × C block.
+
+    Timing:
+        A tile is cut into ceil(tokens / R) × ceil(columns / C) blocks. Dense, a block takes
+        ceil(reduction / L) steps; at N:M it takes ceil(G / floor(L / N)) steps for its
+        G = ceil(reduction / M) groups (G × ceil(N / L) if N > L).
+
+            busy    = blocks × steps
+            latency = 2 + ceil(log2 L): multiply, adder tree, accumulate
+
+        Accumulators are doubled, so a block drains while the next one computes.
+
+    Actions:
+        mac: a multiplication by a kept activation that is not zero.
+        mac_idle: a lane-cycle of a busy array without one: zero activation, padding, ragged edge.
+        accumulate: one update of one accumulator.
+
+    Not modelled:
+        Zero weights (values of W are not in a trace); clock tree; wires.
+
+    Example:
+        An 8 × 64 × 8 tile at 8:16 is one block of 64 / 16 / 2 = 2 steps: 8 × 8 × 32 products.
+
+        >>> from accelsim.hardware.examples import work
+        >>> array = MacArray(rows=8, columns=8, lanes=16)
+        >>> tile = work("8:16", tokens=8, reduction=64)
+        >>> array.busy_cycles(tile), dict(array.actions(tile))
+        (array([2]), {'mac': 2048, 'mac_idle': 0, 'accumulate': 128})
+    """
+
+    action_names: ClassVar[frozenset[str]] = frozenset({"mac", "mac_idle", "accumulate"})
+
+    rows: Annotated[int, Field(gt=0, le=1024)]
+    columns: Annotated[int, Field(gt=0, le=1024)]
+    lanes: Annotated[int, Field(gt=0, le=1024)]
+
+    @override
+    def busy_cycles(self, work: Work) -> Ints:
+        return work.jobs.blocks(work.path) * work.path.steps(work.jobs.reduction)
+
+    @override
+    def latency_cycles(self, path: Datapath) -> int:
+        return 2 + index_bits(self.lanes)
+
+    @override
+    def actions(self, work: Work) -> Mapping[str, int]:
+        jobs, path = work.jobs, work.path
+        macs = work.nonzero * work.gemm.out_features
+        lane_cycles = int(self.busy_cycles(work).sum()) * path.macs_per_cycle
+        updates = jobs.tokens * jobs.columns * path.steps(jobs.reduction)
+        return {"mac": macs, "mac_idle": lane_cycles - macs, "accumulate": int(updates.sum())}
+
+    @override
+    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+        return {
+            "mac": tech.energy_pj(f"{path.precision}_mac_pj"),
+            "mac_idle": tech.energy_pj(f"{path.precision}_mac_idle_pj"),
+            "accumulate": register(tech, path.accumulator_bits).energy_pj,
+        }
+
+    @override
+    def area_um2(self, tech: Technology, path: Datapath) -> float:
+        accumulators = 2 * self.rows * self.columns * path.accumulator_bits
+        multipliers = path.macs_per_cycle * tech.area_um2(f"{path.precision}_mac_um2")
+        return multipliers + register(tech, accumulators).area_um2

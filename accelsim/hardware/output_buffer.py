@@ -1,0 +1,58 @@
+"""The output buffer: finished outputs, or partial sums while K is split over tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+from typing_extensions import override
+
+from accelsim.hardware.buffer import Buffer
+from accelsim.workload import Datapath, Ints, TileJobs, Work, bytes_of, ceil_div
+
+
+class OutputBuffer(Buffer):
+    """Collects the array's outputs, rounded to the operand precision once K is complete.
+
+    Timing:
+        A job writes tokens × columns outputs: value width if the tile holds all of K, else
+        accumulator width (partial sums, which the next tile of K reads back through the other
+        port). The port towards the array is charged.
+
+            latency = ceil(R × C × accumulator bytes / port_bytes): draining the last block
+
+    Actions:
+        See `Buffer`; reads are partial sums read back and outputs sent to DRAM.
+
+    Example:
+        >>> from accelsim.hardware.examples import work
+        >>> buffer = OutputBuffer(capacity_kib=64, port_bytes=64)
+        >>> tile = work("8:16", tokens=8, reduction=64, columns=16)
+        >>> buffer.busy_cycles(tile), dict(buffer.actions(tile))
+        (array([2]), {'read_bytes': 128, 'write_bytes': 128})
+    """
+
+    @override
+    def busy_cycles(self, work: Work) -> Ints:
+        return self.write_cycles(work)
+
+    @override
+    def latency_cycles(self, path: Datapath) -> int:
+        block = bytes_of(path.rows * path.columns * path.accumulator_bits)
+        return ceil_div(block, self.port_bytes)
+
+    @override
+    def write_bytes(self, work: Work) -> Ints:
+        jobs = work.jobs
+        is_whole = jobs.first_reduction & jobs.last_reduction
+        bits = np.where(is_whole, work.path.value_bits, work.path.accumulator_bits)
+        return bytes_of(jobs.tokens * jobs.columns * bits)
+
+    @override
+    def read_bytes(self, work: Work) -> Ints:
+        jobs, path = work.jobs, work.path
+        partial = bytes_of(jobs.tokens * jobs.columns * path.accumulator_bits)
+        return partial * ~jobs.first_reduction + stored_bytes(jobs, path)
+
+
+def stored_bytes(jobs: TileJobs, path: Datapath) -> Ints:
+    """Return the finished output bytes that each job sends to DRAM, `[jobs]`."""
+    return bytes_of(jobs.tokens * jobs.columns * path.value_bits) * jobs.last_reduction

@@ -1,0 +1,48 @@
+"""The protocol of a hardware unit: parameters, time, work and cost. No clock, no simulator here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from accelsim.tech.technology import Technology
+from accelsim.workload import Datapath, Ints, Work
+
+
+class Unit(BaseModel, ABC):
+    """One block of hardware. Its fields are its YAML keys; it knows nothing about time.
+
+    `busy_cycles` answers for all tile jobs of a layer at once; the engine decides when they happen.
+    Energy is actions × price, so a unit prices exactly the actions it declares.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    action_names: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def busy_cycles(self, work: Work) -> Ints:
+        """Return the cycles that each job occupies the unit, `[jobs]`."""
+
+    @abstractmethod
+    def actions(self, work: Work) -> Mapping[str, int]:
+        """Count the priced events of the whole layer."""
+
+    @abstractmethod
+    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+        """Return the price of one of each declared action."""
+
+    @abstractmethod
+    def area_um2(self, tech: Technology, path: Datapath) -> float:
+        """Return the silicon area of the unit."""
+
+    def latency_cycles(self, path: Datapath) -> int:  # noqa: ARG002
+        """Return the cycles between the end of service and the result being visible."""
+        return 0
+
+    def leakage_mw(self, tech: Technology, path: Datapath) -> float:
+        """Return the static power; logic leaks in proportion to its area."""
+        return self.area_um2(tech, path) * tech.leakage_nw_per_um2 * 1e-6

@@ -1,0 +1,39 @@
+"""The weight buffer: tiles of W from DRAM, streamed past the crossbar."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from accelsim.hardware.buffer import Buffer
+from accelsim.workload import Ints, Work, bytes_of
+
+
+class WeightBuffer(Buffer):
+    """Holds weights of all positions of K, because any of them may be kept.
+
+    Timing:
+        Each row block of a job reads the whole tile, reduction × columns weights, once; a weight
+        is broadcast to all R rows. An N:M array does that in M / N fewer cycles than a dense one,
+        which is why it needs M / N times the port.
+
+    Actions:
+        See `Buffer`; writes are what DRAM delivers (at decode, only rows that were kept).
+
+    Example:
+        16 tokens are two row blocks: 2 × 64 × 8 bytes through a port of 256 in 4 cycles.
+
+        >>> from accelsim.hardware.examples import work
+        >>> buffer = WeightBuffer(capacity_kib=64, port_bytes=256)
+        >>> buffer.busy_cycles(work("8:16", tokens=16, reduction=64))
+        array([4])
+    """
+
+    @override
+    def read_bytes(self, work: Work) -> Ints:
+        jobs = work.jobs
+        tile = bytes_of(jobs.reduction * jobs.columns * work.path.value_bits)
+        return tile * jobs.row_blocks(work.path)
+
+    @override
+    def write_bytes(self, work: Work) -> Ints:
+        return work.weight_bytes

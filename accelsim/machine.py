@@ -1,0 +1,177 @@
+"""The block diagram: which units move in lockstep, and how stages are joined.
+
+    dram ─► activation_dma ─► [activations] ─► select ─► [compressed] ─► compute ─► [outputs]
+    dram ─► weight_dma ─────► [weights] ───────────────────────────────────┘           │
+    dram ◄─────────────────────────────────────────────────────────── output_dma ◄─────┘
+
+Units of a stage stream into each other word by word, so they share one start and one end a tile and
+the slowest sets the pace. Brackets are buffers: they hold a few tiles and join the stages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim.config import Architecture
+from accelsim.engine import Network, Room, Stage, program_order
+from accelsim.hardware.buffer import Buffer
+from accelsim.workload import Ints, Work, slot_releases
+from accelsim.workload.tiling import TileBytes
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A unit in a stage. `is_charged` is false for the far port of a buffer: it only limits."""
+
+    unit: str
+    busy: Ints
+    is_charged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A network, and the units behind each of its stages in the order of the data flow."""
+
+    network: Network
+    members: dict[str, tuple[Member, ...]]
+
+    @property
+    def stage_of(self) -> dict[str, str]:
+        """The stage in which each unit is charged."""
+        return {
+            member.unit: stage
+            for stage, members in self.members.items()
+            for member in members
+            if member.is_charged
+        }
+
+
+def build_machine(arch: Architecture, work: Work) -> Machine:
+    """Return the network of `arch` with the service times of one layer."""
+    members = _members(arch, work)
+    latency = _latencies(arch, work)
+    rooms = _rooms(arch, work)
+    inputs = _inputs(arch, work)
+    stages = {
+        name: Stage(
+            name,
+            busy=np.maximum.reduce([member.busy for member in group]),
+            inputs=inputs.get(name, ()),
+            rooms=rooms.get(name, ()),
+            latency=latency.get(name, 0),
+            resource="dram" if name.endswith("_dma") else None,
+        )
+        for name, group in members.items()
+    }
+    # Weights that depend on a selection follow the next tile's activations, so that the selection
+    # of the next tile overlaps the fetch for this one.
+    weight_lag = 1 if "select" in inputs.get("weight_dma", ()) else 0
+    order = program_order(
+        [
+            (stages["activation_dma"], 0),
+            (stages["weight_dma"], weight_lag),
+            (stages["output_dma"], arch.dram.store_lag_tiles),
+        ]
+    )
+    return Machine(Network(tuple(stages.values()), {"dram": order}), members)
+
+
+def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
+    """Return the units of each stage; stages in topological order."""
+    buffers, dram, clock = arch.buffers, arch.dram, work.path.clock_mhz
+
+    def stream(name: str, size_bytes: Ints, *limits: Member) -> tuple[Member, ...]:
+        return (Member(name, dram.transfer_cycles(size_bytes, clock_mhz=clock)), *limits)
+
+    def near(name: str, unit: Buffer) -> Member:
+        return Member(name, unit.busy_cycles(work))
+
+    def far(name: str, unit: Buffer) -> Member:
+        return Member(name, unit.write_cycles(work), is_charged=False)
+
+    activations = near("activation_buffer", buffers.activations)
+    select: dict[str, tuple[Member, ...]] = {}
+    source = activations
+    if arch.selector is not None and buffers.compressed is not None:
+        selector = Member("selector", arch.selector.busy_cycles(work))
+        filling = far("compressed_buffer", buffers.compressed)
+        select = {"select": (activations, selector, filling)}
+        source = near("compressed_buffer", buffers.compressed)
+    routing = arch.crossbar.is_routing
+    crossbar = (Member("crossbar", arch.crossbar.busy_cycles(work)),) if routing else ()
+    loaded = dram.activation_bytes(work)
+    return {
+        "activation_dma": stream(
+            "activation_dma", loaded, far("activation_buffer", buffers.activations)
+        ),
+        **select,
+        "weight_dma": stream(
+            "weight_dma", dram.weight_bytes(work), far("weight_buffer", buffers.weights)
+        ),
+        "compute": (
+            source,
+            near("weight_buffer", buffers.weights),
+            *crossbar,
+            Member("mac_array", arch.mac_array.busy_cycles(work)),
+            near("output_buffer", buffers.outputs),
+        ),
+        "output_dma": stream("output_dma", dram.output_bytes(work)),
+    }
+
+
+def _inputs(arch: Architecture, work: Work) -> dict[str, tuple[str, ...]]:
+    """Return what each stage waits for."""
+    if arch.selector is None:
+        return {"compute": ("activation_dma", "weight_dma"), "output_dma": ("compute",)}
+    inputs: dict[str, tuple[str, ...]] = {
+        "select": ("activation_dma",),
+        "compute": ("select", "weight_dma"),
+        "output_dma": ("compute",),
+    }
+    if work.is_decode:  # which weight rows to fetch is known once the tile is selected
+        inputs["weight_dma"] = ("select",)
+    return inputs
+
+
+def _latencies(arch: Architecture, work: Work) -> dict[str, int]:
+    """Return the pipeline depth of each stage: the sum over its units."""
+    path = work.path
+    memory = arch.dram.latency_cycles(path)
+    units = (arch.crossbar, arch.mac_array, arch.buffers.outputs)
+    return {
+        "activation_dma": memory,
+        "weight_dma": memory,
+        "select": arch.selector.latency_cycles(path) if arch.selector else 0,
+        "compute": sum(unit.latency_cycles(path) for unit in units),
+    }
+
+
+def _rooms(arch: Architecture, work: Work) -> dict[str, tuple[Room, ...]]:
+    """Return the buffer slots that each stage must find free."""
+    jobs, stores = work.jobs, arch.stores
+    size = TileBytes.of(work.tiling, work.gemm, work.path)
+    reader, reads = ("compute", None) if arch.selector is None else ("select", jobs.selects)
+    activations = slot_releases(
+        jobs.loads_activations,
+        jobs.activation_tile,
+        slots=stores.activations.slots(size.activations),
+        uses=reads,
+    )
+    weights = slot_releases(
+        jobs.loads_weights, jobs.weight_tile, slots=stores.weights.slots(size.weights)
+    )
+    outputs = slot_releases(
+        jobs.first_reduction, jobs.output_tile, slots=stores.outputs.slots(size.outputs)
+    )
+    rooms: dict[str, tuple[Room, ...]] = {
+        "activation_dma": (Room(reader, activations, "activations"),),
+        "weight_dma": (Room("compute", weights, "weights"),),
+        "compute": (Room("output_dma", outputs, "outputs"),),
+    }
+    if stores.compressed is not None:
+        slots = stores.compressed.slots(size.compressed)
+        compressed = slot_releases(jobs.selects, jobs.activation_tile, slots=slots)
+        rooms["select"] = (Room("compute", compressed, "compressed"),)
+    return rooms

@@ -1,0 +1,1 @@
+"""Tables, sentences, timelines and waveforms."""

@@ -1,0 +1,77 @@
+"""A run as a timeline: Chrome-trace JSON, which ui.perfetto.dev opens; one track a unit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from accelsim.files import replacing
+from accelsim.results.ledger import intervals
+from accelsim.simulation import Run
+from accelsim.trace import Linear
+from accelsim.workload import Work
+
+CAUSES = ("busy", "starved", "blocked", "contended")
+
+
+class Timeline:
+    """Collects layer runs, one after the other, and writes them when the block ends well.
+
+    Use as `with Timeline(path, clock_mhz) as timeline: simulate(..., observer=timeline.add)`.
+    """
+
+    def __init__(self, path: Path, clock_mhz: float) -> None:
+        self._replacing = replacing(path)
+        self._us_per_cycle = 1 / clock_mhz
+        self._offset = 0
+        self._tracks: dict[str, int] = {}
+        self._file: IO[str]
+
+    def __enter__(self) -> Timeline:
+        self._file = self._replacing.__enter__().open("w", encoding="utf-8")
+        self._file.write('{"displayTimeUnit": "ns", "traceEvents": [\n')
+        self._write({"name": "process_name", "ph": "M", "pid": 1, "args": {"name": "accelsim"}})
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._file.write('{"name": "end", "ph": "M", "pid": 1}\n]}\n')
+        self._file.close()
+        self._replacing.__exit__(*failure)
+
+    def add(self, linear: Linear, work: Work, run: Run) -> None:
+        """Append one layer run: a slice for the layer, and one for each state of each unit."""
+        self._slice("layer", linear.name, 0, run.times.cycles, {"tokens": work.gemm.tokens})
+        for unit, stage, job, cause, start, end in _slices(run):
+            self._slice(unit, f"{stage} {job}" if cause == "busy" else cause, start, end, {})
+        self._offset += run.times.cycles
+
+    def _slice(self, track: str, name: str, start: int, end: int, args: dict[str, Any]) -> None:
+        if track not in self._tracks:
+            self._tracks[track] = len(self._tracks) + 1
+            thread = {"ph": "M", "pid": 1, "tid": self._tracks[track]}
+            self._write({"name": "thread_name", **thread, "args": {"name": track}})
+            self._write(
+                {"name": "thread_sort_index", **thread, "args": {"sort_index": self._tracks[track]}}
+            )
+        self._write(
+            {
+                "name": name,
+                "ph": "X",
+                "pid": 1,
+                "tid": self._tracks[track],
+                "ts": round((self._offset + start) * self._us_per_cycle, 6),
+                "dur": round((end - start) * self._us_per_cycle, 6),
+                "args": args,
+            }
+        )
+
+    def _write(self, event: dict[str, Any]) -> None:
+        self._file.write(json.dumps(event) + ",\n")
+
+
+def _slices(run: Run) -> Iterator[tuple[str, str, int, str, int, int]]:
+    for unit, stage in run.machine.stage_of.items():
+        for job, cause, start, end in intervals(run.machine, run.times, unit):
+            yield unit, stage, job, cause, start, end

@@ -1,0 +1,1 @@
+"""From times and counts to numbers: ledger, bounds, cost, result, comparison."""

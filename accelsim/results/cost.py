@@ -1,0 +1,69 @@
+"""Actions × price, leakage × time: the only place where counts become energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from accelsim.config import Architecture
+from accelsim.tech.technology import Technology
+
+MW_S_TO_PJ = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the units of one machine cost: area, leakage and energy of each action."""
+
+    area_um2: Mapping[str, float]
+    leakage_mw: Mapping[str, float]
+    energy_pj: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, arch: Architecture, tech: Technology) -> Prices:
+        """Ask every unit for its price list."""
+        units, path = arch.units, arch.path
+        return cls(
+            area_um2={name: unit.area_um2(tech, path) for name, unit in units.items()},
+            leakage_mw={name: unit.leakage_mw(tech, path) for name, unit in units.items()},
+            energy_pj={name: dict(unit.energy_pj(tech, path)) for name, unit in units.items()},
+        )
+
+    def dynamic_pj(self, actions: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+        """Price the counted actions of each unit."""
+        return {
+            unit: sum(self.energy_pj[unit][action] * count for action, count in counts.items())
+            for unit, counts in actions.items()
+        }
+
+    def static_pj(self, time_s: float) -> dict[str, float]:
+        """Return the leakage of each unit over a time."""
+        return {unit: power * time_s * MW_S_TO_PJ for unit, power in self.leakage_mw.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class AreaReport:
+    """Area of a machine by unit, and against the dense machine of the same array and buffers."""
+
+    area_um2: Mapping[str, float]
+    gate_equivalents: Mapping[str, float]
+    dense_um2: float
+
+    @classmethod
+    def of(cls, arch: Architecture) -> AreaReport:
+        """Size every unit of `arch`."""
+        tech = arch.load_technology()
+        areas = Prices.of(arch, tech).area_um2
+        dense = Prices.of(arch.dense(), tech).area_um2
+        equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
+        return cls(areas, equivalents, sum(dense.values()))
+
+    @property
+    def total_um2(self) -> float:
+        """Area of all units."""
+        return sum(self.area_um2.values())
+
+    @property
+    def overhead_vs_dense_ratio(self) -> float:
+        """Extra area over the dense machine, as a share of the dense machine: 0.1 is 10 % more."""
+        return self.total_um2 / self.dense_um2 - 1

@@ -1,0 +1,52 @@
+"""Results as files: JSON and CSV, each written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelsim.files import make_folder, write_text
+from accelsim.results.result import Result
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV; nested mappings become columns `outer.inner`, absent ones stay empty."""
+    flat = [_flatten(row) for row in rows]
+    columns = list(dict.fromkeys(key for row in flat for key in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, restval=0, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return buffer.getvalue()
+
+
+def layer_rows(result: Result) -> list[dict[str, Any]]:
+    """Return one row a layer."""
+    return [layer.to_dict() for layer in result.layers]
+
+
+def unit_rows(result: Result) -> list[dict[str, Any]]:
+    """Return one row a unit."""
+    return [{"unit": name, **unit.to_dict()} for name, unit in result.units.items()]
+
+
+def write_folder(folder: Path, data: Mapping[str, Any], result: Result) -> None:
+    """Write `result.json`, `layers.csv` and `units.csv` into a folder, made if needed."""
+    make_folder(folder)
+    write_text(folder / "layers.csv", csv_text(layer_rows(result)))
+    write_text(folder / "units.csv", csv_text(unit_rows(result)))
+    write_text(folder / "result.json", json.dumps(data, indent=1) + "\n")
+
+
+def _flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

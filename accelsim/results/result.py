@@ -1,0 +1,212 @@
+"""The outcome of a simulation: frozen, self-describing, and the JSON contract of `accelsim run`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from accelsim.errors import MissingExtraError
+from accelsim.results.breakdown import Breakdown
+from accelsim.results.ledger import UnitLedger
+from accelsim.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """One unit over a layer or the whole run. `leakage_pj` is part of `energy_pj`."""
+
+    area_um2: float
+    energy_pj: float
+    leakage_pj: float
+    ledger: UnitLedger
+    actions: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "area_um2": self.area_um2,
+            "energy_pj": self.energy_pj,
+            "leakage_pj": self.leakage_pj,
+            **asdict(self.ledger),
+            "actions": dict(self.actions),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerResult:
+    """One linear layer. Over a decode run, the sum over its steps."""
+
+    name: str
+    kind: str
+    tokens: int
+    in_features: int
+    out_features: int
+    cycles: int
+    macs_dense: int
+    macs_executed: int
+    dropped_energy_ratio: float
+    bound: str
+    bound_cycles: Mapping[str, int]
+    breakdown: Breakdown
+    tiling: str
+    units: Mapping[str, UnitResult]
+
+    @property
+    def density(self) -> float:
+        """Executed over dense MACs."""
+        return self.macs_executed / self.macs_dense
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of all units."""
+        return sum(unit.energy_pj for unit in self.units.values())
+
+    @property
+    def dram_bytes(self) -> int:
+        """Bytes moved to and from DRAM."""
+        return sum(self.units["dram"].actions.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, the keys of the contract first."""
+        parts = self.breakdown
+        return {
+            "name": self.name,
+            "tokens": self.tokens,
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "cycles": self.cycles,
+            "macs_dense": self.macs_dense,
+            "macs_executed": self.macs_executed,
+            "density": self.density,
+            "energy_pj": self.energy_pj,
+            "dram_bytes": self.dram_bytes,
+            "bound": self.bound,
+            "kind": self.kind,
+            "dropped_energy_ratio": self.dropped_energy_ratio,
+            "ideal_cycles": parts.ideal_cycles,
+            "edge_cycles": parts.edge_cycles,
+            "fill_cycles": parts.fill_cycles,
+            "drain_cycles": parts.drain_cycles,
+            "stall_cycles": dict(parts.stall_cycles),
+            "bound_cycles": dict(self.bound_cycles),
+            "tiling": self.tiling,
+            "unit_energy_pj": {name: unit.energy_pj for name, unit in self.units.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A whole run on one architecture. Totals and units are sums over the layers."""
+
+    arch: Mapping[str, Any]
+    trace: Mapping[str, Any]
+    phase: str
+    batch: int | None
+    engine: str
+    clock_mhz: float
+    macs_per_cycle: int
+    area_um2: float
+    layers: tuple[LayerResult, ...]
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of all layers, one after the other."""
+        return sum(layer.cycles for layer in self.layers)
+
+    @property
+    def time_s(self) -> float:
+        """Seconds of all layers."""
+        return self.cycles / (self.clock_mhz * 1e6)
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of all layers."""
+        return sum(layer.energy_pj for layer in self.layers)
+
+    @property
+    def dropped_energy_ratio(self) -> float:
+        """Mean over the layers of the share of squared magnitude that selection drops."""
+        return sum(layer.dropped_energy_ratio for layer in self.layers) / len(self.layers)
+
+    @property
+    def breakdown(self) -> Breakdown:
+        """Where the cycles of all layers went."""
+        return sum((layer.breakdown for layer in self.layers), Breakdown())
+
+    def totals(self) -> dict[str, float]:
+        """Return the headline numbers.
+
+        `effective_tops` counts dense-equivalent operations (two a MAC); `mac_utilization_ratio`
+        counts executed MACs only, so it never exceeds 1.
+        """
+        dense = sum(layer.macs_dense for layer in self.layers)
+        executed = sum(layer.macs_executed for layer in self.layers)
+        effective_tops = 2 * dense / self.time_s / 1e12
+        power_mw = self.energy_pj / self.time_s * 1e-9
+        return {
+            "cycles": self.cycles,
+            "time_s": self.time_s,
+            "macs_dense": dense,
+            "macs_executed": executed,
+            "effective_tops": effective_tops,
+            "mac_utilization_ratio": executed / (self.cycles * self.macs_per_cycle),
+            "energy_pj": self.energy_pj,
+            "energy_pj_per_dense_mac": self.energy_pj / dense,
+            "power_mw": power_mw,
+            "area_um2": self.area_um2,
+            "tops_per_w": effective_tops / (power_mw * 1e-3),
+            "tops_per_mm2": effective_tops / (self.area_um2 * 1e-6),
+            "edp_pj_s": self.energy_pj * self.time_s,
+            "dram_bytes": sum(layer.dram_bytes for layer in self.layers),
+        }
+
+    @property
+    def units(self) -> dict[str, UnitResult]:
+        """Every unit, summed over the layers."""
+        return {name: _sum_units(self.layers, name) for name in self.layers[0].units}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object of `accelsim run --json`."""
+        return {
+            "schema": SCHEMA,
+            "accelsim": __version__,
+            "arch": dict(self.arch),
+            "trace": dict(self.trace),
+            "phase": self.phase,
+            "batch": self.batch,
+            "engine": self.engine,
+            "totals": self.totals(),
+            "units": {name: unit.to_dict() for name, unit in self.units.items()},
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+    def to_json(self) -> str:
+        """Return the result as JSON text; equal runs give equal text."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a layer as a pandas DataFrame; raise MissingExtraError without pandas."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError("pandas", "sweep") from error
+        return pd.json_normalize([layer.to_dict() for layer in self.layers])
+
+
+def _sum_units(layers: tuple[LayerResult, ...], name: str) -> UnitResult:
+    parts = [layer.units[name] for layer in layers]
+    actions = {a: sum(part.actions[a] for part in parts) for a in parts[0].actions}
+    return UnitResult(
+        area_um2=parts[0].area_um2,
+        energy_pj=sum(part.energy_pj for part in parts),
+        leakage_pj=sum(part.leakage_pj for part in parts),
+        ledger=sum((part.ledger for part in parts), UnitLedger()),
+        actions=actions,
+    )

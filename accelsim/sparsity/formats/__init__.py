@@ -1,0 +1,10 @@
+"""How kept values are stored and moved: one file a format, registered on import."""
+
+import sys
+
+from accelsim.registry import import_siblings
+from accelsim.sparsity.formats.base import FORMATS, Format
+
+import_siblings(sys.modules[__name__])
+
+__all__ = ["FORMATS", "Format"]

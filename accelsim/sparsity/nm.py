@@ -1,0 +1,71 @@
+"""N:M: of every M consecutive values along K, the N of largest magnitude survive."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from typing_extensions import override
+
+from accelsim.errors import InputError
+from accelsim.precision import Values
+from accelsim.sparsity.pattern import PATTERNS, Mask, Pattern, magnitude
+
+MAX_GROUP_SIZE = 64
+
+
+@PATTERNS.register("nm")
+@dataclass(frozen=True)
+class NM(Pattern):
+    """Keep the `kept_per_group` largest magnitudes of every `group_size` consecutive values.
+
+    Ties keep the lower index, as the RTL does. A last group shorter than M is padded with zeros,
+    which lose every tie against a real value because they have the higher index.
+
+    Example:
+        Of 3, -3, 1, 3 the lower two of the three equal magnitudes survive.
+
+        >>> NM(2, 4).keep(np.array([3, -3, 1, 3], np.int8)).tolist()
+        [True, True, False, False]
+    """
+
+    kept_per_group: int
+    group_size: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.kept_per_group <= self.group_size <= MAX_GROUP_SIZE:
+            raise InputError(f"pattern {self}: N:M needs 1 <= N <= M <= {MAX_GROUP_SIZE}")
+
+    @classmethod
+    @override
+    def parse(cls, text: str) -> Self | None:
+        match = re.fullmatch(r"(\d+):(\d+)", text)
+        return cls(int(match[1]), int(match[2])) if match else None
+
+    @override
+    def keep(self, values: Values) -> Mask:
+        length = values.shape[-1]
+        padding = -length % self.group_size
+        strength = magnitude(values)
+        if padding:
+            strength = np.pad(strength, [(0, 0)] * (values.ndim - 1) + [(0, padding)])
+        grouped = strength.reshape(-1, self.group_size)
+        mask: Mask = self._keep_groups(grouped).reshape(strength.shape)
+        return mask[..., :length]
+
+    def _keep_groups(self, strength: Values) -> Mask:
+        """Select in `[groups, M]`: all above the N-th largest, then equals from the left."""
+        cut = self.group_size - self.kept_per_group
+        threshold = np.partition(strength, cut, axis=-1)[:, cut : cut + 1]
+        above = strength > threshold
+        equal = strength == threshold
+        room = self.kept_per_group - above.sum(axis=-1, keepdims=True)
+        first_equals: Mask = np.cumsum(equal, axis=-1) <= room
+        mask: Mask = above | (equal & first_equals)
+        return mask
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kept_per_group}:{self.group_size}"

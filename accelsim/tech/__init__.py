@@ -1,0 +1,1 @@
+"""What things cost: technology tables, memory table, node scaling."""

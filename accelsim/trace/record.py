@@ -1,0 +1,115 @@
+"""What a trace is: linear layers, the activations that entered them, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from accelsim.precision import PRECISIONS, Int8, Values
+
+StoredDtype = Literal["float16", "bfloat16", "int8"]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Linear(BaseModel):
+    """One linear layer, `Y[T, out_features] = X[T, in_features] @ W[in_features, out_features]`.
+
+    `input` names the array that holds X; layers that read the same X (q, k, v) share the name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    input: str
+    in_features: Positive
+    out_features: Positive
+
+    @property
+    def kind(self) -> str:
+        """Last part of the dotted name: `model.layers.0.mlp.up_proj` → `up_proj`."""
+        return self.name.rsplit(".", 1)[-1]
+
+
+class InputInfo(BaseModel):
+    """How one activation array is stored. `scale` is the value of one int8 code."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dtype: StoredDtype
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+
+class TraceMeta(BaseModel):
+    """The `meta` entry of a trace file; `provenance` is free-form, for people."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    model: str
+    sequence_lengths: tuple[Positive, ...] = Field(min_length=1)
+    linears: tuple[Linear, ...] = Field(min_length=1)
+    inputs: dict[str, InputInfo] = Field(min_length=1)
+    synthetic: dict[str, Any] | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class ValueSource(Protocol):
+    """Where activations come from; one array in memory at a time is the caller's business."""
+
+    def read(self, key: str) -> Values:
+        """Return the stored array of input `key`, `[tokens, in_features]`, checked to be finite."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A captured or synthetic workload. Activations are read when asked for, not before."""
+
+    path: Path
+    sha256: str
+    meta: TraceMeta
+    source: ValueSource
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """The linear layers, in the order in which the model calls them."""
+        return self.meta.linears
+
+    @property
+    def tokens(self) -> int:
+        """Tokens over all sequences."""
+        return sum(self.meta.sequence_lengths)
+
+    def values(self, key: str) -> Values:
+        """Return the activations of input `key` as float32 `[tokens, in_features]`."""
+        stored, info = self.source.read(key), self.meta.inputs[key]
+        if info.dtype == "bfloat16":
+            return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        real = stored.astype(np.float32)
+        return real * np.float32(info.scale) if info.dtype == "int8" else real
+
+    def operands(self, key: str, precision: str) -> Values:
+        """Return the activations as the hardware sees them: int8 codes, or rounded float32.
+
+        An int8 trace on an int8 machine is taken as it is; anything else is rounded per tensor.
+        """
+        if precision == Int8.name and self.meta.inputs[key].dtype == "int8":
+            return self.source.read(key)
+        return PRECISIONS[precision].encode(self.values(key))[0]
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return the identity of this trace for a result file."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "model": self.meta.model,
+            "tokens": self.tokens,
+            "sequences": len(self.meta.sequence_lengths),
+            "linears": len(self.linears),
+            "synthetic": self.meta.synthetic is not None,
+        }

@@ -1,0 +1,54 @@
+"""What a trace looks like: zeros, magnitudes, and what N:M selection would drop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim.sparsity import parse_pattern
+from accelsim.trace.record import Trace
+
+QUANTILES = (0.5, 0.9, 0.99, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class InputStatistics:
+    """One layer input.
+
+    Attributes:
+        name: key of the input; `readers` are the layers that share it.
+        zero_ratio: share of values that are exactly zero.
+        magnitudes: quantiles of |x| at `QUANTILES`.
+        dropped_energy_ratio: for each pattern, the share of squared magnitude that it drops.
+    """
+
+    name: str
+    readers: tuple[str, ...]
+    tokens: int
+    features: int
+    zero_ratio: float
+    magnitudes: tuple[float, ...]
+    dropped_energy_ratio: dict[str, float]
+
+
+def statistics(trace: Trace, patterns: Sequence[str]) -> Iterator[InputStatistics]:
+    """Describe each distinct input of a trace, one at a time, on the values as captured."""
+    chosen = [parse_pattern(text) for text in patterns]
+    for key in trace.meta.inputs:
+        values = trace.values(key)
+        squares = np.square(values, dtype=np.float64)
+        total = float(squares.sum()) or 1.0
+        yield InputStatistics(
+            name=key,
+            readers=tuple(linear.kind for linear in trace.linears if linear.input == key),
+            tokens=values.shape[0],
+            features=values.shape[1],
+            zero_ratio=float(np.mean(values == 0)),
+            magnitudes=tuple(float(q) for q in np.quantile(np.abs(values), QUANTILES)),
+            dropped_energy_ratio={
+                str(pattern): float(squares.sum(where=~pattern.keep(values))) / total
+                for pattern in chosen
+            },
+        )

@@ -1,0 +1,139 @@
+"""Synthetic activations: a recipe in the trace file, values drawn when a layer is read.
+
+A full-size workload is a file of a few kilobytes, because only the recipe is stored. Values are
+independent draws from the marginal distribution of each layer input: correlations between channels
+and between tokens are not modelled (see `docs/DEVIATIONS.md`).
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accelsim.errors import InputError
+from accelsim.precision import Values
+from accelsim.registry import did_you_mean
+from accelsim.trace.record import TraceMeta
+
+Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float32]]
+
+
+def _gaussian(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    return rng.standard_normal(shape, np.float32)
+
+
+def _laplace(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    # An exponential magnitude with a random sign; Generator.laplace has no float32 variant.
+    sign = rng.integers(0, 2, shape, np.int8) * np.int8(2) - np.int8(1)
+    return rng.standard_exponential(shape, np.float32) * sign
+
+
+def _uniform(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    return rng.random(shape, np.float32) * np.float32(2) - np.float32(1)
+
+
+def _relu(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    return np.maximum(_gaussian(rng, shape), np.float32(0))
+
+
+DISTRIBUTIONS: dict[str, Draw] = {
+    "gaussian": _gaussian,
+    "laplace": _laplace,
+    "uniform": _uniform,
+    "relu": _relu,
+}
+QUANTILES = "quantiles"
+
+
+class Recipe(BaseModel):
+    """The `synthetic` entry of a trace's table.
+
+    `distribution` is a name of `DISTRIBUTIONS`, or `quantiles`: then the file holds `q/<input>`,
+    equally spaced quantiles from the minimum to the maximum of that layer input.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    distribution: str
+    seed: Annotated[int, Field(ge=0)]
+    shape_of: str
+    generator: Literal["numpy-pcg64"] = "numpy-pcg64"
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSource:
+    """Draws a layer's activations from the recipe; the same key gives the same values always."""
+
+    path: Path
+    meta: TraceMeta
+    recipe: Recipe
+
+    @classmethod
+    def parse(cls, path: Path, meta: TraceMeta) -> Self:
+        """Check the recipe of a trace file; raise InputError if it is unknown."""
+        try:
+            recipe = Recipe.model_validate(meta.synthetic)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{path}: entry 'meta', field synthetic.{where}: {first['msg']}"
+            ) from error
+        check_distribution(recipe.distribution)
+        return cls(path, meta, recipe)
+
+    def read(self, key: str) -> Values:
+        """Draw the float16 activations of input `key`, `[tokens, in_features]`."""
+        width = next(linear.in_features for linear in self.meta.linears if linear.input == key)
+        shape = (sum(self.meta.sequence_lengths), width)
+        # One stream a key: the order in which layers are read does not matter.
+        rng = np.random.default_rng([self.recipe.seed, zlib.crc32(key.encode())])
+        if self.recipe.distribution == QUANTILES:
+            return _from_quantiles(rng, shape, self._quantiles(key)).astype(np.float16)
+        return DISTRIBUTIONS[self.recipe.distribution](rng, shape).astype(np.float16)
+
+    def _quantiles(self, key: str) -> NDArray[np.float32]:
+        try:
+            with (
+                zipfile.ZipFile(self.path) as archive,
+                archive.open(quantile_entry(key)) as file,
+            ):
+                table = np.lib.format.read_array(file, allow_pickle=False)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{self.path}: quantiles 'q/{key}' are damaged ({error})") from error
+        if table.ndim != 1 or table.size < 2 or not np.isfinite(table).all():  # noqa: PLR2004
+            raise InputError(f"{self.path}: 'q/{key}' must be a row of at least 2 finite quantiles")
+        return table.astype(np.float32)
+
+
+def check_distribution(name: str) -> None:
+    """Raise InputError unless `name` is a known distribution."""
+    known = [*DISTRIBUTIONS, QUANTILES]
+    if name not in known:
+        raise InputError(
+            f"unknown distribution '{name}'{did_you_mean(name, known)}; allowed: {', '.join(known)}"
+        )
+
+
+def quantile_entry(key: str) -> str:
+    """Return the name of the zip entry that holds the quantiles of an input."""
+    return f"q/{key}.npy"
+
+
+def _from_quantiles(
+    rng: np.random.Generator, shape: tuple[int, int], table: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Invert the distribution function: a uniform draw, interpolated in the quantile table."""
+    position = rng.random(shape, np.float32) * np.float32(table.size - 1)
+    below = np.minimum(position.astype(np.int32), table.size - 2)
+    weight = position - below
+    drawn: NDArray[np.float32] = table[below] * (1 - weight) + table[below + 1] * weight
+    return drawn

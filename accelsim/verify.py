@@ -1,0 +1,166 @@
+"""The functional check: a layer's values sent through the machine as modelled, against numpy.
+
+select → compress (values and metadata bits) → decode → gather through the crossbar → multiply →
+accumulate, tile by tile and step by step in the order in which the timing model runs them. A timing
+model that loses or misroutes data cannot pass.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.config import Architecture
+from accelsim.errors import InputError
+from accelsim.precision import PRECISIONS, Values
+from accelsim.sparsity import FORMATS
+from accelsim.trace import Linear, Trace
+from accelsim.workload import Gemm, check_tiling, choose_tiling, tile_jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome for one layer. Integer machines must be exact; float ones within the bound.
+
+    `error` is the largest |difference|, `allowed` the bound at that place: for fp32 accumulation of
+    n products, n × 2^-24 × Σ|x||w| (plus as much for the reference's own products).
+    """
+
+    layer: str
+    outputs: int
+    error: float
+    allowed: float
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every output is bit-identical."""
+        return self.error == 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the machine computes what it should."""
+        return self.error <= self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """Activations as the compressed buffer holds them, all groups padded to exactly N.
+
+    Attributes:
+        values: `[T, slots]`, kept values in index order.
+        bits: `[T × groups, bits_per_group]`, metadata.
+    """
+
+    values: Values
+    bits: NDArray[np.bool_]
+
+
+def verify(arch: Architecture, trace: Trace) -> Iterator[Check]:
+    """Check every layer of a trace on `arch`, with seeded random weights (a trace has none)."""
+    for linear in trace.linears:
+        operands = trace.operands(linear.input, arch.precision)
+        yield check_layer(arch, linear, operands, random_weights(arch, linear))
+
+
+def random_weights(arch: Architecture, linear: Linear) -> Values:
+    """Return weights `[K, O]` in the machine's precision, the same for the same layer name."""
+    rng = np.random.default_rng(zlib.crc32(linear.name.encode()))
+    drawn = rng.standard_normal((linear.in_features, linear.out_features), np.float32)
+    return PRECISIONS[arch.precision].encode(drawn)[0]
+
+
+def check_layer(arch: Architecture, linear: Linear, operands: Values, weights: Values) -> Check:
+    """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare."""
+    mask = arch.pattern.keep(operands)
+    masked = np.where(mask, operands, operands.dtype.type(0))
+    if operands.dtype == np.int8:
+        expected: Values = masked.astype(np.int64) @ weights.astype(np.int64)
+        allowed = np.zeros(expected.shape)
+    else:
+        wide, heavy = masked.astype(np.float64), weights.astype(np.float64)
+        expected = wide @ heavy
+        products = arch.path.slots(linear.in_features) + 1
+        allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
+    computed = machine_matmul(arch, operands, weights)
+    difference = np.abs(computed.astype(expected.dtype) - expected)
+    worst = np.unravel_index(np.argmax(difference - allowed), difference.shape)
+    return Check(linear.name, expected.size, float(difference[worst]), float(allowed[worst]))
+
+
+def compress(arch: Architecture, operands: Values) -> Compressed:
+    """Select and store `[T, K]` activations as the selector writes them."""
+    path = arch.path
+    padded = np.pad(operands, [(0, 0), (0, -operands.shape[1] % path.group_size)])
+    mask = arch.pattern.keep(padded)
+    values = padded[mask].reshape(len(padded), -1)
+    groups = mask.reshape(-1, path.group_size)
+    if arch.pattern.is_dense:
+        return Compressed(values, np.zeros((len(groups), 0), np.bool_))
+    return Compressed(values, FORMATS[arch.format].encode(groups))
+
+
+def machine_matmul(arch: Architecture, operands: Values, weights: Values) -> Values:
+    """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
+    path = arch.path
+    tokens, in_features = operands.shape
+    gemm = Gemm(tokens, in_features, weights.shape[1])
+    if arch.tiling == "auto":
+        tiling = choose_tiling(gemm, path, arch.stores)
+    else:
+        tiling = arch.tiling.tiling()
+        check_tiling(tiling, gemm, path, arch.stores)
+    stored = compress(arch, operands)
+    offsets = _offsets(arch, stored).reshape(tokens, -1)
+    rows_of_w = np.pad(weights, [(0, -in_features % path.group_size), (0, 0)])
+    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
+    outputs = np.zeros((tokens, gemm.out_features), accumulator)
+    jobs = tile_jobs(gemm, tiling, path, arch.stores)
+    for job in range(len(jobs)):
+        rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
+        columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
+        first_group = int(jobs.reduction_start[job]) // path.group_size
+        groups = path.groups(int(jobs.reduction[job]))
+        for slots in _steps(arch, first_group, groups):
+            lanes = stored.values[rows, slots].astype(accumulator)
+            base = slots // path.kept_per_group * path.group_size
+            routed = rows_of_w[base + offsets[rows, slots], columns].astype(accumulator)
+            outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
+    return outputs
+
+
+def _steps(arch: Architecture, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the slots (kept values, counted over the row) that the lanes take in each step."""
+    path = arch.path
+    n = path.kept_per_group
+    end = (first_group + groups) * n
+    for group in range(first_group, first_group + groups, path.groups_per_step):
+        last = min((group + path.groups_per_step) * n, end)
+        for slot in range(group * n, last, path.lanes):
+            yield np.arange(slot, min(slot + path.lanes, last))
+
+
+def _offsets(arch: Architecture, stored: Compressed) -> NDArray[np.integer[Any]]:
+    """Decode positions in the group, and check that the crossbar can reach each of them.
+
+    The i-th kept value of a group enters a lane whose multiplexer begins at the first position that
+    any value of that lane can have.
+    """
+    path = arch.path
+    n, m = path.kept_per_group, path.group_size
+    if arch.pattern.is_dense:
+        return np.zeros((stored.values.size, 1), np.int64)
+    positions = FORMATS[arch.format].decode(stored.bits, n, m)
+    legs = arch.crossbar.legs(path)
+    first_leg = np.arange(n) % path.lanes if legs < m else np.zeros(n, np.int64)
+    reach = positions - first_leg
+    if reach.min() < 0 or reach.max() >= legs:
+        raise InputError(
+            f"crossbar.kind '{arch.crossbar.kind}' cannot route pattern {arch.pattern}: a kept "
+            f"value stands outside the window of its lane"
+        )
+    return positions

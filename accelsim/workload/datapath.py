@@ -1,0 +1,100 @@
+"""What one step of the machine consumes: the facts that tiling, units and cost all need.
+
+Symbols, used in every formula: R rows (tokens), C columns (outputs), L lanes of the MAC array;
+N kept values in a group of M; T tokens, K input features, O output features of a layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Count = TypeVar("Count", int, Ints)
+
+
+def ceil_div(value: Count, divisor: int) -> Count:
+    """Return ceil(value / divisor) for integers or integer arrays."""
+    return -(-value // divisor)
+
+
+def bytes_of(bits: Count) -> Count:
+    """Return the whole bytes that hold `bits`."""
+    return ceil_div(bits, 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datapath:
+    """Shape of the MAC array and of the groups that stream through it.
+
+    A dense machine has groups of one value (N = M = 1), which makes every formula below hold for
+    it too.
+
+    Example:
+        16 lanes at 8:16 take two groups a step, so 40 values (3 groups, the last one padded) take
+        2 steps; dense, they take ceil(40 / 16) = 3.
+
+        >>> sparse = Datapath(rows=8, columns=8, lanes=16, value_bits=8, accumulator_bits=32,
+        ...     kept_per_group=8, group_size=16, metadata_bits_per_group=16)
+        >>> sparse.groups(40), sparse.slots(40), sparse.steps(40)
+        (3, 24, 2)
+    """
+
+    rows: int
+    columns: int
+    lanes: int
+    value_bits: int
+    accumulator_bits: int
+    clock_mhz: float = 1000.0
+    precision: str = "int8"
+    kept_per_group: int = 1
+    group_size: int = 1
+    metadata_bits_per_group: int = 0
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether groups are selected, as opposed to streamed whole."""
+        return self.group_size > 1
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Multipliers: R × C × L."""
+        return self.rows * self.columns * self.lanes
+
+    @property
+    def groups_per_step(self) -> int:
+        """Whole groups that the lanes take at once; lanes beyond them idle (16 lanes, 3:4: 5)."""
+        return max(1, self.lanes // self.kept_per_group)
+
+    @property
+    def steps_per_group(self) -> int:
+        """Steps of one group when it keeps more values than there are lanes."""
+        return ceil_div(self.kept_per_group, self.lanes)
+
+    @property
+    def positions_per_step(self) -> int:
+        """Positions of K for which weights must be present in one step."""
+        return self.groups_per_step * self.group_size
+
+    def groups(self, reduction: Count) -> Count:
+        """Return the groups in `reduction` positions of K, the last one padded with zeros."""
+        return ceil_div(reduction, self.group_size)
+
+    def slots(self, reduction: Count) -> Count:
+        """Return the stored values for `reduction` positions: N in every group, padding included.
+
+        The padding is kept because a crossbar with a window needs exactly N values a group.
+        """
+        return self.groups(reduction) * self.kept_per_group
+
+    def steps(self, reduction: Count) -> Count:
+        """Return the cycles in which a row consumes `reduction` positions of K."""
+        return ceil_div(self.groups(reduction), self.groups_per_step) * self.steps_per_group
+
+    def compressed_bits(self, reduction: Count) -> Count:
+        """Return the bits of one token's kept values and metadata for `reduction` positions."""
+        group_bits = self.kept_per_group * self.value_bits + self.metadata_bits_per_group
+        return self.groups(reduction) * group_bits

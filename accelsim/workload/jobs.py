@@ -1,0 +1,138 @@
+"""The tile jobs of one layer as integer arrays: what travels through the machine, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.workload.datapath import Datapath, Ints, ceil_div
+from accelsim.workload.tiling import Gemm, Reuse, Stores, Tiling
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileJobs:
+    """One entry a tile, in program order; all arrays `[jobs]`.
+
+    `tokens`, `columns`, `reduction` are the extents of the tile, `*_start` its origin. The flags
+    say which jobs bring a tile on chip or select it; the others find it there.
+    """
+
+    tokens: Ints
+    columns: Ints
+    reduction: Ints
+    token_start: Ints
+    column_start: Ints
+    reduction_start: Ints
+    activation_tile: Ints
+    weight_tile: Ints
+    output_tile: Ints
+    loads_activations: Flags
+    selects: Flags
+    loads_weights: Flags
+    first_reduction: Flags
+    last_reduction: Flags
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def blocks(self, path: Datapath) -> Ints:
+        """Return the R × C output blocks of each tile."""
+        return self.row_blocks(path) * self.column_blocks(path)
+
+    def row_blocks(self, path: Datapath) -> Ints:
+        """Return ceil(tokens / R) of each tile."""
+        return ceil_div(self.tokens, path.rows)
+
+    def column_blocks(self, path: Datapath) -> Ints:
+        """Return ceil(columns / C) of each tile."""
+        return ceil_div(self.columns, path.columns)
+
+
+def tile_jobs(gemm: Gemm, tiling: Tiling, path: Datapath, stores: Stores) -> TileJobs:
+    """Lay out the jobs of a layer in program order, with what each finds on chip.
+
+    >>> from accelsim.workload.tiling import Store
+    >>> path = Datapath(rows=2, columns=2, lanes=2, value_bits=8, accumulator_bits=32)
+    >>> stores = Stores(Store(64), Store(16), Store(64))
+    >>> jobs = tile_jobs(Gemm(4, 4, 4), Tiling(2, 2, 4, "tokens_outer"), path, stores)
+    >>> jobs.loads_activations.tolist(), jobs.loads_weights.tolist()
+    ([True, False, True, False], [True, True, False, False])
+    """
+    token, column, step = _loop_indices(gemm, tiling)
+    reuse = Reuse.of(tiling, gemm, path, stores)
+    column_tiles, reduction_tiles = int(column.max()) + 1, int(step.max()) + 1
+    first_column, first_token = column == 0, token == 0
+    selects = first_column | (reuse.selections > 1)
+    return TileJobs(
+        tokens=_extent(token, tiling.tokens, gemm.tokens),
+        columns=_extent(column, tiling.columns, gemm.out_features),
+        reduction=_extent(step, tiling.reduction, gemm.in_features),
+        token_start=token * tiling.tokens,
+        column_start=column * tiling.columns,
+        reduction_start=step * tiling.reduction,
+        activation_tile=token * reduction_tiles + step,
+        weight_tile=column * reduction_tiles + step,
+        output_tile=token * column_tiles + column,
+        loads_activations=first_column | (reuse.activation_loads > 1),
+        selects=selects,
+        loads_weights=first_token | (reuse.weight_loads > 1),
+        first_reduction=step == 0,
+        last_reduction=step == reduction_tiles - 1,
+    )
+
+
+def slot_releases(fills: Flags, tile: Ints, slots: int, uses: Flags | None = None) -> Ints:
+    """Return, for each job that fills a buffer slot, the job whose end frees that slot.
+
+    A buffer of `slots` tiles is filled round robin: the k-th fill reuses the slot of fill
+    k - slots, which is free once the last job that uses that tile is done. -1: no wait.
+
+    Args:
+        fills: `[jobs]`, whether the job brings its tile into the buffer.
+        tile: `[jobs]`, which tile the job works on.
+        slots: tiles that the buffer holds, the one being filled included.
+        uses: `[jobs]`, whether the job reads its tile; default: every job.
+
+    Example:
+        Two slots, three tiles of two jobs each: the third fill (job 4) waits for job 1, the last
+        user of the first tile.
+
+        >>> fills = np.array([1, 0, 1, 0, 1, 0], bool)
+        >>> slot_releases(fills, np.array([0, 0, 1, 1, 2, 2]), slots=2).tolist()
+        [-1, -1, -1, -1, 1, -1]
+    """
+    jobs = np.arange(len(fills))
+    fill_jobs = jobs[fills]
+    # Which fill each job's tile came from: sort by tile, then carry the latest fill forward.
+    by_tile = np.lexsort((jobs, tile))
+    ordinal = np.cumsum(fills) - 1
+    carried = np.maximum.accumulate(np.where(fills[by_tile], np.arange(len(jobs)), 0))
+    source = np.empty(len(jobs), np.int64)
+    source[by_tile] = ordinal[by_tile[carried]]
+    last_use = fill_jobs.copy()
+    used = jobs if uses is None else jobs[uses]
+    np.maximum.at(last_use, source[used], used)
+    releases = np.full(len(fills), -1, np.int64)
+    releases[fill_jobs[slots:]] = last_use[: max(0, len(fill_jobs) - slots)]
+    return releases
+
+
+def _loop_indices(gemm: Gemm, tiling: Tiling) -> tuple[Ints, Ints, Ints]:
+    """Return the tile index along tokens, columns and reduction of every job."""
+    token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
+    if tiling.order == "tokens_outer":
+        shape = (token_tiles, column_tiles, reduction_tiles)
+        token, column, step = np.indices(shape).reshape(3, -1)
+    else:
+        shape = (column_tiles, token_tiles, reduction_tiles)
+        column, token, step = np.indices(shape).reshape(3, -1)
+    return token, column, step
+
+
+def _extent(index: Ints, size: int, limit: int) -> Ints:
+    """Return the extent of each tile along one dimension; the last may be short."""
+    return np.minimum(size, limit - index * size)

@@ -1,0 +1,285 @@
+"""How a GEMM is cut into tiles, in which order, and what stays on chip between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Literal
+
+from accelsim.errors import InputError
+from accelsim.workload.datapath import Datapath, bytes_of, ceil_div
+
+Order = Literal["tokens_outer", "columns_outer"]
+ORDERS: tuple[Order, ...] = ("tokens_outer", "columns_outer")
+PREFERRED_JOBS = 512  # a tile is the event engine's token; more tiles cost time and gain little
+TRAFFIC_SLACK = 1.1  # give up at most 10 % of DRAM traffic for a shorter fill and drain
+# A nominal memory, for ranking tiles only: the machine's real one plays no part in the choice, so
+# that a faster DRAM never changes the tiling and therefore never slows a layer.
+NOMINAL_MACS_PER_BYTE = 16
+NOMINAL_LATENCY_CYCLES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """`Y[tokens, out_features] = X[tokens, in_features] @ W[in_features, out_features]`."""
+
+    tokens: int
+    in_features: int
+    out_features: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the dense product: T × K × O."""
+        return self.tokens * self.in_features * self.out_features
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Room of one on-chip buffer for tiles."""
+
+    capacity_bytes: int
+    double_buffered: bool = True
+
+    def slots(self, tile_bytes: int) -> int:
+        """Return how many tiles it holds; one at a time unless double-buffered."""
+        slots = self.capacity_bytes // max(1, tile_bytes)
+        return slots if self.double_buffered else min(slots, 1)
+
+    def fits(self, tile_bytes: int) -> bool:
+        """Return whether a tile fits, twice where one is filled while another is used."""
+        return self.slots(tile_bytes) >= (2 if self.double_buffered else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The on-chip buffers, as the tiling sees them; `compressed` only on a sparse machine."""
+
+    activations: Store
+    weights: Store
+    outputs: Store
+    compressed: Store | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Tile of `tokens` × `reduction` × `columns`; the reduction is always the innermost loop.
+
+    `tokens_outer` keeps activations on chip while weights stream past; `columns_outer` the reverse.
+    """
+
+    tokens: int
+    columns: int
+    reduction: int
+    order: Order
+
+    def counts(self, gemm: Gemm) -> tuple[int, int, int]:
+        """Return the number of tiles along tokens, columns and reduction."""
+        return (
+            ceil_div(gemm.tokens, self.tokens),
+            ceil_div(gemm.out_features, self.columns),
+            ceil_div(gemm.in_features, self.reduction),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TileBytes:
+    """Bytes of one full tile in each buffer. Outputs are accumulators while K is split."""
+
+    activations: int
+    weights: int
+    outputs: int
+    compressed: int
+
+    @classmethod
+    def of(cls, tiling: Tiling, gemm: Gemm, path: Datapath) -> TileBytes:
+        """Return the sizes of the largest tile of this tiling."""
+        tokens = min(tiling.tokens, gemm.tokens)
+        columns = min(tiling.columns, gemm.out_features)
+        reduction = min(tiling.reduction, gemm.in_features)
+        is_split = reduction < gemm.in_features
+        output_bits = path.accumulator_bits if is_split else path.value_bits
+        return cls(
+            activations=bytes_of(tokens * reduction * path.value_bits),
+            weights=bytes_of(reduction * columns * path.value_bits),
+            outputs=bytes_of(tokens * columns * output_bits),
+            compressed=tokens * bytes_of(path.compressed_bits(reduction)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """How often each operand passes: 1 if it stays on chip, else once for each outer tile."""
+
+    activation_loads: int
+    selections: int
+    weight_loads: int
+
+    @classmethod
+    def of(cls, tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> Reuse:
+        """Derive the passes from buffer sizes.
+
+        A tile is still there at its next use if the tiles used in between fit beside one slot for
+        prefetch, or if all tiles of the operand fit. Activations that stay compressed on chip are
+        neither selected nor loaded again.
+        """
+        token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
+        tokens_outer = tiling.order == "tokens_outer"
+        size = TileBytes.of(tiling, gemm, path)
+        all_rows, all_columns = token_tiles * reduction_tiles, column_tiles * reduction_tiles
+        row_distance = reduction_tiles if tokens_outer else all_rows
+        column_distance = all_columns if tokens_outer else reduction_tiles
+
+        def passes(slots: int, distance: int, distinct: int, outer: int) -> int:
+            return 1 if distance <= max(1, slots - 1) or distinct <= slots else outer
+
+        loads = passes(
+            stores.activations.slots(size.activations), row_distance, all_rows, column_tiles
+        )
+        selections = loads
+        if stores.compressed is not None:
+            slots = stores.compressed.slots(size.compressed)
+            selections = passes(slots, row_distance, all_rows, column_tiles)
+            loads = min(loads, selections)
+        weight_slots = stores.weights.slots(size.weights)
+        weight_loads = passes(weight_slots, column_distance, all_columns, token_tiles)
+        return cls(loads, selections, weight_loads)
+
+
+def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> None:
+    """Raise InputError if a tile cuts a group of M, or naming the buffer that it does not fit."""
+    if tiling.reduction < gemm.in_features and tiling.reduction % path.group_size:
+        raise InputError(
+            f"impossible tiling {describe(tiling)}: tiling.reduction must be a multiple of the "
+            f"group size {path.group_size}, or all of K"
+        )
+    size = TileBytes.of(tiling, gemm, path)
+    for name, store, needed in _demands(size, stores):
+        if not store.fits(needed):
+            twice = " twice (double buffering)" if store.double_buffered else ""
+            raise InputError(
+                f"impossible tiling {describe(tiling)}: a tile of {needed} bytes must fit{twice} "
+                f"in buffers.{name} of {store.capacity_bytes} bytes"
+            )
+
+
+def describe(tiling: Tiling) -> str:
+    """Return the tile as `tokens × reduction × columns, order`."""
+    return f"{tiling.tokens} × {tiling.reduction} × {tiling.columns}, {tiling.order}"
+
+
+def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
+    """Return the bytes that a tiling moves to and from DRAM, bursts not rounded up."""
+    return bytes_of(
+        path.value_bits
+        * (
+            gemm.tokens * gemm.in_features * reuse.activation_loads
+            + gemm.in_features * gemm.out_features * reuse.weight_loads
+            + gemm.tokens * gemm.out_features
+        )
+    )
+
+
+@lru_cache(maxsize=4096)
+def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores) -> Tiling:
+    """Choose tile and loop order for the buffers.
+
+    Among tilings that fit and have at most `PREFERRED_JOBS` tiles (or as few as possible): the
+    least DRAM traffic within `TRAFFIC_SLACK`; then the fewest selections; then the fewest cuts of K
+    (each costs a round of partial sums); then the fewest bytes that cannot be hidden behind
+    computation on a nominal memory (`_exposed_bytes`); then the fewest tiles.
+
+    Raises:
+        InputError: not even the smallest tile fits; the message names the buffer.
+    """
+    fitting = [t for t in _candidates(gemm, path) if _fits(t, gemm, path, stores)]
+    if not fitting:
+        smallest = next(_candidates(gemm, path))
+        check_tiling(smallest, gemm, path, stores)
+        raise AssertionError("check_tiling accepts what _fits refuses")
+    few = [t for t in fitting if _jobs(t, gemm) <= PREFERRED_JOBS]
+    candidates = few or [min(fitting, key=lambda t: _jobs(t, gemm))]
+    reuses = {t: Reuse.of(t, gemm, path, stores) for t in candidates}
+    traffic = {t: dram_bytes(gemm, path, reuse) for t, reuse in reuses.items()}
+    limit = TRAFFIC_SLACK * min(traffic.values())
+
+    def rank(tiling: Tiling) -> tuple[int, ...]:
+        exposed = _exposed_bytes(tiling, gemm, path, reuses[tiling])
+        cuts = tiling.counts(gemm)[2]
+        return reuses[tiling].selections, cuts, exposed, _jobs(tiling, gemm), traffic[tiling]
+
+    return min((t for t in candidates if traffic[t] <= limit), key=rank)
+
+
+def _exposed_bytes(tiling: Tiling, gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
+    """Estimate the bytes that computation cannot hide on the nominal memory.
+
+    They are the first activation and weight tile, the last output tile, and for every load of a
+    tile what exceeds the computation since the load before: one job long for the operand that
+    changes with each job, a whole inner loop for the one that stays.
+    """
+    size = TileBytes.of(tiling, gemm, path)
+    token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
+    tokens = min(tiling.tokens, gemm.tokens)
+    columns = min(tiling.columns, gemm.out_features)
+    blocks = ceil_div(tokens, path.rows) * ceil_div(columns, path.columns)
+    job_cycles = blocks * path.steps(min(tiling.reduction, gemm.in_features))
+    bytes_per_cycle = max(1, path.macs_per_cycle // NOMINAL_MACS_PER_BYTE)
+    latency_bytes = NOMINAL_LATENCY_CYCLES * bytes_per_cycle
+
+    def uncovered(tile_bytes: int, jobs_between: int) -> int:
+        hidden = job_cycles * jobs_between * bytes_per_cycle
+        return max(0, tile_bytes - hidden, tile_bytes + latency_bytes - 2 * hidden)
+
+    tokens_outer = tiling.order == "tokens_outer"
+    activation_loads = token_tiles * reduction_tiles * reuse.activation_loads
+    weight_loads = column_tiles * reduction_tiles * reuse.weight_loads
+    activation_span = column_tiles if tokens_outer and reuse.activation_loads == 1 else 1
+    weight_span = 1 if tokens_outer or reuse.weight_loads > 1 else token_tiles
+    return (
+        size.activations
+        + size.weights
+        + size.outputs
+        + activation_loads * uncovered(size.activations, activation_span)
+        + weight_loads * uncovered(size.weights, weight_span)
+    )
+
+
+def _demands(size: TileBytes, stores: Stores) -> Iterator[tuple[str, Store, int]]:
+    yield "activations", stores.activations, size.activations
+    yield "weights", stores.weights, size.weights
+    yield "outputs", stores.outputs, size.outputs
+    if stores.compressed is not None:
+        yield "compressed", stores.compressed, size.compressed
+
+
+def _fits(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> bool:
+    size = TileBytes.of(tiling, gemm, path)
+    return all(store.fits(needed) for _, store, needed in _demands(size, stores))
+
+
+def _jobs(tiling: Tiling, gemm: Gemm) -> int:
+    token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
+    return token_tiles * column_tiles * reduction_tiles
+
+
+def _candidates(gemm: Gemm, path: Datapath) -> Iterator[Tiling]:
+    """Yield tiles that are powers of two of what the array takes at once, smallest first."""
+    sizes = product(
+        _doublings(path.rows, gemm.tokens),
+        _doublings(path.columns, gemm.out_features),
+        _doublings(path.positions_per_step, gemm.in_features),
+    )
+    for tokens, columns, reduction in sizes:
+        for order in ORDERS:
+            yield Tiling(tokens, columns, reduction, order)
+
+
+def _doublings(unit: int, limit: int) -> list[int]:
+    """Return unit, 2 unit, 4 unit … below the limit, then the limit itself."""
+    sizes = []
+    while unit < limit:
+        sizes.append(unit)
+        unit *= 2
+    return [*sizes, limit]
