@@ -178,6 +178,7 @@ class Architecture(BaseModel):
             self.buffers.weights.store,
             self.buffers.outputs.store,
             compressed.store if compressed else None,
+            self.dram.store_lag_tiles,
         )
 
     @property

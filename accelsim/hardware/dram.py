@@ -27,7 +27,7 @@ class Dram(Unit):
 
         The channel serves requests in program order: the loads of tile i before those of tile
         i + 1, and the store of tile i after the loads of tile i + `store_lag_tiles`, so that
-        prefetching goes on while a tile computes.
+        prefetching goes on while a tile computes. The output buffer must hold as many tiles.
 
     Actions:
         read_bytes, write_bytes: bytes moved, bursts rounded up.
@@ -50,7 +50,7 @@ class Dram(Unit):
     bandwidth_gb_per_s: Annotated[float, Field(gt=0)]
     latency_ns: Annotated[float, Field(ge=0)] = 100.0
     burst_bytes: Annotated[int, Field(gt=0)] = 64
-    store_lag_tiles: Annotated[int, Field(ge=0)] = 2
+    store_lag_tiles: Annotated[int, Field(ge=0)] = 4
 
     def bursts(self, size_bytes: Ints) -> Ints:
         """Return sizes rounded up to whole bursts."""

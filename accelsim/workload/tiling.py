@@ -54,12 +54,16 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The on-chip buffers, as the tiling sees them; `compressed` only on a sparse machine."""
+    """The on-chip buffers, as the tiling sees them; `compressed` only on a sparse machine.
+
+    `store_lag_tiles` tiles of output wait on chip while later loads go first.
+    """
 
     activations: Store
     weights: Store
     outputs: Store
     compressed: Store | None = None
+    store_lag_tiles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,12 @@ def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> 
                 f"impossible tiling {describe(tiling)}: a tile of {needed} bytes must fit{twice} "
                 f"in buffers.{name} of {store.capacity_bytes} bytes"
             )
+    if not _holds_lagging_stores(tiling, gemm, size, stores):
+        raise InputError(
+            f"impossible tiling {describe(tiling)}: dram.store_lag_tiles {stores.store_lag_tiles} "
+            f"output tiles of {size.outputs} bytes do not fit in buffers.outputs of "
+            f"{stores.outputs.capacity_bytes} bytes"
+        )
 
 
 def describe(tiling: Tiling) -> str:
@@ -256,7 +266,19 @@ def _demands(size: TileBytes, stores: Stores) -> Iterator[tuple[str, Store, int]
 
 def _fits(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> bool:
     size = TileBytes.of(tiling, gemm, path)
-    return all(store.fits(needed) for _, store, needed in _demands(size, stores))
+    fits = all(store.fits(needed) for _, store, needed in _demands(size, stores))
+    return fits and _holds_lagging_stores(tiling, gemm, size, stores)
+
+
+def _holds_lagging_stores(tiling: Tiling, gemm: Gemm, size: TileBytes, stores: Stores) -> bool:
+    """Return whether outputs can wait as long as the program order makes them; else deadlock.
+
+    The store of job i follows the loads of job i + lag. Those may need all jobs before to finish,
+    which is possible only if the outputs of the jobs i … i + lag - 1 have room; jobs that split K
+    share one output tile.
+    """
+    waiting = min(stores.store_lag_tiles, _jobs(tiling, gemm) - 1)
+    return stores.outputs.slots(size.outputs) * tiling.counts(gemm)[2] >= waiting
 
 
 def _jobs(tiling: Tiling, gemm: Gemm) -> int:

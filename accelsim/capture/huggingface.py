@@ -1,0 +1,179 @@
+"""Models and tokenizers of transformers, from a local folder or from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelsim.capture.extra import require
+from accelsim.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+# Up to this many parameters (8 GiB) a model computes in float32, larger ones as they are stored.
+MAX_FLOAT32_PARAMETERS = 2**31
+_WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model's files are, and the facts that identify them; no path of this machine."""
+
+    name: str
+    location: str
+    revision: str | None
+    identity: dict[str, Any]
+
+
+def locate(model_id: str, revision: str | None) -> Source:
+    """Find a model: a folder with `config.json`, or a repository of the hub at one commit.
+
+    Raises:
+        InputError: no such folder, no `config.json` or weights in it, or the hub has no such
+            repository or revision, or cannot be reached.
+    """
+    folder = Path(model_id).expanduser()
+    if folder.is_dir():
+        return _local_source(model_id, folder, revision)
+    if folder.exists() or _looks_local(model_id):
+        raise InputError(f"{model_id}: no such model folder")
+    hub = require("huggingface_hub")
+    try:
+        config = Path(hub.hf_hub_download(model_id, "config.json", revision=revision))
+    except Exception as error:  # of the network, of the hub, of the cache: there are many
+        at = f" at revision {revision}" if revision else ""
+        raise InputError(
+            f"{model_id}: not a folder, and not available from the Hugging Face hub{at}: "
+            f"{_first_line(error)}"
+        ) from error
+    commit = config.parent.name  # the cache keeps each commit in a folder of that name
+    return Source(model_id, model_id, commit, {"model_id": model_id, "revision": commit})
+
+
+def _looks_local(model_id: str) -> bool:
+    """Whether this can only be meant as a path: hub ids are `name` or `owner/name`."""
+    return model_id.startswith((".", "/", "~")) or "\\" in model_id or model_id.count("/") > 1
+
+
+def _local_source(model_id: str, folder: Path, revision: str | None) -> Source:
+    if revision is not None:
+        raise InputError(f"{model_id}: a revision is for models of the hub; this is a folder")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{model_id}: this folder has no config.json; is it a model?")
+    weights = sorted(path for glob in _WEIGHT_FILES for path in folder.glob(glob))
+    if not weights:
+        raise InputError(f"{model_id}: no weights; expected one of: {', '.join(_WEIGHT_FILES)}")
+    name = folder.resolve().name
+    digests = {path.name: _sha256(path) for path in weights}
+    return Source(name, str(folder), None, {"model_id": name, "weights_sha256": digests})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_tokenizer(source: Source) -> Any:
+    """Load the tokenizer of a model; raise InputError if it has none that can be loaded."""
+    auto = require("transformers").AutoTokenizer
+    with _reporting(source, "the tokenizer"):
+        return auto.from_pretrained(
+            source.location, revision=source.revision, trust_remote_code=False
+        )
+
+
+def load_config(source: Source) -> Any:
+    """Load the configuration of a model, before its weights.
+
+    Raises:
+        InputError: unknown architecture, one that needs code from its repository, or an
+            encoder-decoder, which reads more than one text.
+    """
+    with _reporting(source, "the configuration"):
+        config = require("transformers").AutoConfig.from_pretrained(
+            source.location, revision=source.revision, trust_remote_code=False
+        )
+    if config.is_encoder_decoder:
+        raise InputError(
+            f"{source.name}: an encoder-decoder reads two texts; capture it from Python: "
+            f"accelsim.capture.capture(model, batches, ...)"
+        )
+    return config
+
+
+def load_model(source: Source, config: Any, device: str) -> torch.nn.Module:
+    """Load the weights once, in the class they were saved from, and move them to a device.
+
+    Raises:
+        InputError: damaged, mismatched or incomplete weights.
+    """
+    transformers = require("transformers")
+    old = transformers.__version__.startswith("4.")
+    with _reporting(source, "the model"):
+        model, loading = _architecture(transformers, config).from_pretrained(
+            source.location,
+            revision=source.revision,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **{"torch_dtype" if old else "dtype": "auto"},
+        )
+    if loading["missing_keys"]:
+        missing = sorted(loading["missing_keys"])
+        raise InputError(
+            f"{source.name}: {len(missing)} weights are missing, e.g. {missing[0]}; "
+            f"a model with random weights is not worth capturing"
+        )
+    parameters = sum(weight.numel() for weight in model.parameters())
+    quantised = getattr(config, "quantization_config", None) is not None
+    if parameters <= MAX_FLOAT32_PARAMETERS and not quantised:
+        model = model.float()
+    return model.to(device)
+
+
+def _architecture(transformers: Any, config: Any) -> Any:
+    """Return the class that saved the checkpoint: it needs all of the weights and no others."""
+    name = next(iter(config.architectures or ()), "")
+    saved_by: Any = getattr(transformers, name, None)
+    if getattr(saved_by, "config_class", None) is type(config):
+        return saved_by
+    if name.endswith(("ForCausalLM", "LMHeadModel")):
+        return transformers.AutoModelForCausalLM
+    return transformers.AutoModel
+
+
+@contextmanager
+def _reporting(source: Source, what: str) -> Iterator[None]:
+    """Turn whatever a library raises while it loads files of unknown origin into an InputError."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{source.name}: cannot load {what}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' remarks off stderr, and their progress bars unless it is a terminal."""
+    logs = [require("transformers").utils.logging, require("huggingface_hub").utils.logging]
+    bars = logs[0]
+    levels, had_bars = [log.get_verbosity() for log in logs], bars.is_progress_bar_enabled()
+    for log in logs:
+        log.set_verbosity_error()
+    if not sys.stderr.isatty():
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.set_verbosity(level)
+        if had_bars:
+            bars.enable_progress_bar()

@@ -1,0 +1,93 @@
+"""Capture from any `torch.nn.Module`; transformers is not needed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accelsim.capture.extra import require
+from accelsim.capture.hooks import Recorder
+from accelsim.capture.linears import find_linears, select
+from accelsim.capture.run import Progress, ignore, run_batches
+from accelsim.capture.spill import Spill, stored_dtype
+from accelsim.capture.table import linear_table, sort_out, write_inputs
+from accelsim.trace import Trace, TraceMeta, TraceWriter, load_trace
+from accelsim.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+
+def capture(  # noqa: PLR0913  # all but two are optional, and named
+    model: torch.nn.Module,
+    batches: Iterable[Any],
+    *,
+    out: str | Path,
+    layers: str = "*",
+    dtype: str = "float16",
+    model_name: str | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    progress: Progress = ignore,
+) -> Trace:
+    """Run `model` on `batches` and write what enters its linear layers to the trace `out`.
+
+    A batch is a tensor, a tuple of positional arguments or a dict of named ones. Integer token
+    ids `[B, S]` (or `input_ids` in a dict) are B sequences of S tokens; for other batches, the
+    input of the first linear layer that is called says so: `[B, S, F]`, or `[T, F]` for one
+    sequence. Layers that do not see exactly those tokens once in every forward pass (experts of
+    a mixture, pooling heads, weights used twice) are left out and listed with the reason in
+    `provenance["skipped"]`. The model is put in evaluation mode and back.
+
+    Args:
+        model: any module; only its `torch.nn.Linear` and transformers' `Conv1D` are captured.
+        batches: taken one at a time.
+        out: path of the trace; its folder must exist. Rows are spilled to a temporary folder
+            beside it: at most one array is in memory at a time.
+        layers: comma-separated globs over dotted names.
+        dtype: `float16`, `bfloat16`, or `int8` with one symmetric scale per input.
+        model_name: name for the trace; the class of the model if not given.
+        provenance: more facts to keep in the trace.
+        progress: told after each batch and each array.
+
+    Raises:
+        InputError: unknown dtype or layer; the model fails on a batch; NaN, infinity or a value
+            that `dtype` cannot hold (with the layer's name); nothing captured; not writable.
+        MissingExtraError: torch is not installed.
+    """
+    out, stored = Path(out), stored_dtype(dtype)
+    linears = find_linears(model)
+    wanted = select(linears, layers)
+    with TraceWriter(out) as writer, _folder_beside(out) as folder:
+        spill = Spill(Path(folder), stored)
+        recorder = Recorder(linears, wanted, spill)
+        cuts = run_batches(model, batches, recorder, progress)
+        taps, skipped = sort_out(recorder.taps, [n for n in linears if n in wanted], len(cuts))
+        settings = {"dtype": dtype, "layers": layers, "skipped": skipped}
+        meta = TraceMeta(
+            model=model_name or type(model).__name__,
+            sequence_lengths=tuple(cut.length for cut in cuts for _ in range(cut.sequences)),
+            linears=linear_table(taps),
+            inputs=write_inputs(writer, spill, taps, progress),
+            provenance=_with_versions(provenance or {}) | settings,
+        )
+        writer.finish(meta)
+    return load_trace(out)
+
+
+def _folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
+    """Make a temporary folder on the disk of the trace, which has room for it or for nothing."""
+    return tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp")
+
+
+def _with_versions(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the versions of what captured; the same versions give the same bytes."""
+    versions = {
+        "accelsim": __version__,
+        "numpy": np.__version__,
+        "torch": require("torch").__version__,
+    }
+    return {**provenance, "versions": versions | provenance.get("versions", {})}

@@ -1,0 +1,134 @@
+"""Capture from a model of transformers that reads a text file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelsim.capture.extra import require
+from accelsim.capture.huggingface import (
+    Source,
+    load_config,
+    load_model,
+    load_tokenizer,
+    locate,
+    quiet,
+)
+from accelsim.capture.module import capture
+from accelsim.capture.run import Progress, ignore
+from accelsim.capture.spill import stored_dtype
+from accelsim.errors import InputError
+from accelsim.trace import Trace
+
+if TYPE_CHECKING:
+    import torch
+
+
+def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by name
+    model_id: str,
+    text_path: str | Path,
+    *,
+    tokens: int,
+    out: str | Path,
+    layers: str = "*",
+    dtype: str = "float16",
+    seq_len: int = 128,
+    revision: str | None = None,
+    device: str = "cpu",
+    progress: Progress = ignore,
+) -> Trace:
+    """Run a model on the first `tokens` tokens of a text and write a trace.
+
+    The text is cut into sequences of `seq_len` tokens (the last may be shorter), one forward
+    pass each, without special tokens added. Models of up to 2^31 parameters compute in float32,
+    larger ones in the type of their weights. The same command gives the same bytes on the same
+    machine and library versions.
+
+    Args:
+        model_id: a folder, or a repository of the Hugging Face hub. Code that a repository
+            brings along is never run.
+        text_path: UTF-8 text.
+        tokens: how many tokens to capture, exactly.
+        out: path of the trace; its folder must exist.
+        layers: comma-separated globs over dotted names.
+        dtype: `float16`, `bfloat16` or `int8`.
+        seq_len: tokens in a sequence, at most what the model has positions for.
+        revision: branch, tag or commit of a hub repository.
+        device: `cpu`, `cuda`, `cuda:1`, …
+        progress: told after each sequence and each array.
+
+    Raises:
+        InputError: any of these is wrong, with what is allowed; all of `capture` apply too.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    out, text_path = Path(out), Path(text_path)
+    stored_dtype(dtype)
+    _check_lengths(tokens, seq_len)
+    _check_device(device)
+    if not out.parent.is_dir():  # said before a model is downloaded, not after
+        raise InputError(f"{out}: cannot write here: no such folder")
+    content = _read(text_path)
+    with quiet():
+        source = locate(model_id, revision)
+        config = load_config(source)
+        _check_positions(config, source, seq_len)
+        ids = _token_ids(load_tokenizer(source), content, text_path, tokens)
+        model: Any = load_model(source, config, device)
+        facts = {
+            **source.identity,
+            "text": {"file": text_path.name, "sha256": hashlib.sha256(content).hexdigest()},
+            "tokens": tokens,
+            "seq_len": seq_len,
+            "special_tokens": False,
+            "compute": {"device": device, "dtype": str(model.dtype).removeprefix("torch.")},
+            "versions": {"transformers": require("transformers").__version__},
+        }
+        return capture(
+            model,
+            [{"input_ids": part[None].to(device)} for part in ids.split(seq_len)],
+            out=out,
+            layers=layers,
+            dtype=dtype,
+            model_name=source.name,
+            provenance=facts,
+            progress=progress,
+        )
+
+
+def _check_lengths(tokens: int, seq_len: int) -> None:
+    for name, value in (("tokens", tokens), ("seq_len", seq_len)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1")
+
+
+def _check_device(device: str) -> None:
+    torch = require("torch")
+    available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if device not in available and not (device == "cuda" and len(available) > 1):
+        raise InputError(f"device '{device}' is not available; here: {', '.join(available)}")
+
+
+def _check_positions(config: Any, source: Source, seq_len: int) -> None:
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and seq_len > positions:
+        raise InputError(f"seq_len is {seq_len}, but {source.name} has {positions} positions")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the text: {error.strerror}") from error
+
+
+def _token_ids(tokenizer: Any, content: bytes, path: Path, tokens: int) -> torch.Tensor:
+    """Return the first token ids of a text, int64 `[tokens]`; raise InputError if too few."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if len(ids) < tokens:
+        raise InputError(f"{path}: the text has {len(ids)} tokens, {tokens} are wanted")
+    return require("torch").tensor(ids[:tokens])
