@@ -34,7 +34,7 @@ def energy_ratio(from_nm: float, to_nm: float) -> float:
     """Return energy at `to_nm` over energy at `from_nm`.
 
     >>> energy_ratio(45, 45), round(energy_ratio(45, 7), 3)
-    (1.0, 0.095)
+    (1.0, 0.094)
     """
     factors = {node: a * SUPPLY_V**2 + b * SUPPLY_V + c for node, (a, b, c) in _ENERGY.items()}
     return _interpolate(factors, to_nm) / _interpolate(factors, from_nm)

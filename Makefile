@@ -1,0 +1,64 @@
+# `make run` and `make test` are all a newcomer needs. Everything is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The CPU build of torch is a tenth of the size of the default one on Linux. Where the wheel index of
+# PyTorch is reachable: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types imports format bench capture-traces clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+run: $(VENV)/.run  ## install without torch and simulate 8:16 on the shipped Llama trace
+	$(BIN)/accelsim run arch_configs/nm816.yaml --trace traces/llama.npz
+
+test: $(VENV)/.dev  ## install test needs and run the whole suite
+	$(BIN)/python -m pytest
+
+check: lint types imports test  ## everything that the gate checks
+
+lint: $(VENV)/.dev  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## static types
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev  ## who may import whom
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## time the engine, selection and a whole run; ratios from one run
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -o addopts=""
+
+capture-traces: $(VENV)/.dev  ## capture the shipped traces again from the shipped models
+	$(BIN)/accelsim capture --model traces/models/llama-docs-16m --text traces/text/capture.txt \
+	  --tokens 256 --seq-len 32 --layers '*.layers.*' --out traces/llama.npz
+	$(BIN)/accelsim capture --model traces/models/llama-docs-16m-relu --text traces/text/capture.txt \
+	  --tokens 256 --seq-len 32 --layers '*.layers.*' --out traces/llama_relu.npz
+
+clean:  ## remove everything that was made here
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "accelsim needs Python 3.11 or newer (make PYTHON=python3.12 …)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "on Debian and Ubuntu, install venv first: apt install python3-venv"; exit 1; }
+
+$(VENV)/.run: $(BIN)/python pyproject.toml
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) --editable '.[capture,dev]'
+	@touch $@
