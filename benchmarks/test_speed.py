@@ -49,6 +49,8 @@ def test_simpy_engine(benchmark):
 )
 def test_command(benchmark, command):
     def run():
-        subprocess.run([sys.executable, "-m", "accelsim", *command], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "accelsim", *command], check=True, capture_output=True
+        )
 
     benchmark.pedantic(run, rounds=5)

@@ -47,4 +47,5 @@ def area_json(report: AreaReport) -> dict[str, Any]:
         "totals": {"area_um2": report.total_um2},
         "units": units,
         "overhead_vs_dense_ratio": report.overhead_vs_dense_ratio,
+        "warnings": list(report.warnings),
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
+from accelsim.errors import InputError
 from accelsim.hardware.unit import Unit
 from accelsim.tech.sram import SramCost
 from accelsim.tech.technology import Technology
@@ -17,6 +18,9 @@ from accelsim.workload import Datapath, Ints, Store, Work, ceil_div
 
 class Buffer(Unit):
     """An SRAM of `capacity_kib` whose two ports each move `port_bytes` a cycle.
+
+    It is built of `macros` memories side by side, each with its share of capacity and width, which
+    is how a wide port is made; each macro has `banks` banks of its full width, one in use a cycle.
 
     Timing:
         A port is busy ceil(bytes / port_bytes) cycles. The port that faces the array is the one
@@ -33,8 +37,20 @@ class Buffer(Unit):
 
     capacity_kib: Annotated[float, Field(gt=0)]
     port_bytes: Annotated[int, Field(gt=0)]
-    banks: Annotated[int, Field(gt=0)] = 1
+    macros: Annotated[int, Field(gt=0)] = 1
+    banks: Annotated[int, Field(gt=0, le=8)] = 1
     double_buffered: bool = True
+
+    @model_validator(mode="after")
+    def _macros_are_whole(self) -> Self:
+        if self.port_bytes % self.macros:
+            raise InputError(f"port_bytes {self.port_bytes} must divide by macros {self.macros}")
+        if self.store.capacity_bytes < self.port_bytes * self.banks:
+            raise InputError(
+                f"capacity_kib {self.capacity_kib:g} is less than one access of "
+                f"{self.port_bytes} bytes in each of {self.banks} banks"
+            )
+        return self
 
     @property
     def store(self) -> Store:
@@ -66,21 +82,21 @@ class Buffer(Unit):
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
-        cost = self._sram(tech)
-        return {
-            "read_bytes": cost.read_pj / self.port_bytes,
-            "write_bytes": cost.write_pj / self.port_bytes,
-        }
+        macro, width = self.macro(tech), self.port_bytes // self.macros
+        return {"read_bytes": macro.read_pj / width, "write_bytes": macro.write_pj / width}
 
     @override
     def area_um2(self, tech: Technology, path: Datapath) -> float:
-        return self._sram(tech).area_um2
+        return self.macros * self.macro(tech).area_um2
 
     @override
     def leakage_mw(self, tech: Technology, path: Datapath) -> float:
-        return self._sram(tech).leakage_mw
+        return self.macros * self.macro(tech).leakage_mw
 
-    def _sram(self, tech: Technology) -> SramCost:
+    def macro(self, tech: Technology) -> SramCost:
+        """Return the cost of one of the memories side by side."""
         return tech.sram(
-            capacity_bytes=self.store.capacity_bytes, width_bytes=self.port_bytes, banks=self.banks
+            capacity_bytes=self.store.capacity_bytes // self.macros,
+            width_bytes=self.port_bytes // self.macros,
+            banks=self.banks,
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from accelsim.config import Architecture
+from accelsim.hardware.buffer import Buffer
 from accelsim.tech.technology import Technology
 
 MW_S_TO_PJ = 1e9
@@ -48,6 +49,7 @@ class AreaReport:
     area_um2: Mapping[str, float]
     gate_equivalents: Mapping[str, float]
     dense_um2: float
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, arch: Architecture) -> AreaReport:
@@ -56,7 +58,7 @@ class AreaReport:
         areas = Prices.of(arch, tech).area_um2
         dense = Prices.of(arch.dense(), tech).area_um2
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
-        return cls(areas, equivalents, sum(dense.values()))
+        return cls(areas, equivalents, sum(dense.values()), tuple(_slow_memories(arch, tech)))
 
     @property
     def total_um2(self) -> float:
@@ -67,3 +69,14 @@ class AreaReport:
     def overhead_vs_dense_ratio(self) -> float:
         """Extra area over the dense machine, as a share of the dense machine: 0.1 is 10 % more."""
         return self.total_um2 / self.dense_um2 - 1
+
+
+def _slow_memories(arch: Architecture, tech: Technology) -> Iterator[str]:
+    """Warn of memories that cannot take an access every cycle of the clock."""
+    period_ns = 1000 / arch.clock_mhz
+    for name, unit in arch.units.items():
+        if isinstance(unit, Buffer) and unit.macro(tech).cycle_time_ns > period_ns:
+            yield (
+                f"{name}: its memory needs {unit.macro(tech).cycle_time_ns:.2f} ns an access, the "
+                f"clock gives {period_ns:.2f} ns; use more macros or banks"
+            )

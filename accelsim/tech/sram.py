@@ -31,8 +31,9 @@ _MAX_CAPACITY = 64 << 20
 # How read, write, leakage, area and cycle time grow with capacity outside the table, as exponents.
 # Below: fewer rows save area and leakage; the energy of the smallest entry is an upper bound.
 _BELOW = np.array([0.0, 0.0, 1.0, 1.0, 0.0])
-# Above: area and leakage follow the cells; energy and time follow the wires across the memory.
-_ABOVE = np.array([0.5, 0.5, 1.0, 1.0, 0.5])
+# Above: area and leakage follow the cells, energy the wires across the memory. The cycle time is
+# that of one subarray, whose size no longer grows.
+_ABOVE = np.array([0.5, 0.5, 1.0, 1.0, 0.0])
 # Copies side by side work at the same time: everything adds up but the cycle time.
 _COPIES = np.array([1.0, 1.0, 1.0, 1.0, 0.0])
 
@@ -63,8 +64,8 @@ def sram_cost(*, capacity_bytes: int, width_bytes: int, banks: int, node_nm: flo
         Wider than 512 B: equal memories of at most 512 B side by side. Narrower than 8 B: the cost
         at 8 B. Below 1 KiB, or below the 32 rows per bank that CACTI needs: energy and cycle time
         of the smallest entry, leakage and area in proportion to capacity. Above 4 MiB: leakage and
-        area in proportion, energy and cycle time with the square root (wire length). A node below
-        22 nm: the value at 22 nm, for the caller to scale.
+        area in proportion, energy with the square root (wire length), the same cycle time. A node
+        below 22 nm: the value at 22 nm, for the caller to scale.
 
     Args:
         capacity_bytes: all banks together, up to 64 MiB.
@@ -79,25 +80,30 @@ def sram_cost(*, capacity_bytes: int, width_bytes: int, banks: int, node_nm: flo
     >>> 0.1 < cost.read_pj / (64 * 8) < 0.3  # pJ per bit
     True
     """
-    _require(0 < width_bytes, f"width_bytes {width_bytes}: must be positive")
-    _require(1 <= banks <= _MAX_BANKS, f"banks {banks}: the table has 1 to {_MAX_BANKS}")
-    _require(
-        width_bytes * banks <= capacity_bytes <= _MAX_CAPACITY,
-        f"capacity_bytes {capacity_bytes}: must be from {width_bytes * banks} (one access of "
-        f"{width_bytes} B per bank, {banks} banks) to {_MAX_CAPACITY}",
-    )
-    _require(
-        0 < node_nm <= NATIVE_NODES_NM[-1],
-        f"node_nm {node_nm}: must be above 0 and at most {NATIVE_NODES_NM[-1]}",
-    )
+    _validate(capacity_bytes=capacity_bytes, width_bytes=width_bytes, banks=banks, node_nm=node_nm)
     copies = -(-width_bytes // _MAX_WIDTH)
     values = _interpolate(node_nm, capacity_bytes / copies, width_bytes / copies, banks)
     return SramCost(*(values * copies**_COPIES).tolist())
 
 
-def _require(condition: bool, message: str) -> None:  # noqa: FBT001
-    if not condition:
-        raise InputError(f"SRAM: {message}")
+def _validate(*, capacity_bytes: int, width_bytes: int, banks: int, node_nm: float) -> None:
+    """Raise `InputError` for the first argument that is out of range."""
+    rows = capacity_bytes // max(width_bytes * banks, 1)
+    for allowed, message in (
+        (width_bytes > 0, f"width_bytes {width_bytes}: must be positive"),
+        (1 <= banks <= _MAX_BANKS, f"banks {banks}: must be from 1 to {_MAX_BANKS}"),
+        (rows > 0, f"capacity_bytes {capacity_bytes}: less than {width_bytes} B in each bank"),
+        (
+            capacity_bytes <= _MAX_CAPACITY,
+            f"capacity_bytes {capacity_bytes}: at most {_MAX_CAPACITY}",
+        ),
+        (
+            0 < node_nm <= NATIVE_NODES_NM[-1],
+            f"node_nm {node_nm}: must be above 0 and at most {NATIVE_NODES_NM[-1]}",
+        ),
+    ):
+        if not allowed:
+            raise InputError(f"SRAM: {message}")
 
 
 def _interpolate(node_nm: float, capacity: float, width: float, banks: float) -> _Array:

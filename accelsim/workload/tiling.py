@@ -195,9 +195,9 @@ def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
 def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores) -> Tiling:
     """Choose tile and loop order for the buffers.
 
-    Among tilings that fit and have at most `PREFERRED_JOBS` tiles (or as few as possible): the
-    least DRAM traffic within `TRAFFIC_SLACK`; then the fewest selections; then the fewest cuts of K
-    (each costs a round of partial sums); then the fewest bytes that cannot be hidden behind
+    Among tilings that fit and have at most `PREFERRED_JOBS` tiles (or four times the fewest): the
+    least DRAM traffic within `TRAFFIC_SLACK`; then the fewest cuts of K (each costs a round of
+    partial sums); then the fewest selections of a tile; then the fewest bytes that cannot be hidden behind
     computation on a nominal memory (`_exposed_bytes`); then the fewest tiles.
 
     Raises:
@@ -208,8 +208,8 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores) -> Tiling:
         smallest = next(_candidates(gemm, path))
         check_tiling(smallest, gemm, path, stores)
         raise AssertionError("check_tiling accepts what _fits refuses")
-    few = [t for t in fitting if _jobs(t, gemm) <= PREFERRED_JOBS]
-    candidates = few or [min(fitting, key=lambda t: _jobs(t, gemm))]
+    most_jobs = max(PREFERRED_JOBS, 4 * min(_jobs(t, gemm) for t in fitting))
+    candidates = [t for t in fitting if _jobs(t, gemm) <= most_jobs]
     reuses = {t: Reuse.of(t, gemm, path, stores) for t in candidates}
     traffic = {t: dram_bytes(gemm, path, reuse) for t, reuse in reuses.items()}
     limit = TRAFFIC_SLACK * min(traffic.values())
@@ -217,7 +217,7 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores) -> Tiling:
     def rank(tiling: Tiling) -> tuple[int, ...]:
         exposed = _exposed_bytes(tiling, gemm, path, reuses[tiling])
         cuts = tiling.counts(gemm)[2]
-        return reuses[tiling].selections, cuts, exposed, _jobs(tiling, gemm), traffic[tiling]
+        return cuts, reuses[tiling].selections, exposed, _jobs(tiling, gemm), traffic[tiling]
 
     return min((t for t in candidates if traffic[t] <= limit), key=rank)
 

@@ -40,8 +40,9 @@ def plot_speedup(ax: plt.Axes, rows: list[dict[str, str]]) -> None:
     labels = [row["pattern"] for row in rows]
     values = [float(row["speedup"]) for row in rows]
     bars = ax.bar(labels, values, color="#0072B2")
-    ax.bar_label(bars, fmt="%.2f×", padding=2, fontsize=8)
+    ax.bar_label(bars, fmt="%.2f×", label_type="center", fontsize=8, color="white")
     ax.axhline(2, color="black", linewidth=0.8, linestyle=":")
+    ax.text(-0.4, 2.02, "half the MACs", fontsize=8)
     ax.set_ylim(0, 2.3)
     ax.set_ylabel("speed-up over dense")
 
