@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports format bench capture-traces clean
+.PHONY: help run test check lint types imports format bench readme capture-traces clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ format: $(VENV)/.dev  ## rewrite the code in the house style
 
 bench: $(VENV)/.dev  ## time the engine, selection and a whole run; ratios from one run
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -o addopts=""
+
+readme: $(VENV)/.run  ## write into the README what its commands print
+	$(BIN)/python .ci/readme.py update
 
 capture-traces: $(VENV)/.dev  ## capture the shipped traces again from the shipped models
 	$(BIN)/accelsim capture --model traces/models/llama-docs-16m --text traces/text/capture.txt \

@@ -30,13 +30,21 @@ class Precision(ABC):
         `hardware value × scale` is the real value. Integer formats return integer codes.
         """
 
+    @classmethod
+    def encode_tokens(cls, values: Values) -> Values:
+        """Round activations `[T, K]` as the machine sees them; a scale, if any, is per token."""
+        return cls.encode(values)[0]
+
 
 PRECISIONS: Registry[Precision] = Registry("precision")
 
 
 @PRECISIONS.register("int8")
 class Int8(Precision):
-    """Symmetric per-tensor int8: scale = max|x| / 127, round half to even; -128 is never produced.
+    """Symmetric int8: scale = max|x| / 127, round half to even; -128 is never produced.
+
+    Activations of a machine have one scale per token, as LLM inference in int8 does: a single large
+    value costs its own token resolution, not all others.
 
     >>> Int8.encode(np.array([1.0, -0.5, 0.25], np.float32))[0].tolist()
     [127, -64, 32]
@@ -52,6 +60,13 @@ class Int8(Precision):
         scale = peak / 127 if peak else 1.0
         # float32 is exact enough here: |x| / scale <= 127 and codes need 8 bits.
         return np.rint(values.astype(np.float32) / np.float32(scale)).astype(np.int8), scale
+
+    @classmethod
+    @override
+    def encode_tokens(cls, values: Values) -> Values:
+        peak = np.max(np.abs(values), axis=1, keepdims=True, initial=0.0).astype(np.float32)
+        scale = np.where(peak > 0, peak / np.float32(127), np.float32(1))
+        return np.rint(values.astype(np.float32) / scale).astype(np.int8)
 
 
 @PRECISIONS.register("fp16")

@@ -103,7 +103,8 @@ def selections(arch: Architecture, trace: Trace) -> Iterator[tuple[Linear, Selec
     for linear in trace.linears:
         if linear.input != key or selection is None:
             key = linear.input
-            selection = select(trace.operands(key, arch.precision), arch.pattern)
+            operands, real = trace.operands(key, arch.precision)
+            selection = select(operands, arch.pattern, real)
         yield linear, selection
 
 

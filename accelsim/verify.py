@@ -63,7 +63,7 @@ class Compressed:
 def verify(arch: Architecture, trace: Trace) -> Iterator[Check]:
     """Check every layer of a trace on `arch`, with seeded random weights (a trace has none)."""
     for linear in trace.linears:
-        operands = trace.operands(linear.input, arch.precision)
+        operands, _ = trace.operands(linear.input, arch.precision)
         yield check_layer(arch, linear, operands, random_weights(arch, linear))
 
 

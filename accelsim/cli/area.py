@@ -26,7 +26,7 @@ def command(arch: ArchArgument, overrides: SetOption = None, json_: JsonOption =
     show(
         area_table(machine.name, report),
         f"overhead over the dense machine: {report.overhead_vs_dense_ratio:+.1%}",
-        "logic: published cells and operators, no wires or clock tree; SRAM: CACTI (docs/model.md)",
+        "logic from published cells, no wires or clock tree; SRAM from CACTI",
     )
 
 

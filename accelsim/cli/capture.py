@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from accelsim.cli.options import JsonOption, show_json
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def command(
         str | None, typer.Option(help="Branch, tag or commit of a hub repository.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, …")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Run a language model on a text and write what enters its linear layers to a trace.
 
@@ -67,7 +67,10 @@ def command(
             device=device,
             progress=progress,
         )
-    typer.echo(json.dumps(_record(trace), indent=2) if as_json else _summary(trace))
+    if json_:
+        show_json(_record(trace))
+    else:
+        typer.echo(_summary(trace))
 
 
 @contextmanager

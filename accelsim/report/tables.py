@@ -96,6 +96,8 @@ def area_table(name: str, report: AreaReport) -> Table:
     """Return the area of each unit."""
     table = _table(f"Area of {name}", ["unit", "mm²", "share", "kGE"])
     for unit, area in report.area_um2.items():
+        if not area:
+            continue  # off chip
         table.add_row(
             unit,
             f"{area / UM2_PER_MM2:.4f}",

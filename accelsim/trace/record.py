@@ -93,14 +93,15 @@ class Trace:
         real = stored.astype(np.float32)
         return real * np.float32(info.scale) if info.dtype == "int8" else real
 
-    def operands(self, key: str, precision: str) -> Values:
-        """Return the activations as the hardware sees them: int8 codes, or rounded float32.
+    def operands(self, key: str, precision: str) -> tuple[Values, Values]:
+        """Return activations `[T, K]` as the hardware sees them, and their real float32 values.
 
-        An int8 trace on an int8 machine is taken as it is; anything else is rounded per tensor.
+        An int8 trace on an int8 machine is taken as it is; anything else is rounded per token.
         """
+        real = self.values(key)
         if precision == Int8.name and self.meta.inputs[key].dtype == "int8":
-            return self.source.read(key)
-        return PRECISIONS[precision].encode(self.values(key))[0]
+            return self.source.read(key), real
+        return PRECISIONS[precision].encode_tokens(real), real
 
     def describe(self) -> Mapping[str, Any]:
         """Return the identity of this trace for a result file."""

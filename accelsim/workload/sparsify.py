@@ -30,8 +30,13 @@ class Selection:
     dropped_energy_ratio: float
 
 
-def select(operands: Values, pattern: Pattern) -> Selection:
+def select(operands: Values, pattern: Pattern, real: Values | None = None) -> Selection:
     """Select the activations `[T, K]` of one layer input.
+
+    Args:
+        operands: what the hardware sees and ranks.
+        pattern: what to keep.
+        real: the values whose dropped energy is reported; default: the operands.
 
     >>> from accelsim.sparsity import parse_pattern
     >>> chosen = select(np.array([[3, 0, 0, 4], [1, 1, 1, 1]], np.int8), parse_pattern("1:2"))
@@ -40,7 +45,7 @@ def select(operands: Values, pattern: Pattern) -> Selection:
     """
     mask = pattern.keep(operands)
     nonzero = np.count_nonzero((operands != 0) & mask, axis=1)
-    squares = np.square(operands, dtype=np.float64)
+    squares = np.square(operands if real is None else real, dtype=np.float64)
     total = float(squares.sum())
     dropped = float(squares.sum(where=~mask))
     return Selection(mask, nonzero.astype(np.int64), dropped / total if total else 0.0)

@@ -197,8 +197,8 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores) -> Tiling:
 
     Among tilings that fit and have at most `PREFERRED_JOBS` tiles (or four times the fewest): the
     least DRAM traffic within `TRAFFIC_SLACK`; then the fewest cuts of K (each costs a round of
-    partial sums); then the fewest selections of a tile; then the fewest bytes that cannot be hidden behind
-    computation on a nominal memory (`_exposed_bytes`); then the fewest tiles.
+    partial sums); then the fewest selections of a tile; then the fewest bytes that computation
+    cannot hide on a nominal memory (`_exposed_bytes`); then the fewest tiles.
 
     Raises:
         InputError: not even the smallest tile fits; the message names the buffer.

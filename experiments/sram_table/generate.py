@@ -7,6 +7,7 @@ set ports, cell types or temperature. It is therefore only unpacked, so any Pyth
 
     python experiments/sram_table/generate.py            # make the table (a few minutes)
     python experiments/sram_table/generate.py --check    # print its leave-one-out errors
+    python experiments/sram_table/generate.py --off-grid # compare with CACTI off the grid
 
 Needs: pip with access to PyPI, make, g++. What the settings mean and why: README.md next to this.
 """
@@ -17,7 +18,6 @@ import argparse
 import csv
 import datetime
 import itertools
-import math
 import re
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,21 +54,19 @@ SETTINGS = """
 -Data array peripheral type - "itrs-hp"
 -operating temperature (K) 350
 -Optimize ED or ED^2 (ED, ED^2, NONE): "NONE"
--design objective (weight delay, dynamic power, leakage power, cycle time, area) 100:100:0:0:100
+-design objective (weight delay, dynamic power, leakage power, cycle time, area) 100:75:0:0:100
 -deviate (delay, dynamic power, leakage power, cycle time, area) \
 1000000:1000000:1000000:1000000:1000000
 """
 SETTINGS_TEXT = (
     "ram (no tags), 1 read port + 1 write port, itrs-lstp cells, itrs-hp periphery, 350 K,\n"
-    "design objective delay:read energy:leakage:cycle:area = 100:100:0:0:100 without limits,\n"
+    "design objective delay:read energy:leakage:cycle:area = 100:75:0:0:100 without limits,\n"
     "wires Global_30 / semi-global, no power gating, no ECC (package defaults)"
 )
 
 # CACTI reports leakage "of a bank" but adds the routing between the banks to it. The total over
 # banks needs the two apart, so CACTI is made to print the routing; no number changes.
-PATCH_AFTER = (
-    "fr->data_array2->power_routing_to_bank.readOp.gate_leakage) * 1e3 << endl;\n    }"
-)
+PATCH_AFTER = "fr->data_array2->power_routing_to_bank.readOp.gate_leakage) * 1e3 << endl;"
 PATCH = """
     cout << "\\tLeakage of the routing between banks (mW): " <<
         (fr->data_array2->power_routing_to_bank.readOp.leakage +
@@ -107,10 +105,9 @@ def build_cacti(work: Path) -> tuple[Path, str]:
     package = work / "hwcomponents_cacti"
     source = package / "cacti" / "io.cc"
     text = source.read_text(encoding="utf-8", errors="surrogateescape")
-    # The first match belongs to the data array of a plain memory.
-    if PATCH_AFTER not in text:
+    if text.count(PATCH_AFTER) != 1:
         raise SystemExit(f"{source.name}: the place to print the routing leakage is gone")
-    text = text.replace(PATCH_AFTER, PATCH_AFTER[:-5] + PATCH + "\n    }", 1)
+    text = text.replace(PATCH_AFTER, PATCH_AFTER + PATCH, 1)
     source.write_text(text, encoding="utf-8", errors="surrogateescape")
     for target in ("clean", "all"):  # the shipped binary asks for a recent glibc
         subprocess.run(["make", target], cwd=package / "cacti", check=True, capture_output=True)
@@ -222,8 +219,8 @@ def leave_one_out_errors() -> npt.NDArray[np.float64]:
     """
     table = read_table()
     steps: list[Callable[[Point, float], Point]] = [
-        lambda p, f: Point(p.node_nm, int(p.capacity_bytes * f), p.width_bytes, p.banks),
-        lambda p, f: Point(p.node_nm, p.capacity_bytes, int(p.width_bytes * f), p.banks),
+        lambda p, f: replace(p, capacity_bytes=int(p.capacity_bytes * f)),
+        lambda p, f: replace(p, width_bytes=int(p.width_bytes * f)),
     ]
     errors = [
         # Halfway between two points a factor apart, log-log interpolation is the geometric mean.
@@ -243,15 +240,61 @@ def check() -> None:
     for name, column in zip(COLUMNS, errors.T, strict=True):
         median, high, worst = np.percentile(column, [50, 90, 100])
         print(f"| {name} | {median:.1f} | {high:.1f} | {worst:.1f} |")
-    print(f"\nGrid: {len(read_table())} points; mean energies (geometric):")
-    for name, mean in zip(COLUMNS, np.log(list(read_table().values())).mean(axis=0), strict=True):
-        print(f"  {name}: {math.exp(mean):.4g}")
+    table = read_table()
+    doubled = [
+        table[twice] / values
+        for point, values in table.items()
+        if (twice := replace(point, capacity_bytes=2 * point.capacity_bytes)) in table
+    ]
+    print(f"\nDoubling the capacity ({len(doubled)} pairs of {len(table)} points):\n")
+    print("| quantity | factor: least | median | most | falls |\n|---|---|---|---|---|")
+    for name, column in zip(COLUMNS, np.array(doubled).T, strict=True):
+        least, median, most = np.percentile(column, [0, 50, 100])
+        print(f"| {name} | {least:.3f} | {median:.3f} | {most:.3f} | {(column < 1).sum()} |")
+
+
+def check_off_grid() -> None:
+    """Compare the lookup with fresh CACTI runs between and outside the points of the table."""
+    from accelsim.tech.sram import sram_cost
+
+    table = read_table()
+    cases: dict[str, list[Point]] = {
+        "1.5 x a grid capacity": [
+            replace(p, capacity_bytes=p.capacity_bytes * 3 // 2)
+            for p in list(table)[::7]
+            if p.capacity_bytes < CAPACITIES[-1]
+        ],
+        "8 MiB": [
+            replace(p, capacity_bytes=8 << 20) for p in table if p.capacity_bytes == CAPACITIES[-1]
+        ],
+        "4 B wide": [replace(p, width_bytes=4) for p in table if p.width_bytes == WIDTHS[0]],
+        "512 B": [replace(p, capacity_bytes=512) for p in table if p.capacity_bytes == 1024],
+    }
+    print("| case | quantity | lookup / CACTI: least | 10 % | median | 90 % | most |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        cacti, defaults = build_cacti(Path(folder))
+        for case, points in cases.items():
+            rows = list(pool.map(lambda point: run_cacti(cacti, defaults, point), points))
+            ratios = [
+                np.array(astuple(sram_cost(**asdict(point)))) / list(row.values())
+                for point, row in zip(points, rows, strict=True)
+                if row
+            ]
+            for name, column in zip(COLUMNS, np.array(ratios).T, strict=True):
+                spread = np.percentile(column, [0, 10, 50, 90, 100])
+                cells = " | ".join(f"{value:.2f}" for value in spread)
+                print(f"| {case} ({len(ratios)}) | {name} | {cells} |")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="only print the errors")
-    if parser.parse_args().check:
+    parser.add_argument("--check", action="store_true", help="print leave-one-out errors")
+    parser.add_argument("--off-grid", action="store_true", help="compare with CACTI off the grid")
+    options = parser.parse_args()
+    if options.check:
         check()
+    elif options.off_grid:
+        check_off_grid()
     else:
         make_table()
