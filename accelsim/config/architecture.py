@@ -80,7 +80,7 @@ class TechnologyChoice(BaseModel):
     model_config = _STRICT
 
     table: str = "literature45"
-    node_nm: Annotated[float, Field(gt=0)] = 45.0
+    node_nm: Annotated[float, Field(strict=True, gt=0)] = 45.0
 
 
 class Buffers(BaseModel):
@@ -99,9 +99,9 @@ class TilingChoice(BaseModel):
 
     model_config = _STRICT
 
-    tokens: Annotated[int, Field(gt=0)]
-    columns: Annotated[int, Field(gt=0)]
-    reduction: Annotated[int, Field(gt=0)]
+    tokens: Annotated[int, Field(strict=True, gt=0)]
+    columns: Annotated[int, Field(strict=True, gt=0)]
+    reduction: Annotated[int, Field(strict=True, gt=0)]
     order: Order = "tokens_outer"
 
     def tiling(self) -> Tiling:
@@ -118,7 +118,7 @@ class Architecture(BaseModel):
 
     schema_: Literal[1] = Field(alias="schema")
     name: Annotated[str, Field(min_length=1)]
-    clock_mhz: Annotated[float, Field(gt=0)]
+    clock_mhz: Annotated[float, Field(strict=True, gt=0)]
     precision: Annotated[str, _one_of(PRECISIONS)]
     pattern: PatternField
     format: Annotated[str, _one_of(FORMATS)] = "bitmask"

@@ -35,10 +35,10 @@ class Buffer(Unit):
 
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
 
-    capacity_kib: Annotated[float, Field(gt=0)]
-    port_bytes: Annotated[int, Field(gt=0)]
-    macros: Annotated[int, Field(gt=0)] = 1
-    banks: Annotated[int, Field(gt=0, le=8)] = 1
+    capacity_kib: Annotated[float, Field(strict=True, gt=0, le=65536)]
+    port_bytes: Annotated[int, Field(strict=True, gt=0)]
+    macros: Annotated[int, Field(strict=True, gt=0)] = 1
+    banks: Annotated[int, Field(strict=True, gt=0, le=8)] = 1
     double_buffered: bool = True
 
     @model_validator(mode="after")

@@ -47,10 +47,10 @@ class Dram(Unit):
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
 
     standard: str
-    bandwidth_gb_per_s: Annotated[float, Field(gt=0)]
-    latency_ns: Annotated[float, Field(ge=0)] = 100.0
-    burst_bytes: Annotated[int, Field(gt=0)] = 64
-    store_lag_tiles: Annotated[int, Field(ge=0)] = 4
+    bandwidth_gb_per_s: Annotated[float, Field(strict=True, gt=0)]
+    latency_ns: Annotated[float, Field(strict=True, ge=0)] = 100.0
+    burst_bytes: Annotated[int, Field(strict=True, gt=0)] = 64
+    store_lag_tiles: Annotated[int, Field(strict=True, ge=0)] = 4
 
     def bursts(self, size_bytes: Ints) -> Ints:
         """Return sizes rounded up to whole bursts."""

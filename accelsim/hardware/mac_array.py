@@ -47,9 +47,9 @@ class MacArray(Unit):
 
     action_names: ClassVar[frozenset[str]] = frozenset({"mac", "mac_idle", "accumulate"})
 
-    rows: Annotated[int, Field(gt=0, le=1024)]
-    columns: Annotated[int, Field(gt=0, le=1024)]
-    lanes: Annotated[int, Field(gt=0, le=1024)]
+    rows: Annotated[int, Field(strict=True, gt=0, le=1024)]
+    columns: Annotated[int, Field(strict=True, gt=0, le=1024)]
+    lanes: Annotated[int, Field(strict=True, gt=0, le=1024)]
 
     @override
     def busy_cycles(self, work: Work) -> Ints:

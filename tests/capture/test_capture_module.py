@@ -107,7 +107,7 @@ def test_int8_has_one_scale_for_the_whole_capture(doubling, out):
 
     # The peak, 2.54, is in the second batch: one code is 2.54 / 127 = 0.02.
     assert trace.meta.inputs["0"].scale == pytest.approx(0.02)
-    assert trace.operands("0", "int8").tolist() == [[50, -25], [-127, 0]]
+    assert trace.source.read("0").tolist() == [[50, -25], [-127, 0]]
     assert trace.meta.inputs["1"].scale == pytest.approx(0.04)
 
 

@@ -31,7 +31,7 @@ class Crossbar(Unit):
     is_routing: ClassVar[bool] = True
 
     kind: str
-    pipeline_stages: Annotated[int, Field(ge=0)] = 1
+    pipeline_stages: Annotated[int, Field(strict=True, ge=0)] = 1
 
     @abstractmethod
     def legs(self, path: Datapath) -> int:
