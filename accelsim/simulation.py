@@ -215,25 +215,23 @@ def _unit_results(
     arch: Architecture, prices: Prices, runs: list[tuple[Work, Run]], cycles: int
 ) -> dict[str, UnitResult]:
     """Price every unit of a layer; the DMA engines have a ledger but no cost of their own."""
-    actions = {
-        name: _add_actions(unit.actions(w) for w, _ in runs) for name, unit in arch.units.items()
-    }
-    dynamic = prices.dynamic_pj(actions)
-    static = prices.static_pj(cycles / (arch.clock_mhz * 1e6))
+    time_s = cycles / (arch.clock_mhz * 1e6)
     ledger: dict[str, UnitLedger] = {}
     for _, run in runs:
         for name, part in run.ledgers.items():
             ledger[name] = ledger.get(name, UnitLedger()) + part
-    return {
-        name: UnitResult(
-            area_um2=prices.area_um2.get(name, 0.0),
-            energy_pj=dynamic.get(name, 0.0) + static.get(name, 0.0),
-            leakage_pj=static.get(name, 0.0),
-            ledger=ledger[name],
-            actions=actions.get(name, {}),
+    results = {}
+    for name, unit in arch.units.items():
+        actions = _add_actions(unit.actions(work) for work, _ in runs)
+        results[name] = UnitResult(
+            area_um2=prices.area_um2[name],
+            leakage_pj=prices.static_pj(name, time_s),
+            ledger=ledger.pop(name),
+            actions=actions,
+            action_pj=prices.dynamic_pj(name, actions),
         )
-        for name in [*arch.units, *sorted(set(ledger) - set(arch.units))]
-    }
+    streams = {name: UnitResult(0.0, 0.0, part, {}, {}) for name, part in sorted(ledger.items())}
+    return {**results, **streams}
 
 
 def _add_actions(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -30,16 +30,13 @@ class Prices:
             energy_pj={name: dict(unit.energy_pj(tech, path)) for name, unit in units.items()},
         )
 
-    def dynamic_pj(self, actions: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
-        """Price the counted actions of each unit."""
-        return {
-            unit: sum(self.energy_pj[unit][action] * count for action, count in counts.items())
-            for unit, counts in actions.items()
-        }
+    def dynamic_pj(self, unit: str, actions: Mapping[str, int]) -> dict[str, float]:
+        """Price the counted actions of a unit."""
+        return {name: self.energy_pj[unit][name] * count for name, count in actions.items()}
 
-    def static_pj(self, time_s: float) -> dict[str, float]:
-        """Return the leakage of each unit over a time."""
-        return {unit: power * time_s * MW_S_TO_PJ for unit, power in self.leakage_mw.items()}
+    def static_pj(self, unit: str, time_s: float) -> float:
+        """Return the leakage of a unit over a time."""
+        return self.leakage_mw[unit] * time_s * MW_S_TO_PJ
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,18 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class UnitResult:
-    """One unit over a layer or the whole run. `leakage_pj` is part of `energy_pj`."""
+    """One unit over a layer or the whole run: counted actions, what each cost, and leakage."""
 
     area_um2: float
-    energy_pj: float
     leakage_pj: float
     ledger: UnitLedger
     actions: Mapping[str, int]
+    action_pj: Mapping[str, float]
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of all actions, and leakage."""
+        return sum(self.action_pj.values()) + self.leakage_pj
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -36,6 +41,7 @@ class UnitResult:
             "leakage_pj": self.leakage_pj,
             **asdict(self.ledger),
             "actions": dict(self.actions),
+            "action_pj": dict(self.action_pj),
         }
 
 
@@ -202,11 +208,11 @@ class Result:
 
 def _sum_units(layers: tuple[LayerResult, ...], name: str) -> UnitResult:
     parts = [layer.units[name] for layer in layers]
-    actions = {a: sum(part.actions[a] for part in parts) for a in parts[0].actions}
+    names = parts[0].actions
     return UnitResult(
         area_um2=parts[0].area_um2,
-        energy_pj=sum(part.energy_pj for part in parts),
         leakage_pj=sum(part.leakage_pj for part in parts),
         ledger=sum((part.ledger for part in parts), UnitLedger()),
-        actions=actions,
+        actions={action: sum(part.actions[action] for part in parts) for action in names},
+        action_pj={action: sum(part.action_pj[action] for part in parts) for action in names},
     )
