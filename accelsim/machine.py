@@ -38,6 +38,11 @@ class Machine:
     members: dict[str, tuple[Member, ...]]
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """Every unit that has a ledger: the channel, and the charged units in order of the flow."""
+        return ("dram", *self.stage_of)
+
+    @property
     def stage_of(self) -> dict[str, str]:
         """The stage in which each unit is charged."""
         return {

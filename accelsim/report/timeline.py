@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,8 +11,6 @@ from accelsim.results.ledger import intervals
 from accelsim.simulation import Run
 from accelsim.trace import Linear
 from accelsim.workload import Work
-
-CAUSES = ("busy", "starved", "blocked", "contended")
 
 
 class Timeline:
@@ -43,8 +40,9 @@ class Timeline:
     def add(self, linear: Linear, work: Work, run: Run) -> None:
         """Append one layer run: a slice for the layer, and one for each state of each unit."""
         self._slice("layer", linear.name, 0, run.times.cycles, {"tokens": work.gemm.tokens})
-        for unit, stage, job, cause, start, end in _slices(run):
-            self._slice(unit, f"{stage} {job}" if cause == "busy" else cause, start, end, {})
+        for unit in run.machine.units:
+            for job, cause, start, end in intervals(run.machine, run.times, unit):
+                self._slice(unit, f"tile {job}" if cause == "busy" else cause, start, end, {})
         self._offset += run.times.cycles
 
     def _slice(self, track: str, name: str, start: int, end: int, args: dict[str, Any]) -> None:
@@ -69,9 +67,3 @@ class Timeline:
 
     def _write(self, event: dict[str, Any]) -> None:
         self._file.write(json.dumps(event) + ",\n")
-
-
-def _slices(run: Run) -> Iterator[tuple[str, str, int, str, int, int]]:
-    for unit, stage in run.machine.stage_of.items():
-        for job, cause, start, end in intervals(run.machine, run.times, unit):
-            yield unit, stage, job, cause, start, end

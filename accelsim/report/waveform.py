@@ -32,7 +32,9 @@ class Waveform:
 
     def __enter__(self) -> Waveform:
         self._file = self._replacing.__enter__().open("w", encoding="utf-8")
-        self._vcd = self._writer_type(self._file, timescale="1 ns", comment="1 ns = 1 cycle")
+        self._vcd = self._writer_type(
+            self._file, timescale="1 ns", date="-", comment="1 ns = 1 cycle"
+        )
         self._layer = self._vcd.register_var("accelsim", "layer", "string", init="")
         self._states = {
             unit: self._vcd.register_var("accelsim", f"{unit}_state", "string", init="idle")
@@ -52,7 +54,7 @@ class Waveform:
     def add(self, linear: Linear, work: Work, run: Run) -> None:  # noqa: ARG002
         """Append one layer run."""
         changes: dict[tuple[int, str], str] = {}
-        for unit in run.machine.stage_of:
+        for unit in run.machine.units:
             for _, cause, start, end in intervals(run.machine, run.times, unit):
                 changes[start, unit] = cause
                 changes.setdefault((end, unit), "idle")  # unless the next interval begins here

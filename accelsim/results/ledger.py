@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -68,20 +69,32 @@ def _charge(member: Member, is_upstream: Ints, stage: StageTimes, cycles: int) -
 
 
 def _channel(machine: Machine, times: Times) -> UnitLedger:
-    """Charge the DRAM channel: between requests it waits for the next one in program order.
+    """Charge the DRAM channel."""
+    spent: Counter[str] = Counter()
+    end = 0
+    for _, cause, start, end in _channel_intervals(machine, times):
+        spent[cause] += end - start
+    return UnitLedger(spent["busy"], spent["starved"], spent["blocked"], 0, times.cycles - end)
 
-    That request's stage may be waiting for room (blocked) or for data (starved).
+
+def _channel_intervals(machine: Machine, times: Times) -> Iterator[tuple[int, str, int, int]]:
+    """Yield what the DRAM channel did: between requests it waits for the next in program order.
+
+    That request's stage may be waiting for data (starved), then for room (blocked).
     """
-    busy = starved = blocked = end = 0
+    end = 0
     for name, job in machine.network.order["dram"]:
         stage = times.stages[name]
         start, finish = int(stage.start[job]), int(stage.finish[job])
-        waits_for_room = max(0, int(stage.roomy[job]) - max(end, int(stage.ready[job])))
-        blocked += waits_for_room
-        starved += start - end - waits_for_room
-        busy += finish - start
+        waits_for_room = min(start, max(end, int(stage.ready[job])))
+        for cause, since, until in (
+            ("starved", end, waits_for_room),
+            ("blocked", waits_for_room, start),
+            ("busy", start, finish),
+        ):
+            if until > since:
+                yield job, cause, since, until
         end = finish
-    return UnitLedger(busy, starved, blocked, 0, times.cycles - end)
 
 
 def intervals(machine: Machine, times: Times, unit: str) -> Iterator[tuple[int, str, int, int]]:
@@ -90,6 +103,9 @@ def intervals(machine: Machine, times: Times, unit: str) -> Iterator[tuple[int, 
     In a job it first works, then waits for a slower unit of its stage; both engines agree on the
     sums, the order inside a job is a convention.
     """
+    if unit == "dram":
+        yield from _channel_intervals(machine, times)
+        return
     name = machine.stage_of[unit]
     members, t = machine.members[name], times.stages[name]
     position = next(i for i, m in enumerate(members) if m.unit == unit and m.is_charged)
