@@ -29,6 +29,11 @@ class Member:
     busy: Ints
     is_charged: bool = True
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether this is a stream of the DRAM channel."""
+        return self.unit.endswith("_dma")
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -71,13 +76,13 @@ def build_machine(arch: Architecture, work: Work) -> Machine:
         for name, group in members.items()
     }
     # Weights that depend on a selection follow the next tile's activations, so that the selection
-    # of the next tile overlaps the fetch for this one.
+    # of the next tile overlaps the fetch for this one. Stores lag behind both.
     weight_lag = 1 if "select" in inputs.get("weight_dma", ()) else 0
     order = program_order(
         [
             (stages["activation_dma"], 0),
             (stages["weight_dma"], weight_lag),
-            (stages["output_dma"], arch.dram.store_lag_tiles),
+            (stages["output_dma"], arch.dram.store_lag_tiles + weight_lag),
         ]
     )
     return Machine(Network(tuple(stages.values()), {"dram": order}), members)
@@ -87,33 +92,34 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
     """Return the units of each stage; stages in topological order."""
     buffers, dram, clock = arch.buffers, arch.dram, work.path.clock_mhz
 
-    def stream(name: str, size_bytes: Ints, *limits: Member) -> tuple[Member, ...]:
-        return (Member(name, dram.transfer_cycles(size_bytes, clock_mhz=clock)), *limits)
+    def stream(name: str, size_bytes: Ints) -> Member:
+        return Member(name, dram.transfer_cycles(size_bytes, clock_mhz=clock))
 
     def near(name: str, unit: Buffer) -> Member:
         return Member(name, unit.busy_cycles(work))
 
-    def far(name: str, unit: Buffer) -> Member:
-        return Member(name, unit.write_cycles(work), is_charged=False)
+    def far(name: str, cycles: Ints) -> Member:
+        return Member(name, cycles, is_charged=False)
 
     activations = near("activation_buffer", buffers.activations)
     select: dict[str, tuple[Member, ...]] = {}
     source = activations
     if arch.selector is not None and buffers.compressed is not None:
         selector = Member("selector", arch.selector.busy_cycles(work))
-        filling = far("compressed_buffer", buffers.compressed)
+        filling = far("compressed_buffer", buffers.compressed.write_cycles(work))
         select = {"select": (activations, selector, filling)}
         source = near("compressed_buffer", buffers.compressed)
     routing = arch.crossbar.is_routing
     crossbar = (Member("crossbar", arch.crossbar.busy_cycles(work)),) if routing else ()
-    loaded = dram.activation_bytes(work)
     return {
-        "activation_dma": stream(
-            "activation_dma", loaded, far("activation_buffer", buffers.activations)
+        "activation_dma": (
+            stream("activation_dma", dram.activation_bytes(work)),
+            far("activation_buffer", buffers.activations.write_cycles(work)),
         ),
         **select,
-        "weight_dma": stream(
-            "weight_dma", dram.weight_bytes(work), far("weight_buffer", buffers.weights)
+        "weight_dma": (
+            stream("weight_dma", dram.weight_bytes(work)),
+            far("weight_buffer", buffers.weights.write_cycles(work)),
         ),
         "compute": (
             source,
@@ -122,7 +128,10 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
             Member("mac_array", arch.mac_array.busy_cycles(work)),
             near("output_buffer", buffers.outputs),
         ),
-        "output_dma": stream("output_dma", dram.output_bytes(work)),
+        "output_dma": (
+            far("output_buffer", buffers.outputs.drain_cycles(work)),
+            stream("output_dma", dram.output_bytes(work)),
+        ),
     }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from math import ceil
 from typing import Annotated, ClassVar
 
+import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
@@ -27,7 +29,7 @@ class Dram(Unit):
 
         The channel serves requests in program order: the loads of tile i before those of tile
         i + 1, and the store of tile i after the loads of tile i + `store_lag_tiles`, so that
-        prefetching goes on while a tile computes. The output buffer must hold as many tiles.
+        prefetching goes on while a tile computes. The output buffer must hold them meanwhile.
 
     Actions:
         read_bytes, write_bytes: bytes moved, bursts rounded up.
@@ -47,7 +49,7 @@ class Dram(Unit):
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
 
     standard: str
-    bandwidth_gb_per_s: Annotated[float, Field(strict=True, gt=0)]
+    bandwidth_gb_per_s: Annotated[float, Field(strict=True, ge=1e-9)]
     latency_ns: Annotated[float, Field(strict=True, ge=0)] = 100.0
     burst_bytes: Annotated[int, Field(strict=True, gt=0)] = 64
     store_lag_tiles: Annotated[int, Field(strict=True, ge=0)] = 4
@@ -57,9 +59,11 @@ class Dram(Unit):
         return ceil_div(size_bytes, self.burst_bytes) * self.burst_bytes
 
     def transfer_cycles(self, size_bytes: Ints, *, clock_mhz: float) -> Ints:
-        """Return the cycles in which the channel moves so many bytes; exact integer arithmetic."""
-        rate = Fraction(self.bandwidth_gb_per_s * 1000 / clock_mhz).limit_denominator(10**6)
-        return ceil_div(size_bytes * rate.denominator, max(1, rate.numerator))
+        """Return the cycles in which the channel moves so many bytes; exact at any bandwidth."""
+        cycles_per_byte = Fraction(clock_mhz) / (Fraction(self.bandwidth_gb_per_s) * 1000)
+        sizes, which = np.unique(size_bytes, return_inverse=True)
+        cycles = [ceil(int(size) * cycles_per_byte) for size in sizes]
+        return np.array(cycles, np.int64)[which]
 
     def activation_bytes(self, work: Work) -> Ints:
         """Return the bytes of X that each job loads."""

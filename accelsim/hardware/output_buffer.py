@@ -39,6 +39,10 @@ class OutputBuffer(Buffer):
         block = bytes_of(path.rows * path.columns * path.accumulator_bits)
         return ceil_div(block, self.port_bytes)
 
+    def drain_cycles(self, work: Work) -> Ints:
+        """Return the cycles in which each job's finished outputs leave towards DRAM."""
+        return ceil_div(stored_bytes(work.jobs, work.path), self.port_bytes)
+
     @override
     def write_bytes(self, work: Work) -> Ints:
         jobs = work.jobs

@@ -68,12 +68,13 @@ def busy_totals(machine: Machine) -> dict[str, int]:
     A buffer counts its busier port; the channel counts all streams.
     """
     totals: Counter[str] = Counter()
-    for stage, members in machine.members.items():
-        if stage.endswith("_dma"):
-            totals["dram"] += int(_stage(machine, stage).busy.sum())
-            continue
+    for members in machine.members.values():
         for member in members:
-            totals[member.unit] = max(totals[member.unit], int(member.busy.sum()))
+            busy = int(member.busy.sum())
+            if member.is_stream:
+                totals["dram"] += busy
+            else:
+                totals[member.unit] = max(totals[member.unit], busy)
     return dict(totals)
 
 
@@ -151,9 +152,8 @@ class _Blame:
 
     def _worker(self, stage: str, job: int) -> str:
         """Return the unit that sets the pace of a stage in a job."""
-        if stage.endswith("_dma"):
-            return "dram"
-        return max(self.machine.members[stage], key=lambda member: int(member.busy[job])).unit
+        slowest = max(self.machine.members[stage], key=lambda member: int(member.busy[job]))
+        return "dram" if slowest.is_stream else slowest.unit
 
 
 def _overlap(start: int, end: int, other_start: int, other_end: int) -> int:

@@ -80,17 +80,21 @@ def _channel(machine: Machine, times: Times) -> UnitLedger:
 def _channel_intervals(machine: Machine, times: Times) -> Iterator[tuple[int, str, int, int]]:
     """Yield what the DRAM channel did: between requests it waits for the next in program order.
 
-    That request's stage may be waiting for data (starved), then for room (blocked).
+    That request's stage may be waiting for data (starved), then for room (blocked). A request may
+    hold the channel for longer than the transfer, if the port of the buffer is slower.
     """
     end = 0
     for name, job in machine.network.order["dram"]:
         stage = times.stages[name]
         start, finish = int(stage.start[job]), int(stage.finish[job])
         waits_for_room = min(start, max(end, int(stage.ready[job])))
+        members = machine.members[name]
+        worked = start + next(int(m.busy[job]) for m in members if m.is_charged)
         for cause, since, until in (
             ("starved", end, waits_for_room),
             ("blocked", waits_for_room, start),
-            ("busy", start, finish),
+            ("busy", start, worked),
+            ("blocked" if members[0].is_charged else "starved", worked, finish),
         ):
             if until > since:
                 yield job, cause, since, until

@@ -169,7 +169,7 @@ def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> 
     if not _holds_lagging_stores(tiling, gemm, size, stores):
         raise InputError(
             f"impossible tiling {describe(tiling)}: dram.store_lag_tiles {stores.store_lag_tiles} "
-            f"output tiles of {size.outputs} bytes do not fit in buffers.outputs of "
+            f"makes more output tiles of {size.outputs} bytes wait than fit in buffers.outputs of "
             f"{stores.outputs.capacity_bytes} bytes"
         )
 
@@ -273,12 +273,13 @@ def _fits(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> bool:
 def _holds_lagging_stores(tiling: Tiling, gemm: Gemm, size: TileBytes, stores: Stores) -> bool:
     """Return whether outputs can wait as long as the program order makes them; else deadlock.
 
-    The store of job i follows the loads of job i + lag. Those may need all jobs before to finish,
-    which is possible only if the outputs of the jobs i … i + lag - 1 have room; jobs that split K
-    share one output tile.
+    The store of job i follows the loads of job i + lag, and those may need every job before it to
+    finish. So the outputs of jobs i … i + lag - 1 need room at the same time: one for job i, and
+    one more for each output begun after it; the jobs that share a cut K share an output.
     """
     waiting = min(stores.store_lag_tiles, _jobs(tiling, gemm) - 1)
-    return stores.outputs.slots(size.outputs) * tiling.counts(gemm)[2] >= waiting
+    begun = ceil_div(max(0, waiting - 1), tiling.counts(gemm)[2])
+    return stores.outputs.slots(size.outputs) >= 1 + begun
 
 
 def _jobs(tiling: Tiling, gemm: Gemm) -> int:
