@@ -60,15 +60,6 @@ class Network:
         """Jobs that flow through every stage."""
         return len(self.stages[0].busy)
 
-    def key(self) -> bytes:
-        """Return the contents as bytes: equal keys have equal timing."""
-        parts = [repr((s.name, s.inputs, s.latency, s.resource)).encode() for s in self.stages]
-        parts += [s.busy.tobytes() for s in self.stages]
-        parts += [r.consumer.encode() + r.frees.tobytes() for s in self.stages for r in s.rooms]
-        # The order follows from names and positions; two networks may differ in it alone.
-        parts.append(repr(sorted(self.order.items())).encode())
-        return b"|".join(parts)
-
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
