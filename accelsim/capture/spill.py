@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError
 from accelsim.precision import BFloat16, Int8, Values
 from accelsim.registry import did_you_mean
-from accelsim.trace.npz import MAX_ARRAY_BYTES, STORED_DTYPES
+from accelsim.trace.archive import MAX_ARRAY_BYTES
+from accelsim.trace.npz import STORED_DTYPES
 from accelsim.trace.record import InputInfo, StoredDtype
 
 _SPILLED = {"float16": np.float16, "bfloat16": np.uint16, "int8": np.float32}

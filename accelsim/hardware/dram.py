@@ -60,7 +60,9 @@ class Dram(Unit):
 
     def transfer_cycles(self, size_bytes: Ints, *, clock_mhz: float) -> Ints:
         """Return the cycles in which the channel moves so many bytes; exact at any bandwidth."""
-        cycles_per_byte = Fraction(clock_mhz) / (Fraction(self.bandwidth_gb_per_s) * 1000)
+        # Through text: 0.3 is meant as 3/10, not as the binary fraction nearest to it.
+        clock, bandwidth = Fraction(str(clock_mhz)), Fraction(str(self.bandwidth_gb_per_s))
+        cycles_per_byte = clock / (1000 * bandwidth)
         sizes, which = np.unique(size_bytes, return_inverse=True)
         cycles = [ceil(int(size) * cycles_per_byte) for size in sizes]
         return np.array(cycles, np.int64)[which]

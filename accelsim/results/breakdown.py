@@ -152,7 +152,11 @@ class _Blame:
 
     def _worker(self, stage: str, job: int) -> str:
         """Return the unit that sets the pace of a stage in a job."""
-        slowest = max(self.machine.members[stage], key=lambda member: int(member.busy[job]))
+        # A unit that just keeps up with the stream or the array is not to blame.
+        slowest = max(
+            self.machine.members[stage],
+            key=lambda m: (int(m.busy[job]), m.is_stream or m.unit == "mac_array"),
+        )
         return "dram" if slowest.is_stream else slowest.unit
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -21,12 +20,12 @@ from pydantic import ValidationError
 from accelsim.errors import InputError
 from accelsim.files import replacing
 from accelsim.precision import Values
-from accelsim.trace.record import InputInfo, Trace, TraceMeta
+from accelsim.trace.archive import DAMAGE, check_header, read_array
+from accelsim.trace.record import InputInfo, Trace, TraceMeta, array_name
 from accelsim.trace.synthetic import SyntheticSource
 
 STORED_DTYPES = {"float16": np.float16, "bfloat16": np.uint16, "int8": np.int8}
-MAX_ARRAY_BYTES = 8 * 2**30  # one layer must fit in memory; refuse before allocating
-_META = "meta.npy"
+_META = "meta"
 
 
 def load_trace(path: str | Path) -> Trace:
@@ -42,12 +41,13 @@ def load_trace(path: str | Path) -> Trace:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         with zipfile.ZipFile(path) as archive:
             meta = _read_meta(path, archive)
-            if meta.synthetic is None:
-                for key in meta.inputs:
-                    _check_header(path, archive, meta, key)
+            for key in meta.inputs if meta.synthetic is None else ():
+                _check_array(path, archive, meta, key)
+    except InputError:
+        raise
     except OSError as error:
-        raise InputError(f"{path}: cannot read the trace: {error.strerror}") from error
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot read the trace: {error.strerror or error}") from error
+    except DAMAGE as error:
         raise InputError(f"{path}: not a readable .npz trace ({error})") from error
     if meta.synthetic is not None:
         return Trace(path, sha256, meta, SyntheticSource.parse(path, meta))
@@ -63,14 +63,9 @@ class NpzSource:
 
     def read(self, key: str) -> Values:
         """Read one array; raise InputError if it is damaged or not finite."""
-        name = _entry(key)
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(name) as file:
-                values: Values = np.lib.format.read_array(file, allow_pickle=False)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{self.path}: array '{_array(key)}' is damaged ({error})") from error
+        values = read_array(self.path, array_name(key))
         if not _is_finite(values, self.meta.inputs[key]):
-            raise InputError(f"{self.path}: array '{_array(key)}' holds NaN or infinity")
+            raise InputError(f"{self.path}: array '{array_name(key)}' holds NaN or infinity")
         return values
 
 
@@ -100,27 +95,19 @@ class TraceWriter:
 
     def add(self, key: str, values: Values) -> None:
         """Store the activations of input `key`, `[tokens, in_features]`."""
-        self.add_entry(_entry(key), values)
+        self.add_array(array_name(key), values)
 
     def finish(self, meta: TraceMeta) -> None:
         """Store the table of layers; call once, last."""
         text = json.dumps(meta.model_dump(by_alias=True, mode="json"), sort_keys=True)
-        self.add_entry(_META, np.array(text))
+        self.add_array(_META, np.array(text))
 
-    def add_entry(self, name: str, values: Values) -> None:
-        """Store any array under the full name of its zip entry."""
-        entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    def add_array(self, name: str, values: Values) -> None:
+        """Store any array by its full name."""
+        entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
         entry.compress_type = zipfile.ZIP_DEFLATED
         with self._archive.open(entry, "w", force_zip64=True) as file:
             npy.write_array(file, np.asarray(values), allow_pickle=False)
-
-
-def _array(key: str) -> str:
-    return f"x/{key}"
-
-
-def _entry(key: str) -> str:
-    return f"{_array(key)}.npy"
 
 
 def _expected_shape(meta: TraceMeta, key: str) -> tuple[int, int]:
@@ -129,18 +116,15 @@ def _expected_shape(meta: TraceMeta, key: str) -> tuple[int, int]:
 
 
 def _read_meta(path: Path, archive: zipfile.ZipFile) -> TraceMeta:
-    if _META not in archive.namelist():
-        raise InputError(f"{path}: has no 'meta' entry; is this an accelsim trace?")
+    if f"{_META}.npy" not in archive.namelist():
+        raise InputError(f"{path}: has no '{_META}' entry; is this an accelsim trace?")
+    text = str(read_array(path, _META, noun="entry"))
     try:
-        with archive.open(_META) as file:
-            text = str(np.lib.format.read_array(file, allow_pickle=False))
         meta = TraceMeta.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "(whole)"
-        raise InputError(f"{path}: entry 'meta', field {where}: {first['msg']}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: entry 'meta' is not readable ({error})") from error
+        raise InputError(f"{path}: entry '{_META}', field {where}: {first['msg']}") from error
     _check_table(path, meta)
     return meta
 
@@ -156,40 +140,18 @@ def _check_table(path: Path, meta: TraceMeta) -> None:
             raise InputError(f"{path}: input '{key}' has {len(widths)} widths in the layer table")
 
 
-def _check_header(path: Path, archive: zipfile.ZipFile, meta: TraceMeta, key: str) -> None:
-    """Compare what an array says of itself with the table and with the bytes that are there."""
-    where = f"{path}: array '{_array(key)}'"
-    if _entry(key) not in archive.namelist():
-        raise InputError(f"{where} is missing")
-    stored_bytes = archive.getinfo(_entry(key)).file_size
-    stored_as, shape = meta.inputs[key].dtype, _expected_shape(meta, key)
-    try:
-        with archive.open(_entry(key)) as file:
-            found, dtype, header_bytes = _read_header(file)
-    except ValueError as error:
-        raise InputError(f"{where} has a damaged header ({error})") from error
-    if dtype.hasobject:
-        raise InputError(f"{where} is an object array (pickle); allowed: float16, uint16, int8")
+def _check_array(path: Path, archive: zipfile.ZipFile, meta: TraceMeta, key: str) -> None:
+    """Compare what an activation array says of itself with the table."""
+    shape, dtype = check_header(path, archive, array_name(key))
+    where = f"{path}: array '{array_name(key)}'"
+    stored_as = meta.inputs[key].dtype
     if dtype != STORED_DTYPES[stored_as]:
         expected = np.dtype(STORED_DTYPES[stored_as])
         raise InputError(f"{where} is {dtype}, but the table says {stored_as} ({expected})")
-    if found != shape:
-        raise InputError(f"{where} has shape {list(found)}, expected {list(shape)}")
-    needed = header_bytes + int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if needed != stored_bytes or needed > MAX_ARRAY_BYTES:
+    if shape != _expected_shape(meta, key):
         raise InputError(
-            f"{where} declares {needed} bytes, but the file holds {stored_bytes} "
-            f"(at most {MAX_ARRAY_BYTES} are read)"
+            f"{where} has shape {list(shape)}, expected {list(_expected_shape(meta, key))}"
         )
-
-
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic], int]:
-    version = npy.read_magic(file)
-    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"npy version {version}")
-    shape, _, dtype = read(file)
-    return shape, dtype, file.tell()
 
 
 def _is_finite(values: Values, info: InputInfo) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from accelsim.errors import InputError
 from accelsim.precision import PRECISIONS, Int8, Values
 
 StoredDtype = Literal["float16", "bfloat16", "int8"]
@@ -58,6 +59,11 @@ class TraceMeta(BaseModel):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
+def array_name(key: str) -> str:
+    """Return the name of the array that holds input `key` in a trace file."""
+    return f"x/{key}"
+
+
 class ValueSource(Protocol):
     """Where activations come from; one array in memory at a time is the caller's business."""
 
@@ -101,7 +107,10 @@ class Trace:
         real = self.values(key)
         if precision == Int8.name and self.meta.inputs[key].dtype == "int8":
             return self.source.read(key), real
-        return PRECISIONS[precision].encode_tokens(real), real
+        try:
+            return PRECISIONS[precision].encode_tokens(real), real
+        except InputError as error:
+            raise InputError(f"{self.path}: array '{array_name(key)}': {error}") from error
 
     def describe(self) -> Mapping[str, Any]:
         """Return the identity of this trace for a result file."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -15,9 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.errors import InputError
 from accelsim.registry import did_you_mean
+from accelsim.trace.archive import read_array
 from accelsim.trace.npz import TraceWriter, load_trace
 from accelsim.trace.record import InputInfo, Linear, Trace, TraceMeta
-from accelsim.trace.synthetic import QUANTILES, Recipe, check_distribution, quantile_entry
+from accelsim.trace.synthetic import (
+    DISTRIBUTIONS,
+    QUANTILES,
+    Recipe,
+    check_distribution,
+    check_size,
+    quantile_array,
+)
 from accelsim.version import __version__
 
 # Arrays of a quantile file, and the layer input that each describes.
@@ -114,7 +121,8 @@ def synthesise(  # noqa: PLR0913
         raise InputError("tokens and sequence length must be at least 1")
     if layers is not None:
         shape = shape.model_copy(update={"layers": layers})
-    check_distribution(distribution)
+    if not quantiles:
+        check_distribution(distribution, allowed=DISTRIBUTIONS)
     linears = tuple(shape.linears())
     keys = dict.fromkeys(linear.input for linear in linears)
     recipe = Recipe(
@@ -132,30 +140,27 @@ def synthesise(  # noqa: PLR0913
             "quantiles": Path(quantiles).name if quantiles else None,
         },
     )
+    check_size(Path(out), meta)
     tables = _quantile_tables(Path(quantiles), shape.layers) if quantiles else {}
     with TraceWriter(out) as writer:
         for key in keys if tables else ():
             block, kind = key.split(".")[2], key.rsplit(".", 1)[-1]
-            writer.add_entry(quantile_entry(key), tables[QUANTILE_ARRAYS[kind]][int(block)])
+            writer.add_array(quantile_array(key), tables[QUANTILE_ARRAYS[kind]][int(block)])
         writer.finish(meta)
     return load_trace(out)
 
 
 def _quantile_tables(path: Path, layers: int) -> dict[str, NDArray[np.float32]]:
     """Read and check a quantile file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            tables: dict[str, Any] = {name: file[name] for name in QUANTILE_ARRAYS.values()}
-    except KeyError as error:
-        raise InputError(f"{path}: array {error} is missing") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable quantile file ({error})") from error
+    tables = {name: read_array(path, name) for name in QUANTILE_ARRAYS.values()}
     for name, table in tables.items():
         if table.ndim != 2 or table.shape[0] < layers or table.shape[1] < 2:  # noqa: PLR2004
             raise InputError(
                 f"{path}: array '{name}' has shape {list(table.shape)}; "
                 f"needed: at least {layers} rows (layers) of at least 2 quantiles"
             )
-        if not np.isfinite(table).all() or (np.diff(table, axis=1) < 0).any():
-            raise InputError(f"{path}: array '{name}' must hold finite, ascending quantiles")
+        if table.dtype.kind != "f" or not np.isfinite(table).all():
+            raise InputError(f"{path}: array '{name}' must hold finite floating-point numbers")
+        if (np.diff(table, axis=1) < 0).any() or np.abs(table).max() > np.finfo(np.float16).max:
+            raise InputError(f"{path}: array '{name}' must be ascending along a row, within ±65504")
     return {name: table.astype(np.float32) for name, table in tables.items()}

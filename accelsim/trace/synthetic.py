@@ -7,9 +7,8 @@ and between tokens are not modelled (see `docs/DEVIATIONS.md`).
 
 from __future__ import annotations
 
-import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from accelsim.errors import InputError
 from accelsim.precision import Values
 from accelsim.registry import did_you_mean
+from accelsim.trace.archive import MAX_ARRAY_BYTES, read_array
 from accelsim.trace.record import TraceMeta
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float32]]
@@ -87,7 +87,11 @@ class SyntheticSource:
             raise InputError(
                 f"{path}: entry 'meta', field synthetic.{where}: {first['msg']}"
             ) from error
-        check_distribution(recipe.distribution)
+        try:
+            check_distribution(recipe.distribution)
+        except InputError as error:
+            raise InputError(f"{path}: entry 'meta': {error}") from error
+        check_size(path, meta)
         return cls(path, meta, recipe)
 
     def read(self, key: str) -> Values:
@@ -101,31 +105,36 @@ class SyntheticSource:
         return DISTRIBUTIONS[self.recipe.distribution](rng, shape).astype(np.float16)
 
     def _quantiles(self, key: str) -> NDArray[np.float32]:
-        try:
-            with (
-                zipfile.ZipFile(self.path) as archive,
-                archive.open(quantile_entry(key)) as file,
-            ):
-                table = np.lib.format.read_array(file, allow_pickle=False)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{self.path}: quantiles 'q/{key}' are damaged ({error})") from error
+        table = read_array(self.path, quantile_array(key))
         if table.ndim != 1 or table.size < 2 or not np.isfinite(table).all():  # noqa: PLR2004
             raise InputError(f"{self.path}: 'q/{key}' must be a row of at least 2 finite quantiles")
         return table.astype(np.float32)
 
 
-def check_distribution(name: str) -> None:
-    """Raise InputError unless `name` is a known distribution."""
-    known = [*DISTRIBUTIONS, QUANTILES]
+def check_distribution(name: str, allowed: Iterable[str] = (*DISTRIBUTIONS, QUANTILES)) -> None:
+    """Raise InputError unless `name` is an allowed distribution."""
+    known = list(allowed)
     if name not in known:
         raise InputError(
             f"unknown distribution '{name}'{did_you_mean(name, known)}; allowed: {', '.join(known)}"
         )
 
 
-def quantile_entry(key: str) -> str:
-    """Return the name of the zip entry that holds the quantiles of an input."""
-    return f"q/{key}.npy"
+def check_size(path: Path, meta: TraceMeta) -> None:
+    """Raise InputError if one layer input would not fit in memory."""
+    tokens = sum(meta.sequence_lengths)
+    widest = max(linear.in_features for linear in meta.linears)
+    size_bytes = tokens * widest * 4  # drawn as float32
+    if size_bytes > MAX_ARRAY_BYTES:
+        raise InputError(
+            f"{path}: {tokens} tokens × {widest} features take {size_bytes} bytes a layer input; "
+            f"at most {MAX_ARRAY_BYTES} are drawn"
+        )
+
+
+def quantile_array(key: str) -> str:
+    """Return the name of the array that holds the quantiles of an input."""
+    return f"q/{key}"
 
 
 def _from_quantiles(

@@ -277,8 +277,9 @@ def _holds_lagging_stores(tiling: Tiling, gemm: Gemm, size: TileBytes, stores: S
     finish. So the outputs of jobs i … i + lag - 1 need room at the same time: one for job i, and
     one more for each output begun after it; the jobs that share a cut K share an output.
     """
-    waiting = min(stores.store_lag_tiles, _jobs(tiling, gemm) - 1)
-    begun = ceil_div(max(0, waiting - 1), tiling.counts(gemm)[2])
+    cuts = tiling.counts(gemm)[2]
+    waiting = min(stores.store_lag_tiles, _jobs(tiling, gemm) - cuts)  # the first store: cuts - 1
+    begun = ceil_div(max(0, waiting - 1), cuts)
     return stores.outputs.slots(size.outputs) >= 1 + begun
 
 

@@ -1,0 +1,181 @@
+"""One class is enough: a new pattern, selector, crossbar or format works without another edit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from typing_extensions import override
+
+import accelsim as acs
+from accelsim.hardware import CROSSBARS, SELECTORS, Crossbar, Selector
+from accelsim.hardware.gates import comparator
+from accelsim.sparsity import FORMATS, PATTERNS, Format, Pattern
+from accelsim.sparsity.formats.base import positions_of
+from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter
+from accelsim.verify import verify
+
+NM816 = (Path(__file__).parents[2] / "arch_configs" / "nm816.yaml").read_text(encoding="utf-8")
+TOKENS, IN, OUT = 12, 80, 24
+
+
+@pytest.fixture
+def register():
+    """Register a class for one test."""
+    added = []
+
+    def add(registry, name, cls):
+        registry.register(name)(cls)
+        added.append((registry, name))
+
+    yield add
+    for registry, name in added:
+        del registry._classes[name]  # a registry has no public way to forget: only tests need one
+
+
+@pytest.fixture
+def trace(tmp_path):
+    x = np.random.default_rng(0).standard_normal((TOKENS, IN)).astype(np.float16)
+    with TraceWriter(tmp_path / "t.npz") as writer:
+        writer.add("x", x)
+        writer.finish(
+            TraceMeta(
+                model="tiny",
+                sequence_lengths=(TOKENS,),
+                linears=(Linear(name="q", input="x", in_features=IN, out_features=OUT),),
+                inputs={"x": InputInfo(dtype="float16")},
+            )
+        )
+    return acs.load_trace(tmp_path / "t.npz")
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load nm816 with a text replaced by another."""
+
+    def _load(old, new):
+        assert old in NM816
+        path = tmp_path / "a.yaml"
+        path.write_text(NM816.replace(old, new), encoding="utf-8")
+        return acs.load_arch(path)
+
+    return _load
+
+
+@dataclass(frozen=True)
+class Ends(Pattern):
+    """The first and the last value of every four."""
+
+    group_size: int = 4
+    kept_per_group: int = 2
+
+    @classmethod
+    def parse(cls, text):
+        return cls() if text == "ends-of-4" else None
+
+    def keep(self, values):
+        return np.broadcast_to(np.arange(values.shape[-1]) % 4 % 3 == 0, values.shape).copy()
+
+    def __str__(self):
+        return "ends-of-4"
+
+
+class Slow(Selector):
+    """Three cycles a group, and the area of one comparator."""
+
+    kind: Literal["slow"]
+
+    @override
+    def cycles_per_group(self, path):
+        return 3
+
+    def cost(self, tech, path):
+        return comparator(tech, path.value_bits)
+
+
+class Wide(Crossbar):
+    """Twice the legs of a full one."""
+
+    kind: Literal["wide"]
+
+    def legs(self, path):
+        return 2 * path.group_size
+
+
+class Inverted(Format):
+    """A bit for each dropped position, and a parity bit."""
+
+    @staticmethod
+    @override
+    def bits_per_group(n, m):
+        return m + 1
+
+    @staticmethod
+    def encode(mask):
+        return np.concatenate([~mask, mask.sum(axis=1, keepdims=True) % 2 == 1], axis=1)
+
+    @staticmethod
+    @override
+    def decode(bits, n, m):
+        return positions_of(~bits[:, :m])
+
+
+def test_a_new_pattern_runs_and_is_verified(register, load, trace):
+    register(PATTERNS, "ends", Ends)
+    arch = load('pattern: "8:16"', "pattern: ends-of-4")
+    result = acs.simulate(arch, trace)
+    assert result.arch["pattern"] == "ends-of-4"
+    # 80 = 20 groups of which 2 are kept.
+    assert result.totals()["macs_executed"] == TOKENS * 40 * OUT
+    assert all(check.is_exact for check in verify(arch, trace))
+
+
+def test_a_new_selector_sets_its_own_pace(register, load, trace):
+    register(SELECTORS, "slow", Slow)
+    arch = load("kind: rank, instances: 4", "kind: slow, instances: 2")
+    result = acs.simulate(arch, trace)
+    # 12 tokens × 5 groups over 2 instances, 3 cycles each.
+    assert result.units["selector"].ledger.busy_cycles == 12 * 5 // 2 * 3
+    assert result.units["selector"].actions == {"group": 60}
+    assert arch.resolved()["selector"] == {"kind": "slow", "instances": 2}
+
+
+def test_a_new_crossbar_is_sized_and_priced(register, load, trace):
+    full = acs.simulate(load("{kind: full}", "{kind: full}"), trace).units["crossbar"]
+    register(CROSSBARS, "wide", Wide)
+    wide = acs.simulate(load("{kind: full}", "{kind: wide}"), trace).units["crossbar"]
+    assert wide.area_um2 > full.area_um2
+    assert wide.energy_pj > full.energy_pj
+    assert wide.actions == full.actions
+
+
+def test_a_new_format_is_stored_moved_and_verified(register, load, trace):
+    register(FORMATS, "inverted", Inverted)
+    arch = load("format: bitmask", "format: inverted")
+    result = acs.simulate(arch, trace)
+    # A row of 5 groups: 5 × (8 values × 8 bits + 17 bits) = 405 bits = 51 bytes.
+    assert result.units["compressed_buffer"].actions["write_bytes"] == TOKENS * 51
+    assert all(check.is_exact for check in verify(arch, trace))
+
+
+def test_what_one_test_registers_is_gone_in_the_next():
+    assert "ends" not in PATTERNS
+    assert "slow" not in SELECTORS
+
+
+def test_a_name_is_taken_once(register):
+    register(FORMATS, "inverted", Inverted)
+    with pytest.raises(ValueError, match="format 'inverted' is registered twice"):
+        FORMATS.register("inverted")(Inverted)
+
+
+@pytest.mark.parametrize(
+    ("registry", "noun"),
+    [(PATTERNS, "pattern"), (FORMATS, "format"), (SELECTORS, "selector.kind")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(registry, noun):
+    with pytest.raises(acs.InputError, match=f"unknown {noun} 'zzz'; allowed: ") as caught:
+        registry["zzz"]
+    assert all(name in str(caught.value) for name in registry)

@@ -1,0 +1,98 @@
+"""The MAC array: blocks × steps, and where every lane-cycle goes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal as same
+
+from accelsim.hardware import MacArray
+
+ARRAY = MacArray(rows=4, columns=2, lanes=16)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reduction", "steps"),
+    [
+        ("dense", 64, 4),
+        ("dense", 65, 5),
+        ("dense", 1, 1),
+        ("2:4", 64, 2),  # 16 groups, 8 a step
+        ("2:4", 65, 3),  # a 17th group
+        ("8:16", 64, 2),  # 4 groups, 2 a step
+        ("16:32", 64, 2),  # 2 groups, 1 a step
+        ("32:64", 64, 2),  # 1 group in 2 steps of 16 lanes
+        ("32:64", 65, 4),
+        ("3:4", 64, 4),  # 16 groups; 16 lanes hold 5 of 3 and idle one
+        ("3:4", 60, 3),  # 15 groups
+        ("5:7", 21, 1),  # 3 groups of 5 in 16 lanes
+        ("5:7", 22, 2),
+        ("20:32", 64, 4),  # 2 groups, each 16 + 4 values: 2 steps
+        ("1:64", 1024, 1),  # 16 groups of one kept value
+        ("16:16", 64, 4),  # keeps all: as dense
+    ],
+)
+def test_steps_of_one_block(path, layer, pattern, reduction, steps):
+    same(ARRAY.busy_cycles(layer(pattern, path(pattern), (4, reduction, 2))), [steps])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "columns", "blocks"),
+    [(1, 1, 1), (4, 2, 1), (5, 2, 2), (4, 3, 2), (5, 3, 4), (9, 7, 12), (8, 8, 8)],
+)
+def test_ragged_edges_take_whole_blocks(path, layer, tokens, columns, blocks):
+    work = layer("8:16", path("8:16"), (tokens, 32, columns))
+    same(ARRAY.busy_cycles(work), [blocks])
+    same(ARRAY.busy_cycles(layer("dense", path("dense"), (tokens, 32, columns))), [2 * blocks])
+
+
+def test_each_tile_pays_for_its_own_edges(path, layer):
+    # Tokens 8 + 1, columns 4 + 1: 2 × 2, 2 × 1, 1 × 2 and 1 × 1 blocks; K = 40 is 3 steps dense.
+    work = layer("dense", path("dense"), (9, 40, 5), (8, 40, 4))
+    same(ARRAY.busy_cycles(work), [12, 6, 6, 3])
+
+
+def test_actions_by_hand(path, layer):
+    # 4 × 64 × 2 at 2:4: 4 × 32 kept, 100 of them not zero; 2 outputs each. Busy 2 cycles of
+    # 4 × 2 × 16 = 128 lanes = 256 lane-cycles. 8 accumulators, 2 steps.
+    work = layer("2:4", path("2:4"), (4, 64, 2), nonzero=100)
+    assert ARRAY.actions(work) == {"mac": 200, "mac_idle": 56, "accumulate": 16}
+
+
+def test_a_ragged_edge_idles(path, layer):
+    # 1 × 8 × 1 at 2:4: 4 products in a step of 128 lanes.
+    work = layer("2:4", path("2:4"), (1, 8, 1))
+    assert ARRAY.actions(work) == {"mac": 4, "mac_idle": 124, "accumulate": 1}
+
+
+dimensions = st.integers(1, 70)
+patterns = st.sampled_from(["dense", "2:4", "8:16", "3:5", "5:7", "1:4", "32:64"])
+
+
+@given(shape=st.tuples(dimensions, dimensions, dimensions), pattern=patterns)
+def test_every_lane_cycle_is_a_product_or_idle(path, layer, shape, pattern):
+    work = layer(pattern, path(pattern), shape)
+    actions = ARRAY.actions(work)
+    assert actions["mac"] + actions["mac_idle"] == ARRAY.busy_cycles(work).sum() * 4 * 2 * 16
+    assert min(actions.values()) >= 0
+    assert actions["mac"] == work.macs_executed
+
+
+@given(shape=st.tuples(dimensions, st.integers(1, 8).map(lambda groups: 64 * groups), dimensions))
+@pytest.mark.parametrize("pattern", ["2:4", "4:8", "8:16", "16:32", "32:64"])
+def test_half_the_values_take_half_the_cycles(path, layer, pattern, shape):
+    sparse = ARRAY.busy_cycles(layer(pattern, path(pattern), shape))
+    dense = ARRAY.busy_cycles(layer("dense", path("dense"), shape))
+    assert (2 * sparse == dense).all()
+
+
+@pytest.mark.parametrize(("lanes", "latency"), [(1, 2), (2, 3), (5, 5), (16, 6), (64, 8)])
+def test_latency_is_multiply_tree_accumulate(path, lanes, latency):
+    assert MacArray(rows=4, columns=2, lanes=lanes).latency_cycles(path("2:4")) == latency
+
+
+def test_cells_and_prices(toy, path):
+    # 128 multipliers of 7; accumulators of 32 bits, doubled: 2 × 8 × 32 flip-flops of 1e12.
+    assert ARRAY.area_um2(toy, path("2:4")) == 128 * 7 + 512 * 10**12
+    assert ARRAY.energy_pj(toy, path("2:4")) == {"mac": 5, "mac_idle": 3, "accumulate": 32e12}
+    wide = path("2:4", precision="bf16", value_bits=16)
+    assert ARRAY.energy_pj(toy, wide)["mac"] == 5

@@ -1,0 +1,1 @@
+"""Naive second implementations, and the small workloads on which they are compared."""

@@ -1,0 +1,102 @@
+"""Small machines and workloads: an architecture file with changed values, a layer with random X."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from accelsim.config import load_arch
+from accelsim.config.architecture import TilingChoice
+from accelsim.simulation import Runner, layer_work, selections
+from accelsim.trace import Linear, Trace
+from accelsim.trace.record import InputInfo, TraceMeta
+
+ROOT = Path(__file__).parents[2]
+ARCHITECTURES = sorted(path.stem for path in (ROOT / "arch_configs").glob("*.yaml"))
+SHIPPED_TRACE = ROOT / "traces" / "llama.npz"
+
+
+def load(name, changes=None):
+    """Load a shipped architecture, `changes` (dotted key → value) written over it."""
+    overrides = tuple(f"{key}={value}" for key, value in (changes or {}).items())
+    return _load(name, overrides)
+
+
+@lru_cache(maxsize=512)
+def _load(name, overrides):
+    return load_arch(ROOT / "arch_configs" / f"{name}.yaml", overrides)
+
+
+def machine_for(pattern, changes=None):
+    """Load the dense or the 8:16 machine with another pattern; 64 activations a cycle selected."""
+    if pattern == "dense":
+        return load("dense", changes)
+    group = int(pattern.split(":")[1])
+    chosen = {"pattern": pattern, "selector.instances": max(1, 64 // group)}
+    return load("nm816", chosen | (changes or {}))
+
+
+def changed(arch, changes):
+    """Return `arch` with parameters replaced (dotted key → value); quick, and not validated."""
+    for key, value in changes.items():
+        arch = _replaced(arch, key.split("."), value)
+    return arch
+
+
+def tile(tokens, reduction, columns, order="tokens_outer"):
+    """Return a tile set by hand, the value of `tiling`."""
+    return TilingChoice(tokens=tokens, reduction=reduction, columns=columns, order=order)
+
+
+def _replaced(model, path, value):
+    head, *rest = path
+    inner = _replaced(getattr(model, head), rest, value) if rest else value
+    return model.model_copy(update={head: inner})
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A source of int8 activations, the same for the same key; every fifth is zero."""
+
+    meta: TraceMeta
+    seed: int = 0
+    arrays: Mapping = field(default_factory=dict)
+
+    def read(self, key):
+        if key in self.arrays:
+            return self.arrays[key]
+        width = next(linear.in_features for linear in self.meta.linears if linear.input == key)
+        rng = np.random.default_rng([self.seed, len(key), width])
+        values = rng.integers(-127, 128, (sum(self.meta.sequence_lengths), width))
+        return (values * (rng.random(values.shape) < 0.8)).astype(np.int8)
+
+
+def trace_of(shapes, *, lengths=(8,), seed=0, arrays=None):
+    """Return an int8 trace in memory; `shapes` are (in_features, out_features) of its layers."""
+    linears = tuple(
+        Linear(name=f"layers.{i}.linear", input=f"layers.{i}.x", in_features=k, out_features=o)
+        for i, (k, o) in enumerate(shapes)
+    )
+    inputs = {linear.input: InputInfo(dtype="int8") for linear in linears}
+    meta = TraceMeta(model="drawn", sequence_lengths=lengths, linears=linears, inputs=inputs)
+    return Trace(Path("drawn.npz"), "0" * 64, meta, Drawn(meta, seed, arrays or {}))
+
+
+def layer_runs(arch, shape, *, batch=None, lengths=None, values=None):
+    """Run one layer (tokens, in_features, out_features); return [(work, run)], one a step.
+
+    Prices are left out, so this is quick and knows nothing of technology.
+    """
+    tokens, in_features, out_features = shape
+    arrays = {} if values is None else {"layers.0.x": values}
+    trace = trace_of([(in_features, out_features)], lengths=lengths or (tokens,), arrays=arrays)
+    ((linear, selection),) = selections(arch, trace)
+    runner = Runner(arch)
+    return [(w, runner(w)) for w in layer_work(arch, trace, linear, selection, batch=batch)]
+
+
+def cycles_of(arch, shape, *, batch=None):
+    """Return the cycles of one layer, all decode steps together."""
+    return sum(run.times.cycles for _, run in layer_runs(arch, shape, batch=batch))

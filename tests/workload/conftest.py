@@ -1,0 +1,10 @@
+"""What the tests of workloads share."""
+
+import pytest
+from workload_cases import path_of
+
+
+@pytest.fixture(scope="session")
+def path():
+    """Make a datapath by pattern: 2 × 2 × 4, int8, unless told otherwise."""
+    return path_of

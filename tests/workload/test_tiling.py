@@ -1,0 +1,263 @@
+"""Which tilings are possible, what they reuse, and which one is chosen."""
+
+from itertools import product
+from math import prod
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from workload_cases import cases
+
+from accelsim.errors import InputError
+from accelsim.workload import (
+    Gemm,
+    Reuse,
+    Store,
+    Stores,
+    Tiling,
+    check_tiling,
+    choose_tiling,
+    tile_jobs,
+)
+from accelsim.workload.tiling import PREFERRED_JOBS, TRAFFIC_SLACK, dram_bytes
+
+BIG = Store(1 << 20)
+
+
+class TileBuffer:
+    """Holds a few tiles, the least recently used leaves first. One slot is kept for prefetching."""
+
+    def __init__(self, store, tile_bytes, distinct):
+        slots = store.capacity_bytes // tile_bytes
+        if not store.double_buffered:
+            slots = min(slots, 1)
+        self.room = slots if distinct <= slots else max(1, slots - 1)
+        self.tiles = []
+
+    def misses(self, tile):
+        """Use a tile; return whether it had to be brought in."""
+        missing = tile not in self.tiles
+        if not missing:
+            self.tiles.remove(tile)
+        self.tiles.append(tile)
+        del self.tiles[: -self.room]
+        return missing
+
+
+def replay(gemm, tiling, path, stores):
+    """Walk the loops tile by tile; return (loads X, selects, loads W) of each job."""
+    token_tiles, column_tiles, cuts = (
+        range(0, whole, tile)
+        for whole, tile in (
+            (gemm.tokens, tiling.tokens),
+            (gemm.out_features, tiling.columns),
+            (gemm.in_features, tiling.reduction),
+        )
+    )
+    tokens = min(tiling.tokens, gemm.tokens)
+    columns = min(tiling.columns, gemm.out_features)
+    reduction = min(tiling.reduction, gemm.in_features)
+    value_bytes = path.value_bits // 8
+    groups = -(-reduction // path.group_size)
+    row_bits = groups * (path.kept_per_group * path.value_bits + path.metadata_bits_per_group)
+    rows = len(token_tiles) * len(cuts)
+    x = TileBuffer(stores.activations, tokens * reduction * value_bytes, rows)
+    w = TileBuffer(stores.weights, reduction * columns * value_bytes, len(column_tiles) * len(cuts))
+    kept = stores.compressed and TileBuffer(stores.compressed, tokens * -(-row_bits // 8), rows)
+    is_tokens_outer = tiling.order == "tokens_outer"
+    for outer in token_tiles if is_tokens_outer else column_tiles:
+        for inner in column_tiles if is_tokens_outer else token_tiles:
+            token, column = (outer, inner) if is_tokens_outer else (inner, outer)
+            for cut in cuts:
+                selects = kept.misses((token, cut)) if kept else True
+                loads = selects and x.misses((token, cut))
+                yield loads, selects if kept else loads, w.misses((column, cut))
+
+
+def lists(*arrays):
+    return [array.tolist() for array in arrays]
+
+
+@given(case=cases)
+def test_loads_and_selections_equal_a_replay_through_small_buffers(case):
+    jobs = tile_jobs(*case)
+    loads, selects, weights = (list(column) for column in zip(*replay(*case), strict=True))
+    assert lists(jobs.loads_activations, jobs.selects, jobs.loads_weights) == [
+        loads,
+        selects,
+        weights,
+    ]
+
+
+@given(case=cases)
+def test_traffic_is_the_sum_over_the_tiles_that_move(case):
+    gemm, tiling, path, stores = case
+    jobs = tile_jobs(*case)
+    moved = (jobs.tokens * jobs.reduction * jobs.loads_activations).sum()
+    moved += (jobs.reduction * jobs.columns * jobs.loads_weights).sum()
+    moved += (jobs.tokens * jobs.columns * jobs.last_reduction).sum()
+    reuse = Reuse.of(tiling, gemm, path, stores)
+    assert dram_bytes(gemm, path, reuse) == moved * path.value_bits // 8
+
+
+@given(case=cases)
+def test_larger_buffers_never_move_more(case):
+    gemm, tiling, path, stores = case
+    twice = Stores(
+        *(
+            store and Store(2 * store.capacity_bytes, store.double_buffered)
+            for store in (stores.activations, stores.weights, stores.outputs, stores.compressed)
+        )
+    )
+    small = Reuse.of(tiling, gemm, path, stores)
+    large = Reuse.of(tiling, gemm, path, twice)
+    assert large.activation_loads <= small.activation_loads
+    assert large.selections <= small.selections
+    assert large.weight_loads <= small.weight_loads
+
+
+def demands(tiling, gemm, path):
+    """Return the bytes of one tile in each buffer, written out."""
+    tokens = min(tiling.tokens, gemm.tokens)
+    columns = min(tiling.columns, gemm.out_features)
+    reduction = min(tiling.reduction, gemm.in_features)
+    output_bits = 32 if reduction < gemm.in_features else path.value_bits
+    groups = -(-reduction // path.group_size)
+    row_bits = groups * (path.kept_per_group * path.value_bits + path.metadata_bits_per_group)
+    return {
+        "activations": tokens * reduction * path.value_bits // 8,
+        "weights": reduction * columns * path.value_bits // 8,
+        "outputs": tokens * columns * output_bits // 8,
+        "compressed": tokens * -(-row_bits // 8),
+    }
+
+
+def fits(tiling, gemm, path, stores):
+    for name, needed in demands(tiling, gemm, path).items():
+        store = getattr(stores, name)
+        copies = 2 if store and store.double_buffered else 1
+        if store and copies * needed > store.capacity_bytes:
+            return False
+    return True
+
+
+@given(case=cases)
+def test_what_is_chosen_fits_and_cuts_no_group(case):
+    gemm, _, path, stores = case
+    try:
+        tiling = choose_tiling(gemm, path, stores)
+    except InputError as error:
+        assert "buffers." in str(error)  # noqa: PT017
+        return
+    assert fits(tiling, gemm, path, stores)
+    assert tiling.reduction % path.group_size == 0 or tiling.reduction >= gemm.in_features
+    check_tiling(tiling, gemm, path, stores)
+    assert choose_tiling(gemm, path, stores) == tiling
+
+
+@given(case=cases)
+def test_a_tiling_is_refused_only_for_a_reason(case):
+    gemm, tiling, path, stores = case
+    try:
+        check_tiling(tiling, gemm, path, stores)
+    except InputError as error:
+        if "store_lag_tiles" not in str(error):
+            assert not fits(tiling, gemm, path, stores)
+    else:
+        assert fits(tiling, gemm, path, stores)
+
+
+def doublings(unit, limit):
+    return [unit << i for i in range(20) if unit << i < limit] + [limit]
+
+
+@settings(max_examples=15)
+@given(
+    gemm=st.builds(Gemm, st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000)),
+    kib=st.integers(4, 128),
+)
+def test_the_chosen_tiling_has_few_tiles_and_little_traffic(path, gemm, kib):
+    store = Store(kib * 1024)
+    stores = Stores(store, store, store, store)
+    machine = path("8:16", rows=8, columns=8, lanes=16)
+    sizes = product(
+        doublings(8, gemm.tokens),
+        doublings(8, gemm.out_features),
+        doublings(32, gemm.in_features),
+        ["tokens_outer", "columns_outer"],
+    )
+    fitting = [t for t in (Tiling(*size) for size in sizes) if fits(t, gemm, machine, stores)]
+    jobs = {t: prod(t.counts(gemm)) for t in fitting}
+    limit = max(PREFERRED_JOBS, 4 * min(jobs.values()))
+    least = min(
+        dram_bytes(gemm, machine, Reuse.of(t, gemm, machine, stores))
+        for t in fitting
+        if jobs[t] <= limit
+    )
+    chosen = choose_tiling(gemm, machine, stores)
+    assert jobs[chosen] <= limit
+    reuse = Reuse.of(chosen, gemm, machine, stores)
+    assert dram_bytes(gemm, machine, reuse) <= TRAFFIC_SLACK * least
+
+
+@pytest.mark.parametrize("name", ["activations", "weights", "outputs", "compressed"])
+@pytest.mark.parametrize("double_buffered", [True, False])
+def test_an_impossible_tiling_names_the_buffer(path, name, double_buffered):
+    gemm, tiling = Gemm(8, 16, 8), Tiling(8, 8, 16, "tokens_outer")
+    # At 2:4 in int8: X 128, W 128, Y 64, compressed 8 × (8 + 2) = 80 bytes.
+    needed = {"activations": 128, "weights": 128, "outputs": 64, "compressed": 80}[name]
+    copies = 2 if double_buffered else 1
+    names = ("activations", "weights", "outputs", "compressed")
+    exact = Store(copies * needed, double_buffered)
+    short = Store(copies * needed - 1, double_buffered)
+    machine = path("2:4")
+    check_tiling(tiling, gemm, machine, Stores(*(exact if n == name else BIG for n in names)))
+    with pytest.raises(InputError) as caught:
+        check_tiling(tiling, gemm, machine, Stores(*(short if n == name else BIG for n in names)))
+    twice = " twice (double buffering)" if double_buffered else ""
+    assert str(caught.value) == (
+        "impossible tiling 8 × 16 × 8, tokens_outer: "
+        f"a tile of {needed} bytes must fit{twice} in buffers.{name} of {copies * needed - 1} bytes"
+    )
+
+
+def test_not_even_the_smallest_tile_fits(path):
+    tiny = Stores(BIG, Store(15), BIG, BIG)
+    # 2 × 2 × 4 at 2:4: 2 groups = 8 positions a step; W 8 × 2 bytes, twice.
+    with pytest.raises(InputError, match=r"16 bytes must fit twice .* in buffers\.weights of 15"):
+        choose_tiling(Gemm(64, 64, 64), path("2:4"), tiny)
+
+
+def test_split_outputs_are_accumulators(path):
+    # 8 × 8 outputs: 64 bytes when whole, 256 while K is split.
+    stores = Stores(BIG, BIG, Store(256, double_buffered=False), BIG)
+    check_tiling(Tiling(8, 8, 8, "tokens_outer"), Gemm(8, 16, 8), path("2:4"), stores)
+    stores = Stores(BIG, BIG, Store(255, double_buffered=False), BIG)
+    with pytest.raises(InputError, match=r"256 bytes must fit in buffers\.outputs"):
+        check_tiling(Tiling(8, 8, 8, "tokens_outer"), Gemm(8, 16, 8), path("2:4"), stores)
+
+
+def test_a_tile_may_not_cut_a_group(path):
+    with pytest.raises(InputError, match=r"tiling\.reduction .* multiple of the group size 4"):
+        check_tiling(
+            Tiling(8, 8, 6, "tokens_outer"), Gemm(8, 16, 8), path("2:4"), Stores(*[BIG] * 4)
+        )
+
+
+def test_a_tile_of_all_of_k_may_end_in_a_short_group(path):
+    check_tiling(Tiling(8, 8, 6, "tokens_outer"), Gemm(8, 6, 8), path("2:4"), Stores(*[BIG] * 4))
+
+
+def test_stores_that_lag_need_room(path):
+    # Whole K, 4 × 4 outputs = 16 bytes a tile, 16 tiles; a lag of 4 needs 4 of them.
+    gemm, tiling = Gemm(16, 8, 16), Tiling(4, 4, 8, "tokens_outer")
+    check_tiling(tiling, gemm, path("2:4"), Stores(BIG, BIG, Store(64), BIG, 4))
+    with pytest.raises(InputError, match=r"dram\.store_lag_tiles 4 .* buffers\.outputs of 63"):
+        check_tiling(tiling, gemm, path("2:4"), Stores(BIG, BIG, Store(63), BIG, 4))
+
+
+def test_everything_that_fits_is_one_tile_or_moves_each_byte_once(path):
+    gemm = Gemm(64, 64, 64)
+    stores = Stores(BIG, BIG, BIG, BIG)
+    tiling = choose_tiling(gemm, path("2:4"), stores)
+    assert Reuse.of(tiling, gemm, path("2:4"), stores) == Reuse(1, 1, 1)
