@@ -8,6 +8,14 @@ class InputError(ValueError):
     """
 
 
+class KeyedError(InputError):
+    """A key of a configuration file is at fault; the loader adds file and line."""
+
+    def __init__(self, key: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class DeadlockError(InputError):
     """The machine as configured can never finish; the message names the stuck stages."""
 
@@ -18,5 +26,5 @@ class MissingExtraError(InputError):
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(
             f"this needs the package '{module}', which is not installed: "
-            f"pip install 'accelsim[{extra}]'"
+            f"pip install 'accelsim[{extra}]', or in a clone: pip install -e '.[{extra}]'"
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from accelsim.errors import InputError
@@ -18,9 +18,12 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the target's folder is missing or not writable, or the target is a folder.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: cannot write the file: a folder of this name exists")
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: cannot write the file: a folder of this name exists")
+        if path.exists() and not path.is_file():  # a device or a pipe is written, not replaced
+            yield path
+            return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         os.close(handle)
     except OSError as error:
@@ -37,10 +40,11 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole text file atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write several text files, all or none."""
+    with ExitStack() as pending:
+        for path, text in texts.items():
+            pending.enter_context(replacing(path)).write_text(text, encoding="utf-8")
 
 
 def make_folder(path: Path) -> None:

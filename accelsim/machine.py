@@ -18,7 +18,7 @@ from accelsim.config import Architecture
 from accelsim.engine import Network, Room, Stage, program_order
 from accelsim.hardware.buffer import Buffer
 from accelsim.workload import Ints, Work, slot_releases
-from accelsim.workload.tiling import TileBytes
+from accelsim.workload.tiling import TileBytes, store_lag
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,13 @@ def build_machine(arch: Architecture, work: Work) -> Machine:
     }
     # Weights that depend on a selection follow the next tile's activations, so that the selection
     # of the next tile overlaps the fetch for this one. Stores lag behind both.
+    store_delay = store_lag(work.tiling, work.gemm, work.path, arch.stores)
     weight_lag = 1 if "select" in inputs.get("weight_dma", ()) else 0
     order = program_order(
         [
             (stages["activation_dma"], 0),
             (stages["weight_dma"], weight_lag),
-            (stages["output_dma"], arch.dram.store_lag_tiles + weight_lag),
+            (stages["output_dma"], store_delay + weight_lag),
         ]
     )
     return Machine(Network(tuple(stages.values()), {"dram": order}), members)

@@ -18,7 +18,7 @@ from accelsim.results.cost import Prices
 from accelsim.results.ledger import UnitLedger, ledgers
 from accelsim.results.result import LayerResult, Result, UnitResult
 from accelsim.trace import Linear, Trace
-from accelsim.workload import Gemm, Work, check_tiling, choose_tiling, tile_jobs
+from accelsim.workload import Gemm, Work, ceil_div, check_tiling, choose_tiling, tile_jobs
 from accelsim.workload.sparsify import (
     Selection,
     decode_batches,
@@ -69,8 +69,12 @@ def simulate(  # noqa: PLR0913
     Raises:
         InputError: a tile cannot fit, the batch is larger than the trace, the machine deadlocks.
     """
+    if phase not in ("prefill", "decode"):
+        raise InputError(f"unknown phase '{phase}'; allowed: prefill, decode")
     if phase == "prefill" and batch is not None:
         raise InputError("a batch is for phase 'decode'; prefill takes all tokens at once")
+    if batch is not None and batch < 1:
+        raise InputError(f"batch {batch}: must be at least 1")
     step_batch = (batch or 1) if phase == "decode" else None
     prices = Prices.of(arch, arch.load_technology())
     run = Runner(arch)
@@ -78,7 +82,7 @@ def simulate(  # noqa: PLR0913
     for linear, selection in selections(arch, trace):
         if on_layer is not None:
             on_layer(linear)
-        runs = []
+        runs: list[tuple[Work, Run]] = []
         for work in layer_work(arch, trace, linear, selection, batch=step_batch):
             runs.append((work, run(work)))
             if observer is not None:
@@ -130,17 +134,22 @@ def _tiled(
     path, stores = arch.path, arch.stores
     tokens = len(selection.nonzero) if rows is None else len(rows)
     gemm = Gemm(tokens, linear.in_features, linear.out_features)
-    if arch.tiling == "auto":
-        tiling = choose_tiling(gemm, path, stores)
-    else:
-        tiling = arch.tiling.tiling()
-        check_tiling(tiling, gemm, path, stores)
+    gathers = rows is not None and path.is_sparse  # only kept rows of W are fetched
+    burst_columns = ceil_div(8 * arch.dram.burst_bytes, path.value_bits) if gathers else 1
+    try:
+        if arch.tiling == "auto":
+            tiling = choose_tiling(gemm, path, stores, least_columns=burst_columns)
+        else:
+            tiling = arch.tiling.tiling()
+            check_tiling(tiling, gemm, path, stores)
+    except InputError as error:
+        raise InputError(f"{arch.name}, layer '{linear.name}': {error}") from error
     jobs = tile_jobs(gemm, tiling, path, stores)
-    if rows is None or not path.is_sparse:
-        weight_bytes = dense_weight_bytes(jobs, path)
-    else:
-        needed = selection.mask[rows].any(axis=0)
+    if gathers:
+        needed = np.logical_or.reduce(selection.mask[rows], axis=0)
         weight_bytes = gathered_weight_bytes(jobs, path, needed, arch.dram.burst_bytes)
+    else:
+        weight_bytes = dense_weight_bytes(jobs, path)
     nonzero = selection.nonzero if rows is None else selection.nonzero[rows]
     return Work(
         gemm=gemm,

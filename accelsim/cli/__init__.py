@@ -5,6 +5,7 @@ Modules here import nothing heavy at the top, so that `accelsim --help` stays qu
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -51,18 +52,26 @@ def options(
     """Simulate N:M activation sparsity on a tensor-core-like accelerator."""
 
 
+def _pipe_closed() -> int:
+    """End well when the reader has seen enough: `accelsim … | head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, 2 on bad input, 1 on an internal error."""
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="accelsim")
-    except SystemExit as stop:  # the parser's own exits: help, usage errors
+        sys.stdout.flush()
+    except SystemExit as stop:  # the parser's own exits: help, usage errors, a closed pipe
+        if isinstance(stop.__context__, OSError) and stop.__context__.errno == errno.EPIPE:
+            return _pipe_closed()
         return stop.code if isinstance(stop.code, int) else 1
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `accelsim … | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        return _pipe_closed()
     except Exception:
         traceback.print_exc()
         print("internal error: this is a defect of accelsim, please report it", file=sys.stderr)

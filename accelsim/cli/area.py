@@ -43,7 +43,10 @@ def area_json(report: AreaReport) -> dict[str, Any]:
         "ge": sum(part["ge"] for part in parts.values()),
         "parts": parts,
     }
+    for name in ("selector", "crossbar"):  # a dense machine has none
+        units.setdefault(name, {"area_um2": 0.0, "ge": 0.0})
     return {
+        "schema": 1,
         "totals": {"area_um2": report.total_um2},
         "units": units,
         "overhead_vs_dense_ratio": report.overhead_vs_dense_ratio,

@@ -45,10 +45,10 @@ def command(
     """Put architectures side by side on one trace, with ratios to the first."""
     from accelsim.config import load_arch
     from accelsim.errors import InputError
-    from accelsim.files import write_text
+    from accelsim.files import make_folder, write_texts
     from accelsim.report.tables import comparison_table
     from accelsim.results.comparison import comparison_rows
-    from accelsim.results.export import csv_text, write_folder
+    from accelsim.results.export import csv_text, folder_files
     from accelsim.simulation import simulate
     from accelsim.trace import load_trace
 
@@ -62,12 +62,14 @@ def command(
     with progress("layers", len(machines) * len(workload.linears)) as advance:
         results = [simulate(m, workload, on_layer=advance, **flags) for m in machines]
     rows = comparison_rows(results)
-    if csv is not None:
-        write_text(csv, csv_text(rows))
+    texts = {csv: csv_text(rows)} if csv is not None else {}
     if out is not None:
         for result in results:
-            write_folder(out / result.arch["name"], result.to_dict(), result)
-        write_text(out / "comparison.csv", csv_text(rows))
+            folder = out / result.arch["name"]
+            make_folder(folder)
+            texts |= folder_files(folder, result.to_dict(), result)
+        texts[out / "comparison.csv"] = csv_text(rows)
+    write_texts(texts)
     if json_:
         show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows})
     else:

@@ -43,5 +43,5 @@ def command(
         f"{trace}: {about['model']}, {about['tokens']} tokens in {about['sequences']} sequences, "
         f"{about['linears']} linear layers reading {len(inputs)} distinct inputs",
         inspect_table(inputs, names),
-        "zeros: exact; p50, p99, max: of |x|; drop: share of squared magnitude that is dropped",
+        "zeros: exactly 0; p50, p99, max: of |x|",
     )

@@ -45,7 +45,8 @@ def show(*renderables: RenderableType) -> None:
     """Print tables and lines to standard output."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    # No markup: names in traces and files are the user's, and may hold brackets.
+    console = Console(highlight=False, markup=False, emoji=False)
     for renderable in renderables:
         console.print(renderable)
 

@@ -60,25 +60,28 @@ def command(
 ) -> None:
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
     from accelsim.config import load_arch
-    from accelsim.files import write_text
+    from accelsim.files import make_folder, write_texts
     from accelsim.results.comparison import Ratios
-    from accelsim.results.export import csv_text, layer_rows, write_folder
+    from accelsim.results.export import csv_text, folder_files, layer_rows
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
-    result, against = _simulate(machine, reference, workload, phase, batch, timeline, vcd)
-    data = result.to_dict()
-    if against is not None:
-        ratios = Ratios.of(result, against).to_dict()
-        data["baseline"] = {"name": against.arch["name"], "totals": against.totals(), **ratios}
-    if verify:
-        data["verify"] = _verify(machine, workload)
-    if csv is not None:
-        write_text(csv, csv_text(layer_rows(result)))
-    if out is not None:
-        write_folder(out, data, result)
+    with ExitStack() as outputs:  # nothing is left behind if any output fails
+        observers = _observers(outputs, machine, timeline, vcd)
+        result, against = _simulate(machine, reference, workload, phase, batch, observers)
+        data = result.to_dict()
+        if against is not None:
+            ratios = Ratios.of(result, against).to_dict()
+            data["baseline"] = {"name": against.arch["name"], "totals": against.totals(), **ratios}
+        if verify:
+            data["verify"] = _verify(machine, workload)
+        texts = {csv: csv_text(layer_rows(result))} if csv is not None else {}
+        if out is not None:
+            make_folder(out)
+            texts |= folder_files(out, data, result)
+        write_texts(texts)
     if json_:
         show_json(data)
     else:
@@ -88,10 +91,33 @@ def command(
 def _baseline(choice: str, machine: Architecture) -> Architecture | None:
     """Return the machine to compare with, or None."""
     from accelsim.config import load_arch
+    from accelsim.errors import InputError
 
     if choice == "none":
         return None
-    return machine.dense() if choice == "dense" else load_arch(choice)
+    if choice == "dense":
+        return machine.dense()
+    try:
+        return load_arch(choice)
+    except InputError as error:
+        raise InputError(f"--baseline: {error} (allowed: dense, none, or a file)") from error
+
+
+def _observers(
+    outputs: ExitStack, machine: Architecture, timeline: Path | None, vcd: Path | None
+) -> list[Observer]:
+    """Open the files that watch the run."""
+    observers: list[Observer] = []
+    if timeline is not None:
+        from accelsim.report.timeline import Timeline
+
+        observers.append(outputs.enter_context(Timeline(timeline, machine.clock_mhz)).add)
+    if vcd is not None:
+        from accelsim.report.waveform import Waveform
+
+        units = [*machine.units, "activation_dma", "weight_dma", "output_dma"]
+        observers.append(outputs.enter_context(Waveform(vcd, units)).add)
+    return observers
 
 
 def _simulate(
@@ -100,31 +126,19 @@ def _simulate(
     workload: Trace,
     phase: Any,
     batch: int | None,
-    timeline: Path | None,
-    vcd: Path | None,
+    observers: list[Observer],
 ) -> tuple[Result, Result | None]:
     """Run the machine, observed, and the reference."""
     from accelsim.simulation import simulate
 
+    def observe(*event: Any) -> None:
+        for observer in observers:
+            observer(*event)
+
     total = len(workload.linears) * (2 if reference else 1)
-    with ExitStack() as files, progress("layers", total) as advance:
-        observers: list[Observer] = []
-        if timeline is not None:
-            from accelsim.report.timeline import Timeline
-
-            observers.append(files.enter_context(Timeline(timeline, machine.clock_mhz)).add)
-        if vcd is not None:
-            from accelsim.report.waveform import Waveform
-
-            units = [*machine.units, "activation_dma", "weight_dma", "output_dma"]
-            observers.append(files.enter_context(Waveform(vcd, units)).add)
-
-        def observe(*event: Any) -> None:
-            for observer in observers:
-                observer(*event)
-
+    with progress("layers", total) as advance:
         flags: Any = {"phase": phase, "batch": batch, "on_layer": advance}
-        result = simulate(machine, workload, observer=observe if observers else None, **flags)
+        result = simulate(machine, workload, observer=observe, **flags)
         against = simulate(reference, workload, **flags) if reference else None
     return result, against
 

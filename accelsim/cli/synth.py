@@ -48,7 +48,7 @@ def command(
     )
     about = trace.describe()
     if json_:
-        show_json(about)
+        show_json({"schema": 1, **about})
         return
     source = quantiles.name if quantiles else distribution
     show(

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, KeyedError
 from accelsim.hardware import (
     CROSSBARS,
     SELECTORS,
@@ -65,10 +65,24 @@ def _one_of(registry: Registry[Any]) -> BeforeValidator:
 
 
 def _pattern(raw: object) -> object:
-    """Accept `8:16`; an unquoted 1:30 may reach us as a base-60 number, which YAML 1.1 allows."""
-    if isinstance(raw, int):
-        raise InputError(f"YAML read the pattern as the number {raw}; put it in quotes")
-    return parse_pattern(raw) if isinstance(raw, str) else raw
+    """Accept `8:16`; an unquoted 1:30 reaches us as a base-60 number, which YAML 1.1 allows."""
+    if isinstance(raw, Pattern):
+        return raw
+    allowed = "allowed: dense, or N:M such as 2:4, 8:16, 16:32"
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        raise InputError(f"YAML read the pattern as the number {raw}; put it in quotes; {allowed}")
+    if not isinstance(raw, str):
+        raise InputError(f"the pattern must be a text; {allowed}")
+    return parse_pattern(raw)
+
+
+def _tiling(raw: object) -> object:
+    """Accept `auto` or a section."""
+    if isinstance(raw, dict):
+        return TilingChoice.model_validate(raw)
+    if raw != "auto" and not isinstance(raw, TilingChoice):
+        raise InputError("must be auto, or a section with tokens, columns, reduction and order")
+    return raw
 
 
 PatternField = Annotated[Pattern, BeforeValidator(_pattern), PlainSerializer(str, return_type=str)]
@@ -99,9 +113,9 @@ class TilingChoice(BaseModel):
 
     model_config = _STRICT
 
-    tokens: Annotated[int, Field(strict=True, gt=0)]
-    columns: Annotated[int, Field(strict=True, gt=0)]
-    reduction: Annotated[int, Field(strict=True, gt=0)]
+    tokens: Annotated[int, Field(strict=True, gt=0, le=2**31)]
+    columns: Annotated[int, Field(strict=True, gt=0, le=2**31)]
+    reduction: Annotated[int, Field(strict=True, gt=0, le=2**31)]
     order: Order = "tokens_outer"
 
     def tiling(self) -> Tiling:
@@ -117,8 +131,9 @@ class Architecture(BaseModel):
     )
 
     schema_: Literal[1] = Field(alias="schema")
-    name: Annotated[str, Field(min_length=1)]
-    clock_mhz: Annotated[float, Field(strict=True, gt=0)]
+    # Result folders are named after it.
+    name: Annotated[str, Field(pattern=r"^[\w.+=-]*\w[\w.+=-]*$", max_length=80)]
+    clock_mhz: Annotated[float, Field(strict=True, gt=0, le=1e6)]
     precision: Annotated[str, _one_of(PRECISIONS)]
     pattern: PatternField
     format: Annotated[str, _one_of(FORMATS)] = "bitmask"
@@ -128,27 +143,46 @@ class Architecture(BaseModel):
     buffers: Buffers
     dram: Dram
     technology: TechnologyChoice = TechnologyChoice()
-    tiling: TilingChoice | Literal["auto"] = "auto"
+    tiling: Annotated[TilingChoice | Literal["auto"], BeforeValidator(_tiling)] = "auto"
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        self.load_technology().dram_pj_per_bit(self.dram.standard)
-        if self.pattern.is_dense:
-            if self.selector is not None or self.crossbar.is_routing:
-                raise InputError("pattern 'dense' needs no selector and no crossbar; remove them")
-            if self.buffers.compressed is not None:
-                raise InputError("pattern 'dense' has nothing to store in buffers.compressed")
-            return self
-        parts = {"selector": self.selector, "buffers.compressed": self.buffers.compressed}
-        for name, part in parts.items():
-            if part is None:
-                raise InputError(f"pattern '{self.pattern}' needs '{name}', which is missing")
-        if not self.crossbar.is_routing:
-            raise InputError(
-                f"pattern '{self.pattern}' needs a crossbar that routes weights; "
-                f"crossbar.kind 'none' is for dense machines"
+        self._check_costs()
+        parts: dict[tuple[str, ...], bool] = {
+            ("selector",): self.selector is not None,
+            ("crossbar",): self.crossbar.is_routing,
+            ("buffers", "compressed"): self.buffers.compressed is not None,
+        }
+        for key, is_there in parts.items():
+            name = ".".join(key)
+            if self.pattern.is_dense and is_there:
+                raise KeyedError(
+                    key, f"pattern '{self.pattern}' drops nothing and has no use for '{name}'"
+                )
+            if not self.pattern.is_dense and not is_there and key != ("crossbar",):
+                raise KeyedError(key, f"pattern '{self.pattern}' needs '{name}', which is missing")
+        if not self.pattern.is_dense and not self.crossbar.is_routing:
+            raise KeyedError(
+                ("crossbar",),
+                f"pattern '{self.pattern}' needs a crossbar that routes weights: "
+                f"crossbar.kind {', '.join(k for k in CROSSBARS if CROSSBARS[k].is_routing)}",
             )
         return self
+
+    def _check_costs(self) -> None:
+        """Check what the technology table must know, and say which key asks for it."""
+        try:
+            table = Technology.load(self.technology.table, node_nm=45)
+        except InputError as error:
+            raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
+        try:
+            Technology(table.table, self.technology.node_nm)
+        except InputError as error:
+            raise KeyedError(("technology", "node_nm"), f"technology.node_nm: {error}") from error
+        try:
+            table.dram_pj_per_bit(self.dram.standard)
+        except InputError as error:
+            raise KeyedError(("dram", "standard"), f"dram.standard: {error}") from error
 
     @property
     def path(self) -> Datapath:
@@ -204,7 +238,7 @@ class Architecture(BaseModel):
         """Return the dense machine of the same array, buffers, DRAM and technology."""
         return self.model_copy(
             update={
-                "name": "dense" if self.name != "dense" else self.name,
+                "name": "dense",
                 "pattern": parse_pattern("dense"),
                 "selector": None,
                 "crossbar": NoCrossbar(kind="none"),

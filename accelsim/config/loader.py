@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from accelsim.config.architecture import Architecture
-from accelsim.config.yaml_source import KeyPath, YamlSource, read_yaml
-from accelsim.errors import InputError
+from accelsim.errors import InputError, KeyedError
 from accelsim.hardware import CROSSBARS, SELECTORS
 from accelsim.registry import did_you_mean
+from accelsim.yaml_source import KeyPath, YamlSource, read_yaml
 
 _UNITS_OF_MEASURE = {
     "_mhz": "MHz",
@@ -33,38 +32,23 @@ def load_arch(path: str | Path, overrides: Iterable[str] = ()) -> Architecture:
     """
     source = read_yaml(Path(path))
     for text in overrides:
-        _override(source.data, text)
+        source.override(text)
     try:
         return Architecture.model_validate(source.data)
     except ValidationError as error:
         raise InputError(_explain(source, error)) from error
-    except InputError as error:
-        raise InputError(f"{source.path}: {error}") from error
-
-
-def _override(data: dict[str, Any], text: str) -> None:
-    """Set `a.b.c=value` in nested mappings; the value is YAML."""
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise InputError(f"--set {text}: write key=value, e.g. dram.bandwidth_gb_per_s=32")
-    *parents, last = key.strip().split(".")
-    for parent in parents:
-        child = data.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise InputError(f"--set {text}: '{parent}' is a value, not a section")
-        data = child
-    try:
-        # A pattern such as 8:16 is a base-60 number to YAML 1.1; keep it a text.
-        data[last] = value if last == "pattern" else yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {text}: the value is not valid YAML") from error
 
 
 def _explain(source: YamlSource, error: ValidationError) -> str:
-    """Return the first problem as `file:line: key 'a.b': what; what is allowed`."""
-    problem = error.errors()[0]
-    raw_location = [str(part) for part in problem["loc"]]
-    key = _key_path(source.data, raw_location)
+    """Return one problem as `file:line: key 'a.b': what; what is allowed`."""
+    problems = error.errors()
+    # A misspelt key is also a missing one; what was written tells more.
+    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    problem = (unknown or problems)[0]
+    key = _key_path(source.data, [str(part) for part in problem["loc"]])
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, KeyedError):
+        return f"{source.where(cause.key)}: {cause}"
     where, name = source.where(key), ".".join(key)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(key[:-1], source.data)
@@ -72,23 +56,24 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
         return f"{where}: unknown key '{name}'{did_you_mean(key[-1], known)}; allowed: {allowed}"
     if problem["type"] == "missing":
         return f"{where}: key '{name}' is missing{_unit_hint(key)}"
+    if problem["type"] == "model_type":
+        keys = ", ".join(_known_keys(key, source.data))
+        return f"{where}: key '{name}': must be a section with the keys {keys}"
     message = problem["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r}"
-    if problem["type"] == "value_error":
-        given = ""  # our own messages already quote the value
+    # Our own messages already quote the value.
+    given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
     label = f"key '{name}': " if name else ""
     return f"{where}: {label}{message}{_unit_hint(key)}{given}"
 
 
 def _key_path(data: object, location: Iterable[str]) -> KeyPath:
-    """Drop the parts of a location that name a union branch instead of a key."""
+    """Drop the parts of a location that do not name a key: what lies below a plain value."""
     key: list[str] = []
     for part in location:
-        is_absent = isinstance(data, dict) and part not in data
-        if is_absent and ("[" in part or part[:1].isupper()):
-            continue
+        if not isinstance(data, dict):
+            break
         key.append(part)
-        data = data.get(part) if isinstance(data, dict) else None
+        data = data.get(part)
     return tuple(key)
 
 

@@ -36,10 +36,10 @@ class Buffer(Unit):
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
 
     capacity_kib: Annotated[float, Field(strict=True, gt=0, le=65536)]
-    port_bytes: Annotated[int, Field(strict=True, gt=0)]
-    macros: Annotated[int, Field(strict=True, gt=0)] = 1
+    port_bytes: Annotated[int, Field(strict=True, gt=0, le=65536)]
+    macros: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
     banks: Annotated[int, Field(strict=True, gt=0, le=8)] = 1
-    double_buffered: bool = True
+    double_buffered: Annotated[bool, Field(strict=True)] = True
 
     @model_validator(mode="after")
     def _macros_are_whole(self) -> Self:
@@ -55,7 +55,7 @@ class Buffer(Unit):
     @property
     def store(self) -> Store:
         """The buffer as the tiling sees it."""
-        return Store(int(self.capacity_kib * 1024), self.double_buffered)
+        return Store(int(self.capacity_kib * 1024), self.double_buffered, self.port_bytes)
 
     @abstractmethod
     def read_bytes(self, work: Work) -> Ints:

@@ -50,9 +50,9 @@ class Dram(Unit):
 
     standard: str
     bandwidth_gb_per_s: Annotated[float, Field(strict=True, ge=1e-9)]
-    latency_ns: Annotated[float, Field(strict=True, ge=0)] = 100.0
-    burst_bytes: Annotated[int, Field(strict=True, gt=0)] = 64
-    store_lag_tiles: Annotated[int, Field(strict=True, ge=0)] = 4
+    latency_ns: Annotated[float, Field(strict=True, ge=0, le=1e9)] = 100.0
+    burst_bytes: Annotated[int, Field(strict=True, gt=0, le=65536)] = 64
+    store_lag_tiles: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 4
 
     def bursts(self, size_bytes: Ints) -> Ints:
         """Return sizes rounded up to whole bursts."""

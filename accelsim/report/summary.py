@@ -12,13 +12,13 @@ from accelsim.results.result import Result
 def headline(result: Result) -> str:
     """Return what was run on what."""
     arch, trace, totals = result.arch, result.trace, result.totals()
-    array = arch["mac_array"]
+    array, tokens = arch["mac_array"], result.layers[0].tokens
     batch = f" batch {result.batch}" if result.batch else ""
     return (
-        f"[bold]{arch['name']}[/]: {arch['pattern']} {arch['precision']}, "
+        f"{arch['name']}: {arch['pattern']} {arch['precision']}, "
         f"{array['rows']}×{array['columns']}×{array['lanes']} MACs at {arch['clock_mhz']:g} MHz, "
         f"{arch['dram']['bandwidth_gb_per_s']:g} GB/s, {arch['technology']['node_nm']:g} nm\n"
-        f"{trace['path']}: {trace['model']}, {result.phase}{batch}, {trace['tokens']} tokens, "
+        f"{trace['path']}: {trace['model']}, {result.phase}{batch}, {tokens} tokens, "
         f"{trace['linears']} layers\n"
         f"{totals['cycles']:,} cycles, {totals['time_s'] * 1e3:.3f} ms, "
         f"{totals['effective_tops']:.2f} effective TOPS, "
@@ -30,17 +30,18 @@ def speedup_line(result: Result, against: Result) -> Iterator[str]:
     """Return the comparison with a baseline, and why the speed-up is what it is."""
     ratios = Ratios.of(result, against)
     yield (
-        f"against {against.arch['name']}: [bold]{ratios.speedup:.2f}×[/] speed, "
+        f"against {against.arch['name']}: {ratios.speedup:.2f}× speed, "
         f"{ratios.energy_ratio:.2f}× energy, {ratios.area_overhead_ratio:+.1%} area, "
         f"{ratios.edp_ratio:.2f}× energy-delay"
     )
     ours, theirs = result.breakdown, against.breakdown
     ideal = theirs.ideal_cycles / ours.ideal_cycles
-    lost = (ours.total_cycles - ours.ideal_cycles) / ours.total_cycles
-    before = (theirs.total_cycles - theirs.ideal_cycles) / theirs.total_cycles
+    here = ours.ideal_cycles / ours.total_cycles
+    there = theirs.ideal_cycles / theirs.total_cycles
+    clock = result.clock_mhz / against.clock_mhz
     yield (
-        f"speed-up = {ideal:.2f}× fewer MAC cycles × ({percent(1 - lost)} useful cycles here / "
-        f"{percent(1 - before)} there)"
+        f"speed-up = MAC cycles there / here {ideal:.2f} × useful cycles {percent(here)} / "
+        f"{percent(there)}" + (f" × clock {clock:.2f}" if clock != 1 else "")
     )
     if result.dropped_energy_ratio:
         dropped = percent(result.dropped_energy_ratio)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from accelsim.results.breakdown import Breakdown
 from accelsim.results.cost import AreaReport
@@ -28,7 +30,8 @@ def layer_table(result: Result, baseline: Result | None) -> Table:
         if baseline is not None:
             names = {layer.name for layer in layers}
             reference = [layer for layer in baseline.layers if layer.name in names]
-        cells = _layer_cells(label, layers, result, reference)
+        mhz = baseline.clock_mhz if baseline else result.clock_mhz
+        cells = _layer_cells(label, layers, result, reference, mhz)
         table.add_row(*cells, style="bold" if label == "total" else None)
     return table
 
@@ -139,11 +142,11 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def inspect_table(inputs: Iterable[InputStatistics], patterns: Sequence[str]) -> Table:
     """Return the statistics of each distinct layer input."""
-    columns = ["input", "shape", "zeros", "p50", "p99", "max", *(f"drop {p}" for p in patterns)]
-    table = _table("Layer inputs", columns)
+    columns = ["input", "shape", "zeros", "p50", "p99", "max", *patterns]
+    table = _table("Layer inputs, and the share of squared magnitude that a pattern drops", columns)
     for entry in inputs:
         table.add_row(
-            entry.name.removeprefix("model."),
+            short_name(entry.name),
             f"{entry.tokens}×{entry.features}",
             percent(entry.zero_ratio),
             f"{entry.magnitudes[0]:.3g}",
@@ -154,6 +157,17 @@ def inspect_table(inputs: Iterable[InputStatistics], patterns: Sequence[str]) ->
     return table
 
 
+def short_name(name: str) -> str:
+    """Shorten a layer's dotted name to its block and last part.
+
+    >>> short_name("model.layers.3.self_attn.q_proj"), short_name("lm_head")
+    ('3.q_proj', 'lm_head')
+    """
+    parts = name.split(".")
+    blocks = [part for part in parts[:-1] if part.isdigit()]
+    return ".".join([*blocks, parts[-1]])
+
+
 def percent(ratio: float) -> str:
     """Return a ratio as a percentage with one decimal, 0 as `0`."""
     return f"{100 * ratio:.1f}%" if ratio else "0"
@@ -161,12 +175,11 @@ def percent(ratio: float) -> str:
 
 def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # Neither names nor numbers lose a letter: a terminal that is too narrow breaks lines instead.
     for position, column in enumerate(columns):
-        # Names fold rather than lose letters on a narrow terminal; numbers never break.
-        if position:
-            table.add_column(column, justify="right", no_wrap=True)
-        else:
-            table.add_column(column, overflow="fold")
+        table.add_column(
+            Text(column), justify="right" if position else "left", no_wrap=True, min_width=4
+        )
     return table
 
 
@@ -183,6 +196,7 @@ def _layer_cells(
     layers: Sequence[LayerResult],
     result: Result,
     reference: Sequence[LayerResult] | None,
+    baseline_mhz: float,
 ) -> list[str]:
     cycles = _sum(layers, lambda layer: layer.cycles)
     energy = _sum(layers, lambda layer: layer.energy_pj)
@@ -194,13 +208,20 @@ def _layer_cells(
         f"{cycles:,.0f}",
         f"{2 * dense * result.clock_mhz * 1e6 / cycles / 1e12:.2f}",
         percent(executed / (cycles * result.macs_per_cycle)),
-        ", ".join(dict.fromkeys(layer.bound for layer in layers)),
+        _bounds(layers),
         f"{energy / PJ_PER_UJ:.1f}",
     ]
     if reference is not None:
-        cells.append(f"{_sum(reference, lambda layer: layer.cycles) / cycles:.2f}×")
+        clock = result.clock_mhz / baseline_mhz
+        cells.append(f"{_sum(reference, lambda layer: layer.cycles) / cycles * clock:.2f}×")
         cells.append(f"{energy / _sum(reference, lambda layer: layer.energy_pj):.2f}×")
     return cells
+
+
+def _bounds(layers: Sequence[LayerResult]) -> str:
+    """Return what bounds most of the layers; `+` says that something else bounds others."""
+    bounds = Counter(layer.bound for layer in layers)
+    return bounds.most_common(1)[0][0] + ("+" if len(bounds) > 1 else "")
 
 
 def _sum(layers: Iterable[LayerResult], of: Callable[[LayerResult], float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,22 +21,28 @@ class Timeline:
     """
 
     def __init__(self, path: Path, clock_mhz: float) -> None:
-        self._replacing = replacing(path)
+        self._path = path
         self._us_per_cycle = 1 / clock_mhz
         self._offset = 0
         self._tracks: dict[str, int] = {}
+        self._stack = ExitStack()
         self._file: IO[str]
 
     def __enter__(self) -> Timeline:
-        self._file = self._replacing.__enter__().open("w", encoding="utf-8")
+        temporary = self._stack.enter_context(replacing(self._path))
+        self._file = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
+        self._stack.push(self._finish)
         self._file.write('{"displayTimeUnit": "ns", "traceEvents": [\n')
         self._write({"name": "process_name", "ph": "M", "pid": 1, "args": {"name": "accelsim"}})
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        self._file.write('{"name": "end", "ph": "M", "pid": 1}\n]}\n')
-        self._file.close()
-        self._replacing.__exit__(*failure)
+        self._stack.__exit__(*failure)
+
+    def _finish(self, kind: object, *_: object) -> bool:
+        if kind is None:
+            self._file.write('{"name": "end", "ph": "M", "pid": 1}\n]}\n')
+        return False
 
     def add(self, linear: Linear, work: Work, run: Run) -> None:
         """Append one layer run: a slice for the layer, and one for each state of each unit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,13 +26,16 @@ class Waveform:
         except ImportError as error:
             raise MissingExtraError("pyvcd", "vcd") from error
         self._writer_type = VCDWriter
-        self._replacing = replacing(path)
+        self._path = path
+        self._stack = ExitStack()
         self._units = units
         self._offset = 0
         self._file: IO[str]
 
     def __enter__(self) -> Waveform:
-        self._file = self._replacing.__enter__().open("w", encoding="utf-8")
+        temporary = self._stack.enter_context(replacing(self._path))
+        self._file = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
+        self._stack.push(self._finish)
         self._vcd = self._writer_type(
             self._file, timescale="1 ns", date="-", comment="1 ns = 1 cycle"
         )
@@ -47,9 +51,12 @@ class Waveform:
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        self._vcd.close(self._offset)
-        self._file.close()
-        self._replacing.__exit__(*failure)
+        self._stack.__exit__(*failure)
+
+    def _finish(self, kind: object, *_: object) -> bool:
+        if kind is None:
+            self._vcd.close(self._offset)
+        return False
 
     def add(self, linear: Linear, work: Work, run: Run) -> None:  # noqa: ARG002
         """Append one layer run."""

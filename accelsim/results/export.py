@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelsim.files import make_folder, write_text
 from accelsim.results.result import Result
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV; nested mappings become columns `outer.inner`, absent ones stay empty."""
+    """Return rows as CSV; nested mappings become columns `outer.inner`, absent ones 0."""
     flat = [_flatten(row) for row in rows]
     columns = list(dict.fromkeys(key for row in flat for key in row))
     buffer = io.StringIO()
@@ -34,12 +33,13 @@ def unit_rows(result: Result) -> list[dict[str, Any]]:
     return [{"unit": name, **unit.to_dict()} for name, unit in result.units.items()]
 
 
-def write_folder(folder: Path, data: Mapping[str, Any], result: Result) -> None:
-    """Write `result.json`, `layers.csv` and `units.csv` into a folder, made if needed."""
-    make_folder(folder)
-    write_text(folder / "layers.csv", csv_text(layer_rows(result)))
-    write_text(folder / "units.csv", csv_text(unit_rows(result)))
-    write_text(folder / "result.json", json.dumps(data, indent=1) + "\n")
+def folder_files(folder: Path, data: Mapping[str, Any], result: Result) -> dict[Path, str]:
+    """Return what belongs into a result folder: `result.json`, `layers.csv` and `units.csv`."""
+    return {
+        folder / "layers.csv": csv_text(layer_rows(result)),
+        folder / "units.csv": csv_text(unit_rows(result)),
+        folder / "result.json": json.dumps(data, indent=1) + "\n",
+    }
 
 
 def _flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _interpolate(table: dict[int, float], node_nm: float) -> float:
     """Interpolate log-log between the neighbouring nodes (28 nm lies between 32 and 20)."""
     if not NODES_NM[0] <= node_nm <= NODES_NM[1]:
         raise InputError(
-            f"technology node {node_nm} nm: scaling is known from {NODES_NM[0]} to {NODES_NM[1]} nm"
+            f"node {node_nm:g} nm: scaling is known from {NODES_NM[0]} to {NODES_NM[1]} nm"
         )
     if node_nm in table:
         return table[int(node_nm)]

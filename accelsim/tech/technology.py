@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.errors import InputError
 from accelsim.registry import did_you_mean
 from accelsim.tech.scaling import area_ratio, energy_ratio
 from accelsim.tech.sram import NATIVE_NODES_NM, SramCost, sram_cost
+from accelsim.yaml_source import read_yaml
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -82,7 +82,7 @@ class Technology:
         known = self.table.dram_pj_per_bit
         if standard not in known:
             raise InputError(
-                f"dram.standard: unknown '{standard}'{did_you_mean(standard, known)}; "
+                f"unknown standard '{standard}'{did_you_mean(standard, known)}; "
                 f"allowed: {', '.join(known)}"
             )
         return known[standard].value
@@ -115,19 +115,15 @@ class Technology:
 
 def _read_table(name: str) -> Table:
     """Parse a technology file strictly."""
-    built_in = resources.files("accelsim.tech") / "data" / f"{name}.yaml"
-    path = built_in if built_in.is_file() else Path(name)
-    try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Table.model_validate(raw)
-    except OSError as error:
-        folder = resources.files("accelsim.tech") / "data"
+    folder = resources.files("accelsim.tech") / "data"
+    built_in = folder / f"{name}.yaml"
+    if not (built_in.is_file() or Path(name).exists()):
         names = [f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")]
-        raise InputError(
-            f"technology.table: no file '{name}'; built in: {', '.join(sorted(names))}"
-        ) from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{name}: not valid YAML: {error}") from error
+        raise InputError(f"no file '{name}'; built in: {', '.join(sorted(names))}")
+    source = read_yaml(Path(str(built_in)) if built_in.is_file() else Path(name))
+    try:
+        return Table.model_validate(source.data)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        key = tuple(map(str, first["loc"]))
+        raise InputError(f"{source.where(key)}: {'.'.join(key)}: {first['msg']}") from error

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -77,21 +78,17 @@ class TraceWriter:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._replacing = replacing(Path(path))
+        self._path = Path(path)
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        temporary = self._replacing.__enter__()
-        self._archive = zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
+        temporary = self._stack.enter_context(replacing(self._path))
+        archive = zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
+        self._archive = self._stack.enter_context(archive)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._archive.close()
-        self._replacing.__exit__(kind, error, trace)
+    def __exit__(self, *failure: Any) -> None:
+        self._stack.__exit__(*failure)
 
     def add(self, key: str, values: Values) -> None:
         """Store the activations of input `key`, `[tokens, in_features]`."""
@@ -130,7 +127,11 @@ def _read_meta(path: Path, archive: zipfile.ZipFile) -> TraceMeta:
 
 
 def _check_table(path: Path, meta: TraceMeta) -> None:
-    """Check that layers and inputs refer to each other."""
+    """Check that layers have names of their own, and that layers and inputs refer to each other."""
+    names = Counter(linear.name for linear in meta.linears)
+    name, times = names.most_common(1)[0]
+    if times > 1:
+        raise InputError(f"{path}: entry 'meta': {times} layers are called '{name}'")
     for linear in meta.linears:
         if linear.input not in meta.inputs:
             raise InputError(f"{path}: layer '{linear.name}' reads unknown input '{linear.input}'")

@@ -14,7 +14,7 @@ from accelsim.errors import InputError
 from accelsim.precision import PRECISIONS, Int8, Values
 
 StoredDtype = Literal["float16", "bfloat16", "int8"]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=2**31)]
 
 
 class Linear(BaseModel):

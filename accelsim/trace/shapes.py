@@ -18,7 +18,6 @@ from accelsim.trace.archive import read_array
 from accelsim.trace.npz import TraceWriter, load_trace
 from accelsim.trace.record import InputInfo, Linear, Trace, TraceMeta
 from accelsim.trace.synthetic import (
-    DISTRIBUTIONS,
     QUANTILES,
     Recipe,
     check_distribution,
@@ -121,8 +120,9 @@ def synthesise(  # noqa: PLR0913
         raise InputError("tokens and sequence length must be at least 1")
     if layers is not None:
         shape = shape.model_copy(update={"layers": layers})
-    if not quantiles:
-        check_distribution(distribution, allowed=DISTRIBUTIONS)
+    if distribution == QUANTILES and not quantiles:
+        raise InputError("distribution 'quantiles' needs a file of quantiles: --quantiles FILE")
+    check_distribution(distribution)
     linears = tuple(shape.linears())
     keys = dict.fromkeys(linear.input for linear in linears)
     recipe = Recipe(

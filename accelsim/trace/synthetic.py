@@ -8,7 +8,7 @@ and between tokens are not modelled (see `docs/DEVIATIONS.md`).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -111,9 +111,9 @@ class SyntheticSource:
         return table.astype(np.float32)
 
 
-def check_distribution(name: str, allowed: Iterable[str] = (*DISTRIBUTIONS, QUANTILES)) -> None:
-    """Raise InputError unless `name` is an allowed distribution."""
-    known = list(allowed)
+def check_distribution(name: str) -> None:
+    """Raise InputError unless `name` is a known distribution."""
+    known = [*DISTRIBUTIONS, QUANTILES]
     if name not in known:
         raise InputError(
             f"unknown distribution '{name}'{did_you_mean(name, known)}; allowed: {', '.join(known)}"

@@ -2,6 +2,7 @@
 
 from accelsim.workload.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.workload.jobs import TileJobs, slot_releases, tile_jobs
+from accelsim.workload.mapper import choose_tiling
 from accelsim.workload.tiling import (
     Gemm,
     Reuse,
@@ -9,7 +10,6 @@ from accelsim.workload.tiling import (
     Stores,
     Tiling,
     check_tiling,
-    choose_tiling,
 )
 from accelsim.workload.work import Work
 

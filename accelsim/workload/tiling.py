@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
 from typing import Literal
 
 from accelsim.errors import InputError
@@ -13,12 +11,6 @@ from accelsim.workload.datapath import Datapath, bytes_of, ceil_div
 
 Order = Literal["tokens_outer", "columns_outer"]
 ORDERS: tuple[Order, ...] = ("tokens_outer", "columns_outer")
-PREFERRED_JOBS = 512  # a tile is the event engine's token; more tiles cost time and gain little
-TRAFFIC_SLACK = 1.1  # give up at most 10 % of DRAM traffic for a shorter fill and drain
-# A nominal memory, for ranking tiles only: the machine's real one plays no part in the choice, so
-# that a faster DRAM never changes the tiling and therefore never slows a layer.
-NOMINAL_MACS_PER_BYTE = 16
-NOMINAL_LATENCY_CYCLES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +29,11 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Room of one on-chip buffer for tiles."""
+    """Room of one on-chip buffer for tiles, and the width of its ports."""
 
     capacity_bytes: int
     double_buffered: bool = True
+    port_bytes: int = 2**31
 
     def slots(self, tile_bytes: int) -> int:
         """Return how many tiles it holds; one at a time unless double-buffered."""
@@ -166,17 +159,29 @@ def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> 
                 f"impossible tiling {describe(tiling)}: a tile of {needed} bytes must fit{twice} "
                 f"in buffers.{name} of {store.capacity_bytes} bytes"
             )
-    if not _holds_lagging_stores(tiling, gemm, size, stores):
-        raise InputError(
-            f"impossible tiling {describe(tiling)}: dram.store_lag_tiles {stores.store_lag_tiles} "
-            f"makes more output tiles of {size.outputs} bytes wait than fit in buffers.outputs of "
-            f"{stores.outputs.capacity_bytes} bytes"
-        )
 
 
 def describe(tiling: Tiling) -> str:
     """Return the tile as `tokens × reduction × columns, order`."""
     return f"{tiling.tokens} × {tiling.reduction} × {tiling.columns}, {tiling.order}"
+
+
+def fits(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> bool:
+    """Return whether a tile fits in every buffer."""
+    size = TileBytes.of(tiling, gemm, path)
+    return all(store.fits(needed) for _, store, needed in _demands(size, stores))
+
+
+def store_lag(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int:
+    """Return how many jobs' loads may go before a store: as asked, or as outputs can wait on chip.
+
+    The store of job i follows the loads of job i + lag, and those may need every job before it to
+    finish. So the outputs of jobs i … i + lag - 1 need room at the same time: one for job i, and
+    one more for each output begun after it; the jobs that share a cut K share an output. A longer
+    lag would be a deadlock.
+    """
+    slots = stores.outputs.slots(TileBytes.of(tiling, gemm, path).outputs)
+    return min(stores.store_lag_tiles, 1 + (slots - 1) * tiling.counts(gemm)[2])
 
 
 def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
@@ -191,119 +196,9 @@ def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
     )
 
 
-@lru_cache(maxsize=4096)
-def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores) -> Tiling:
-    """Choose tile and loop order for the buffers.
-
-    Among tilings that fit and have at most `PREFERRED_JOBS` tiles (or four times the fewest): the
-    least DRAM traffic within `TRAFFIC_SLACK`; then the fewest cuts of K (each costs a round of
-    partial sums); then the fewest selections of a tile; then the fewest bytes that computation
-    cannot hide on a nominal memory (`_exposed_bytes`); then the fewest tiles.
-
-    Raises:
-        InputError: not even the smallest tile fits; the message names the buffer.
-    """
-    fitting = [t for t in _candidates(gemm, path) if _fits(t, gemm, path, stores)]
-    if not fitting:
-        smallest = next(_candidates(gemm, path))
-        check_tiling(smallest, gemm, path, stores)
-        raise AssertionError("check_tiling accepts what _fits refuses")
-    most_jobs = max(PREFERRED_JOBS, 4 * min(_jobs(t, gemm) for t in fitting))
-    candidates = [t for t in fitting if _jobs(t, gemm) <= most_jobs]
-    reuses = {t: Reuse.of(t, gemm, path, stores) for t in candidates}
-    traffic = {t: dram_bytes(gemm, path, reuse) for t, reuse in reuses.items()}
-    limit = TRAFFIC_SLACK * min(traffic.values())
-
-    def rank(tiling: Tiling) -> tuple[int, ...]:
-        exposed = _exposed_bytes(tiling, gemm, path, reuses[tiling])
-        cuts = tiling.counts(gemm)[2]
-        return cuts, reuses[tiling].selections, exposed, _jobs(tiling, gemm), traffic[tiling]
-
-    return min((t for t in candidates if traffic[t] <= limit), key=rank)
-
-
-def _exposed_bytes(tiling: Tiling, gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
-    """Estimate the bytes that computation cannot hide on the nominal memory.
-
-    They are the first activation and weight tile, the last output tile, and for every load of a
-    tile what exceeds the computation since the load before: one job long for the operand that
-    changes with each job, a whole inner loop for the one that stays.
-    """
-    size = TileBytes.of(tiling, gemm, path)
-    token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
-    tokens = min(tiling.tokens, gemm.tokens)
-    columns = min(tiling.columns, gemm.out_features)
-    blocks = ceil_div(tokens, path.rows) * ceil_div(columns, path.columns)
-    job_cycles = blocks * path.steps(min(tiling.reduction, gemm.in_features))
-    bytes_per_cycle = max(1, path.macs_per_cycle // NOMINAL_MACS_PER_BYTE)
-    latency_bytes = NOMINAL_LATENCY_CYCLES * bytes_per_cycle
-
-    def uncovered(tile_bytes: int, jobs_between: int) -> int:
-        hidden = job_cycles * jobs_between * bytes_per_cycle
-        return max(0, tile_bytes - hidden, tile_bytes + latency_bytes - 2 * hidden)
-
-    tokens_outer = tiling.order == "tokens_outer"
-    activation_loads = token_tiles * reduction_tiles * reuse.activation_loads
-    weight_loads = column_tiles * reduction_tiles * reuse.weight_loads
-    activation_span = column_tiles if tokens_outer and reuse.activation_loads == 1 else 1
-    weight_span = 1 if tokens_outer or reuse.weight_loads > 1 else token_tiles
-    return (
-        size.activations
-        + size.weights
-        + size.outputs
-        + activation_loads * uncovered(size.activations, activation_span)
-        + weight_loads * uncovered(size.weights, weight_span)
-    )
-
-
 def _demands(size: TileBytes, stores: Stores) -> Iterator[tuple[str, Store, int]]:
     yield "activations", stores.activations, size.activations
     yield "weights", stores.weights, size.weights
     yield "outputs", stores.outputs, size.outputs
     if stores.compressed is not None:
         yield "compressed", stores.compressed, size.compressed
-
-
-def _fits(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> bool:
-    size = TileBytes.of(tiling, gemm, path)
-    fits = all(store.fits(needed) for _, store, needed in _demands(size, stores))
-    return fits and _holds_lagging_stores(tiling, gemm, size, stores)
-
-
-def _holds_lagging_stores(tiling: Tiling, gemm: Gemm, size: TileBytes, stores: Stores) -> bool:
-    """Return whether outputs can wait as long as the program order makes them; else deadlock.
-
-    The store of job i follows the loads of job i + lag, and those may need every job before it to
-    finish. So the outputs of jobs i … i + lag - 1 need room at the same time: one for job i, and
-    one more for each output begun after it; the jobs that share a cut K share an output.
-    """
-    cuts = tiling.counts(gemm)[2]
-    waiting = min(stores.store_lag_tiles, _jobs(tiling, gemm) - cuts)  # the first store: cuts - 1
-    begun = ceil_div(max(0, waiting - 1), cuts)
-    return stores.outputs.slots(size.outputs) >= 1 + begun
-
-
-def _jobs(tiling: Tiling, gemm: Gemm) -> int:
-    token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
-    return token_tiles * column_tiles * reduction_tiles
-
-
-def _candidates(gemm: Gemm, path: Datapath) -> Iterator[Tiling]:
-    """Yield tiles that are powers of two of what the array takes at once, smallest first."""
-    sizes = product(
-        _doublings(path.rows, gemm.tokens),
-        _doublings(path.columns, gemm.out_features),
-        _doublings(path.positions_per_step, gemm.in_features),
-    )
-    for tokens, columns, reduction in sizes:
-        for order in ORDERS:
-            yield Tiling(tokens, columns, reduction, order)
-
-
-def _doublings(unit: int, limit: int) -> list[int]:
-    """Return unit, 2 unit, 4 unit … below the limit, then the limit itself."""
-    sizes = []
-    while unit < limit:
-        sizes.append(unit)
-        unit *= 2
-    return [*sizes, limit]

@@ -75,16 +75,22 @@ def test_routes_and_decodes_by_hand(path, layer):
 
 
 def test_multiplexers_and_decoders_by_hand(toy, cells, path):
-    # 2:4 on 4 × 2 × 16: 128 multiplexers of 4:1 = 3 cells a bit, 8 bits; 8 groups at once in each
-    # of 4 rows, each with 3 running counts of 2 bits.
+    # 2:4 on 4 × 2 × 16: 128 multiplexers of 4:1 = 3 cells a bit, 8 bits, and a register behind
+    # each; 8 groups at once in each of 4 rows, each with 3 running counts of 2 bits.
     machine = path("2:4")
-    expected = {"mux": 128 * 3 * 8, "adder": 4 * 8 * 3 * 2}
+    expected = {"mux": 128 * 3 * 8, "adder": 4 * 8 * 3 * 2, "register": 128 * 8}
     assert cells(make("full").area_um2(toy, machine)) == expected
     energy = make("full").energy_pj(toy, machine)
     assert {action: cells(cost) for action, cost in energy.items()} == {
-        "route": {"mux": 24},
+        "route": {"mux": 24, "register": 8},
         "decode": {"adder": 6},
     }
+
+
+@pytest.mark.parametrize("stages", [0, 1, 3])
+def test_each_pipeline_stage_is_a_register(toy, cells, path, stages):
+    unit = make("full", pipeline_stages=stages)
+    assert cells(unit.area_um2(toy, path("2:4"))).get("register", 0) == stages * 128 * 8
 
 
 def test_a_window_saves_multiplexers_only(toy, cells, path):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_layers_fill_the_whole_run_in_order(drawn):
     events, result = drawn
     layers = tracks(events)["layer"]
     assert layers[0][0] == 0
-    assert all(a[1] == b[0] for a, b in zip(layers, layers[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(layers))
     assert layers[-1][1] == result.cycles
     assert list(dict.fromkeys(name for *_, name in layers)) == [x.name for x in result.layers]
 

@@ -210,7 +210,9 @@ def test_a_narrow_fill_port_is_not_blamed_on_dram():
 
     A faster DRAM would change nothing, so it is not the bound: DRAM needs 1 + 64 + 1 cycles.
     """
-    run = one_run("dense", (1, 64, 64), {"buffers.weights.port_bytes": 16}, batch=1)
+    run = one_run(
+        "dense", (1, 64, 64), {"buffers.weights.port_bytes": 16, "tiling": tile(1, 64, 64)}, batch=1
+    )
     totals = busy_totals(run.machine)
     assert totals["weight_buffer"] == 256
     assert totals["dram"] == 1 + 64 + 1

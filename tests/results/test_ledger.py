@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from oracle.small import ARCHITECTURES, SHIPPED_TRACE, changed, layer_runs, load
+from oracle.small import ARCHITECTURES, SHIPPED_TRACE, changed, layer_runs, load, tile
 
 from accelsim import load_trace, simulate
 from accelsim.engine import Network, Room, Stage, simpy_engine
@@ -204,7 +204,7 @@ def test_dram_is_blocked_and_not_busy_while_a_narrow_port_takes_its_data():
     For the other 192 cycles the channel has data and no taker: blocked. The rest: 1 cycle of
     activations and 1 of outputs busy; starved while the outputs are computed.
     """
-    arch = changed(load("dense"), {"buffers.weights.port_bytes": 16})
+    arch = changed(load("dense"), {"buffers.weights.port_bytes": 16, "tiling": tile(1, 64, 64)})
     ((work, run),) = layer_runs(arch, (1, 64, 64), batch=1)
     assert arch.dram.busy_cycles(work).tolist() == [1 + 64 + 1]
     assert run.ledgers["dram"].busy_cycles == 1 + 64 + 1

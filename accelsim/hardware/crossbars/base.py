@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.hardware.gates import Cost, mux, prefix_count
+from accelsim.hardware.gates import Cost, mux, prefix_count, register
 from accelsim.hardware.unit import Unit
 from accelsim.registry import Registry
 from accelsim.tech.technology import Technology
@@ -23,7 +23,8 @@ class Crossbar(Unit):
         Keeps up with the array: busy = blocks × steps, latency = `pipeline_stages`.
 
     Actions:
-        route: one weight moved to one multiplier, padding of a last group included.
+        route: one weight moved to one multiplier through its pipeline registers, padding of a
+        last group included.
         decode: one group's metadata turned into multiplexer controls, shared by all columns.
     """
 
@@ -31,7 +32,7 @@ class Crossbar(Unit):
     is_routing: ClassVar[bool] = True
 
     kind: str
-    pipeline_stages: Annotated[int, Field(strict=True, ge=0)] = 1
+    pipeline_stages: Annotated[int, Field(strict=True, ge=0, le=64)] = 1
 
     @abstractmethod
     def legs(self, path: Datapath) -> int:
@@ -66,7 +67,9 @@ class Crossbar(Unit):
         return routes + decoders * self._decode(tech, path).area_um2
 
     def _route(self, tech: Technology, path: Datapath) -> Cost:
-        return mux(tech, self.legs(path), path.value_bits)
+        """Return one multiplexer, and the registers behind it if it is pipelined."""
+        stages = self.pipeline_stages * register(tech, path.value_bits)
+        return mux(tech, self.legs(path), path.value_bits) + stages
 
     def _decode(self, tech: Technology, path: Datapath) -> Cost:
         """Return a running count over the group: positions from a bitmask.

@@ -33,7 +33,7 @@ class Selector(Unit):
     action_names: ClassVar[frozenset[str]] = frozenset({"group"})
 
     kind: str
-    instances: Annotated[int, Field(strict=True, gt=0)] = 1
+    instances: Annotated[int, Field(strict=True, gt=0, le=2**20)] = 1
 
     @abstractmethod
     def cycles_per_group(self, path: Datapath) -> int:

@@ -17,11 +17,12 @@ class Bitonic(Selector):
     """A pipelined network of compare-exchange elements, one stage a cycle.
 
     With N and M padded to powers of two Q and P, P / Q blocks of Q are sorted; each merge level
-    keeps the larger half of two blocks (Q exchanges) and sorts it again, except the last.
+    keeps the larger half of two blocks (Q exchanges) and sorts it again, except the last, which is
+    sorted only if N < Q.
 
     Timing:
         cycles_per_group = 1, latency = depth + 1; depth = q (q + 1) / 2 + levels + (levels - 1) q
-        with q = log2 Q and levels = log2 (P / Q). The extra cycle compacts.
+        with q = log2 Q and levels = log2 (P / Q); q more if N < Q < P. The extra cycle compacts.
 
     Actions:
         group: every compare-exchange (comparator and two multiplexers of value and index), the
@@ -70,4 +71,6 @@ def network(n: int, m: int) -> tuple[int, int]:
     exchanges = blocks * (block * q * (q + 1) // 4) + (blocks - 1) * block
     exchanges += max(0, blocks - 2) * (block * q // 2)
     depth = q * (q + 1) // 2 + levels + max(0, levels - 1) * q
+    if n < block and levels:  # Q values are left; sort them once more to drop the Q - N smallest
+        exchanges, depth = exchanges + block * q // 2, depth + q
     return exchanges, depth

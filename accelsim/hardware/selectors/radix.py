@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from typing_extensions import override
 
 from accelsim.hardware.gates import (
@@ -48,7 +49,7 @@ class Radix(Selector):
     """
 
     kind: Literal["radix"]
-    pipelined: bool = False
+    pipelined: Annotated[bool, Field(strict=True)] = False
 
     @override
     def cycles_per_group(self, path: Datapath) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import override
 
-from accelsim.hardware.gates import Cost, compaction, comparator, index_bits, popcount
+from accelsim.hardware.gates import Cost, compaction, comparator, index_bits, popcount, register
 from accelsim.hardware.selectors.base import SELECTORS, Selector
 from accelsim.tech.technology import Technology
 from accelsim.workload import Datapath
@@ -21,7 +21,7 @@ class Rank(Selector):
 
     Actions:
         group: M (M - 1) / 2 comparisons of B bits, M counts of M - 1 wins, M tests against N,
-        and compaction.
+        the values and flags held between the two stages, and compaction.
 
     Not modelled:
         Whether the M (M - 1) / 2 comparators of a large M meet the clock in one stage.
@@ -51,5 +51,5 @@ class Rank(Selector):
     def cost(self, tech: Technology, path: Datapath) -> Cost:
         m, bits = path.group_size, path.value_bits
         ranks = (m * (m - 1) // 2) * comparator(tech, bits) + m * popcount(tech, m - 1)
-        survivors = m * comparator(tech, index_bits(m))
+        survivors = m * comparator(tech, index_bits(m)) + register(tech, m * (bits + 1))
         return ranks + survivors + compaction(tech, n=path.kept_per_group, m=m, bits=bits)

@@ -1,0 +1,53 @@
+"""Help: every command shows an example, and the flags that its example uses."""
+
+import re
+import shlex
+from importlib import import_module
+
+import pytest
+
+from accelsim import __version__
+from accelsim.cli import COMMANDS
+
+
+def test_the_documented_commands_exist():
+    assert {"run", "compare", "area", "inspect", "capture", "synth"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_contains_the_example(accepted, command):
+    example = import_module(f"accelsim.cli.{command}").EXAMPLE
+    words = accepted(command, "--help").words
+    assert f"Usage: accelsim {command}" in words
+    assert f"Example: {example}" in words
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_flags_of_the_example_are_flags_of_the_command(accepted, command):
+    name, subcommand, *arguments = shlex.split(import_module(f"accelsim.cli.{command}").EXAMPLE)
+    assert (name, subcommand) == ("accelsim", command)
+    words = accepted(command, "--help").words
+    flags = [argument for argument in arguments if argument.startswith("-")]
+    assert all(re.search(rf"{flag}\b", words) for flag in flags)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_speaks_json(accepted, command):
+    assert "--json" in accepted(command, "--help").words
+
+
+def test_the_top_level_lists_every_command_with_a_sentence(accepted):
+    words = accepted("--help").words
+    assert "Example: accelsim run" in words
+    for command in COMMANDS:
+        assert re.search(rf"\b{command} [A-Z]\w+ ", words)
+
+
+def test_version(accepted):
+    assert accepted("--version").out == f"accelsim {__version__}\n"
+
+
+def test_no_command_shows_the_help(cli):
+    outcome = cli()
+    assert "Usage: accelsim" in outcome.out + outcome.err
+    assert outcome.code == 2
