@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The CPU build of torch is a tenth of the size of the default one on Linux. Where the wheel index of
-# PyTorch is reachable: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# The CPU build of torch is a tenth of the size of the default one on Linux, so its index is tried
+# first; where that cannot be reached, whatever pip is set up to find is taken.
 TORCH ?= torch==2.13.0
-TORCH_INDEX ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -62,6 +62,6 @@ $(VENV)/.run: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) --retries 0 --timeout 10 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || $(PIP) $(TORCH)
 	$(PIP) --editable '.[capture,dev]'
 	@touch $@

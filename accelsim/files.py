@@ -47,9 +47,22 @@ def write_texts(texts: Mapping[Path, str]) -> None:
             pending.enter_context(replacing(path)).write_text(text, encoding="utf-8")
 
 
-def make_folder(path: Path) -> None:
-    """Make an output folder and its parents; raise InputError if that is impossible."""
+@contextmanager
+def folder(path: Path) -> Iterator[Path]:
+    """Make an output folder and its parents; those that were made vanish if the block fails.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
     try:
+        missing = [parent for parent in (path, *path.parents) if not parent.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot make this folder: {error.strerror}") from error
+    try:
+        yield path
+    except BaseException:
+        for made in missing:
+            with suppress(OSError):  # not empty: somebody else's by now
+                made.rmdir()
+        raise

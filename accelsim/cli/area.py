@@ -27,6 +27,7 @@ def command(arch: ArchArgument, overrides: SetOption = None, json_: JsonOption =
         area_table(machine.name, report),
         f"overhead over the dense machine: {report.overhead_vs_dense_ratio:+.1%}",
         "logic from published cells, no wires or clock tree; SRAM from CACTI",
+        *(f"warning: {text}" for text in report.warnings),
     )
 
 

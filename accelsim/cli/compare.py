@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +46,7 @@ def command(
     """Put architectures side by side on one trace, with ratios to the first."""
     from accelsim.config import load_arch
     from accelsim.errors import InputError
-    from accelsim.files import make_folder, write_texts
+    from accelsim.files import folder, write_texts
     from accelsim.report.tables import comparison_table
     from accelsim.results.comparison import comparison_rows
     from accelsim.results.export import csv_text, folder_files
@@ -63,13 +64,13 @@ def command(
         results = [simulate(m, workload, on_layer=advance, **flags) for m in machines]
     rows = comparison_rows(results)
     texts = {csv: csv_text(rows)} if csv is not None else {}
-    if out is not None:
-        for result in results:
-            folder = out / result.arch["name"]
-            make_folder(folder)
-            texts |= folder_files(folder, result.to_dict(), result)
-        texts[out / "comparison.csv"] = csv_text(rows)
-    write_texts(texts)
+    with ExitStack() as outputs:
+        for result in results if out is not None else ():
+            place = outputs.enter_context(folder(out / result.arch["name"]))
+            texts |= folder_files(place, result.to_dict(), result)
+        if out is not None:
+            texts[out / "comparison.csv"] = csv_text(rows)
+        write_texts(texts)
     if json_:
         show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,14 +61,17 @@ def command(
 ) -> None:
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
     from accelsim.config import load_arch
-    from accelsim.files import make_folder, write_texts
+    from accelsim.files import folder, write_texts
     from accelsim.results.comparison import Ratios
+    from accelsim.results.cost import AreaReport
     from accelsim.results.export import csv_text, folder_files, layer_rows
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
+    for warning in AreaReport.of(machine).warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     with ExitStack() as outputs:  # nothing is left behind if any output fails
         observers = _observers(outputs, machine, timeline, vcd)
         result, against = _simulate(machine, reference, workload, phase, batch, observers)
@@ -79,8 +83,7 @@ def command(
             data["verify"] = _verify(machine, workload)
         texts = {csv: csv_text(layer_rows(result))} if csv is not None else {}
         if out is not None:
-            make_folder(out)
-            texts |= folder_files(out, data, result)
+            texts |= folder_files(outputs.enter_context(folder(out)), data, result)
         write_texts(texts)
     if json_:
         show_json(data)

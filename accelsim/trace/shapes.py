@@ -124,6 +124,7 @@ def synthesise(  # noqa: PLR0913
         raise InputError("distribution 'quantiles' needs a file of quantiles: --quantiles FILE")
     check_distribution(distribution)
     linears = tuple(shape.linears())
+    check_size(Path(out), tokens, max(linear.in_features for linear in linears))
     keys = dict.fromkeys(linear.input for linear in linears)
     recipe = Recipe(
         distribution=QUANTILES if quantiles else distribution, seed=seed, shape_of=model.lower()
@@ -140,7 +141,6 @@ def synthesise(  # noqa: PLR0913
             "quantiles": Path(quantiles).name if quantiles else None,
         },
     )
-    check_size(Path(out), meta)
     tables = _quantile_tables(Path(quantiles), shape.layers) if quantiles else {}
     with TraceWriter(out) as writer:
         for key in keys if tables else ():

@@ -91,7 +91,8 @@ class SyntheticSource:
             check_distribution(recipe.distribution)
         except InputError as error:
             raise InputError(f"{path}: entry 'meta': {error}") from error
-        check_size(path, meta)
+        widest = max(linear.in_features for linear in meta.linears)
+        check_size(path, sum(meta.sequence_lengths), widest)
         return cls(path, meta, recipe)
 
     def read(self, key: str) -> Values:
@@ -120,14 +121,12 @@ def check_distribution(name: str) -> None:
         )
 
 
-def check_size(path: Path, meta: TraceMeta) -> None:
-    """Raise InputError if one layer input would not fit in memory."""
-    tokens = sum(meta.sequence_lengths)
-    widest = max(linear.in_features for linear in meta.linears)
-    size_bytes = tokens * widest * 4  # drawn as float32
+def check_size(path: Path, tokens: int, features: int) -> None:
+    """Raise InputError if a layer input of this size would not fit in memory."""
+    size_bytes = tokens * features * 4  # drawn as float32
     if size_bytes > MAX_ARRAY_BYTES:
         raise InputError(
-            f"{path}: {tokens} tokens × {widest} features take {size_bytes} bytes a layer input; "
+            f"{path}: {tokens} tokens × {features} features take {size_bytes} bytes a layer input; "
             f"at most {MAX_ARRAY_BYTES} are drawn"
         )
 

@@ -52,11 +52,11 @@ def select(operands: Values, pattern: Pattern, real: Values | None = None) -> Se
 
 
 def decode_batches(sequence_lengths: Sequence[int], batch: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the token indices of each decode step: `batch` tokens, from different sequences.
+    """Yield the token indices of each decode step: `batch` tokens, as if of as many sequences.
 
-    Tokens are ordered by position, then by sequence, and cut into batches. A batch larger than the
-    number of sequences takes further positions of the same sequences as if they were others; a last
-    incomplete batch is dropped.
+    Tokens are ordered by position, then by sequence, and cut into batches; a last incomplete batch
+    is dropped. A batch holds one position of different sequences where it divides their number and
+    they are equally long; else several positions of a sequence may stand for several sequences.
 
     Raises:
         InputError: the trace has fewer tokens than the batch.

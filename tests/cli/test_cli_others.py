@@ -119,7 +119,8 @@ def test_buffers_add_up_their_parts(area):
 def test_a_dense_machine_has_no_overhead_and_no_sparse_parts(area):
     data = area("dense")
     assert data["overhead_vs_dense_ratio"] == 0.0
-    assert set(data["units"]) == {"mac_array", "buffers"}
+    assert set(data["units"]) == {"selector", "crossbar", "mac_array", "buffers"}
+    assert data["units"]["selector"] == data["units"]["crossbar"] == {"area_um2": 0, "ge": 0}
 
 
 def test_overhead_is_against_the_dense_machine(area):
