@@ -71,7 +71,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="what `accelsim compare --out` wrote")
     parser.add_argument("--out", type=Path, required=True, help="figure file (.png, .pdf, .svg)")
     arguments = parser.parse_args()
-    rows, results = load(arguments.folder)
+    try:
+        rows, results = load(arguments.folder)
+    except FileNotFoundError as error:
+        parser.error(f"{error.filename} is missing; make it with: accelsim compare … --out FOLDER")
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
     plot_speedup(axes[0], rows)
     plot_stack(axes[1], rows, results, "energy_pj", 1e9)
