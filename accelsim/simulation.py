@@ -142,9 +142,9 @@ def _tiled(
         else:
             tiling = arch.tiling.tiling()
             check_tiling(tiling, gemm, path, stores)
+        jobs = tile_jobs(gemm, tiling, path, stores)
     except InputError as error:
         raise InputError(f"{arch.name}, layer '{linear.name}': {error}") from error
-    jobs = tile_jobs(gemm, tiling, path, stores)
     if gathers:
         needed = np.logical_or.reduce(selection.mask[rows], axis=0)
         weight_bytes = gathered_weight_bytes(jobs, path, needed, arch.dram.burst_bytes)

@@ -46,10 +46,6 @@ class Pattern(ABC):
         """Whether every value survives, so that no selector is needed."""
         return self.kept_per_group == self.group_size == 1
 
-    def groups(self, length: int) -> int:
-        """Return the number of groups in `length` values; the last may be partial."""
-        return -(-length // self.group_size)
-
     def kept(self, length: int) -> int:
         """Return how many of `length` values survive, zero padding of the last group apart."""
         whole, rest = divmod(length, self.group_size)

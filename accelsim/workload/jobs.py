@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.errors import InputError
 from accelsim.workload.datapath import Datapath, Ints, ceil_div
-from accelsim.workload.tiling import Gemm, Reuse, Stores, Tiling
+from accelsim.workload.tiling import Gemm, Reuse, Stores, Tiling, describe
 
 Flags = NDArray[np.bool_]
+MAX_JOBS = 2**20  # the event engine takes minutes for as many, and memory in proportion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,9 @@ class TileJobs:
 def tile_jobs(gemm: Gemm, tiling: Tiling, path: Datapath, stores: Stores) -> TileJobs:
     """Lay out the jobs of a layer in program order, with what each finds on chip.
 
+    Raises:
+        InputError: more tiles than an engine could run.
+
     >>> from accelsim.workload.tiling import Store
     >>> path = Datapath(rows=2, columns=2, lanes=2, value_bits=8, accumulator_bits=32)
     >>> stores = Stores(Store(64), Store(16), Store(64))
@@ -62,6 +68,10 @@ def tile_jobs(gemm: Gemm, tiling: Tiling, path: Datapath, stores: Stores) -> Til
     >>> jobs.loads_activations.tolist(), jobs.loads_weights.tolist()
     ([True, False, True, False], [True, True, False, False])
     """
+    count = prod(tiling.counts(gemm))
+    if count > MAX_JOBS:
+        made = f"tiling {describe(tiling)} makes {count} tiles"
+        raise InputError(f"{made}; at most {MAX_JOBS} are run")
     token, column, step = _loop_indices(gemm, tiling)
     reuse = Reuse.of(tiling, gemm, path, stores)
     column_tiles, reduction_tiles = int(column.max()) + 1, int(step.max()) + 1

@@ -1,11 +1,13 @@
 """Tile jobs: every product exactly once, in order, and slots that are free when they are filled."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from workload_cases import cases
 
+from accelsim.errors import InputError
 from accelsim.workload import Gemm, Store, Stores, Tiling, slot_releases, tile_jobs
 from accelsim.workload.tiling import TileBytes
 
@@ -137,3 +139,9 @@ def test_a_slot_is_never_refilled_while_its_tile_is_still_needed(case):
         releases = slot_releases(fills, tile, slots, uses)
         assert (releases < np.arange(len(fills))).all()
         assert (releases[~fills] == -1).all()
+
+
+def test_more_tiles_than_an_engine_could_run_are_refused(path):
+    stores, tiny = Stores(*[Store(1 << 20)] * 3), Tiling(1, 1, 16, "tokens_outer")
+    with pytest.raises(InputError, match="makes 4194304 tiles; at most 1048576"):
+        tile_jobs(Gemm(2048, 16, 2048), tiny, path("dense"), stores)
