@@ -18,7 +18,7 @@ from accelsim.results.cost import Prices
 from accelsim.results.ledger import UnitLedger, ledgers
 from accelsim.results.result import LayerResult, Result, UnitResult
 from accelsim.trace import Linear, Trace
-from accelsim.workload import Gemm, Work, ceil_div, check_tiling, choose_tiling, tile_jobs
+from accelsim.workload import Gemm, Work, ceil_div, tile_jobs
 from accelsim.workload.sparsify import (
     Selection,
     decode_batches,
@@ -131,18 +131,14 @@ def layer_work(
 def _tiled(
     arch: Architecture, linear: Linear, selection: Selection, *, rows: np.ndarray | None
 ) -> Work:
-    path, stores = arch.path, arch.stores
+    path = arch.path
     tokens = len(selection.nonzero) if rows is None else len(rows)
     gemm = Gemm(tokens, linear.in_features, linear.out_features)
     gathers = rows is not None and path.is_sparse  # only kept rows of W are fetched
     burst_columns = ceil_div(8 * arch.dram.burst_bytes, path.value_bits) if gathers else 1
     try:
-        if arch.tiling == "auto":
-            tiling = choose_tiling(gemm, path, stores, least_columns=burst_columns)
-        else:
-            tiling = arch.tiling.tiling()
-            check_tiling(tiling, gemm, path, stores)
-        jobs = tile_jobs(gemm, tiling, path, stores)
+        tiling = arch.tile(gemm, least_columns=burst_columns)
+        jobs = tile_jobs(gemm, tiling, path, arch.stores)
     except InputError as error:
         raise InputError(f"{arch.name}, layer '{linear.name}': {error}") from error
     if gathers:

@@ -20,7 +20,7 @@ from accelsim.errors import InputError
 from accelsim.precision import PRECISIONS, Values
 from accelsim.sparsity import FORMATS
 from accelsim.trace import Linear, Trace
-from accelsim.workload import Gemm, check_tiling, choose_tiling, tile_jobs
+from accelsim.workload import Gemm, tile_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +109,12 @@ def machine_matmul(arch: Architecture, operands: Values, weights: Values) -> Val
     path = arch.path
     tokens, in_features = operands.shape
     gemm = Gemm(tokens, in_features, weights.shape[1])
-    if arch.tiling == "auto":
-        tiling = choose_tiling(gemm, path, arch.stores)
-    else:
-        tiling = arch.tiling.tiling()
-        check_tiling(tiling, gemm, path, arch.stores)
     stored = compress(arch, operands)
     offsets = _offsets(arch, stored).reshape(tokens, -1)
     rows_of_w = np.pad(weights, [(0, -in_features % path.group_size), (0, 0)])
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
-    jobs = tile_jobs(gemm, tiling, path, arch.stores)
+    jobs = tile_jobs(gemm, arch.tile(gemm), path, arch.stores)
     for job in range(len(jobs)):
         rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
         columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])

@@ -33,7 +33,7 @@ from accelsim.precision import PRECISIONS
 from accelsim.registry import Registry
 from accelsim.sparsity import FORMATS, Pattern, parse_pattern
 from accelsim.tech.technology import Technology
-from accelsim.workload import Datapath, Stores, Tiling
+from accelsim.workload import Datapath, Gemm, Stores, Tiling, check_tiling, choose_tiling
 from accelsim.workload.tiling import Order
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -229,6 +229,18 @@ class Architecture(BaseModel):
             "output_buffer": self.buffers.outputs,
         }
         return {name: unit for name, unit in optional.items() if unit is not None}
+
+    def tile(self, gemm: Gemm, *, least_columns: int = 1) -> Tiling:
+        """Return the tile of a layer: the one set by hand, checked, or the mapper's choice.
+
+        Raises:
+            InputError: no tile, or not this one, fits the buffers.
+        """
+        if self.tiling == "auto":
+            return choose_tiling(gemm, self.path, self.stores, least_columns=least_columns)
+        tiling = self.tiling.tiling()
+        check_tiling(tiling, gemm, self.path, self.stores)
+        return tiling
 
     def load_technology(self) -> Technology:
         """Load the table of costs that this architecture names."""

@@ -55,7 +55,7 @@ class AreaReport:
         areas = Prices.of(arch, tech).area_um2
         dense = Prices.of(arch.dense(), tech).area_um2
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
-        return cls(areas, equivalents, sum(dense.values()), tuple(_slow_memories(arch, tech)))
+        return cls(areas, equivalents, sum(dense.values()), tuple(slow_memories(arch, tech)))
 
     @property
     def total_um2(self) -> float:
@@ -68,7 +68,7 @@ class AreaReport:
         return self.total_um2 / self.dense_um2 - 1
 
 
-def _slow_memories(arch: Architecture, tech: Technology) -> Iterator[str]:
+def slow_memories(arch: Architecture, tech: Technology) -> Iterator[str]:
     """Warn of memories that cannot take an access every cycle of the clock."""
     period_ns = 1000 / arch.clock_mhz
     for name, unit in arch.units.items():
