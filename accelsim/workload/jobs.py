@@ -115,20 +115,37 @@ def slot_releases(fills: Flags, tile: Ints, slots: int, uses: Flags | None = Non
         >>> slot_releases(fills, np.array([0, 0, 1, 1, 2, 2]), slots=2).tolist()
         [-1, -1, -1, -1, 1, -1]
     """
-    jobs = np.arange(len(fills))
-    fill_jobs = jobs[fills]
-    # Which fill each job's tile came from: sort by tile, then carry the latest fill forward.
-    by_tile = np.lexsort((jobs, tile))
-    ordinal = np.cumsum(fills) - 1
-    carried = np.maximum.accumulate(np.where(fills[by_tile], np.arange(len(jobs)), 0))
-    source = np.empty(len(jobs), np.int64)
-    source[by_tile] = ordinal[by_tile[carried]]
-    last_use = fill_jobs.copy()
-    used = jobs if uses is None else jobs[uses]
-    np.maximum.at(last_use, source[used], used)
+    fill_jobs = np.flatnonzero(fills)
+    last_use = last_uses(fills, tile, uses)
     releases = np.full(len(fills), -1, np.int64)
     releases[fill_jobs[slots:]] = last_use[: max(0, len(fill_jobs) - slots)]
     return releases
+
+
+def last_uses(fills: Flags, tile: Ints, uses: Flags | None = None) -> Ints:
+    """Return, for each fill of a buffer, the last job that reads it, `[fills]`.
+
+    Args:
+        fills, tile, uses: as in `slot_releases`.
+    """
+    last_use = np.flatnonzero(fills)
+    used = np.arange(len(fills)) if uses is None else np.flatnonzero(uses)
+    np.maximum.at(last_use, fill_of(fills, tile)[used], used)
+    return last_use
+
+
+def fill_of(fills: Flags, tile: Ints) -> Ints:
+    """Return which fill each job's tile came from: the latest one of the same tile, `[jobs]`.
+
+    >>> fill_of(np.array([1, 1, 0, 1, 0], bool), np.array([0, 1, 0, 0, 1])).tolist()
+    [0, 1, 0, 2, 1]
+    """
+    jobs = np.arange(len(fills))
+    by_tile = np.lexsort((jobs, tile))  # then carry the latest fill forward
+    carried = np.maximum.accumulate(np.where(fills[by_tile], jobs, 0))
+    source = np.empty(len(jobs), np.int64)
+    source[by_tile] = (np.cumsum(fills) - 1)[by_tile[carried]]
+    return source
 
 
 def _loop_indices(gemm: Gemm, tiling: Tiling) -> tuple[Ints, Ints, Ints]:

@@ -29,7 +29,7 @@ class Radix(Selector):
     Timing:
         With B magnitude bits, and one more cycle to settle ties and compact:
 
-            iterative:  cycles_per_group = B + 1, latency = 0
+            iterative:  cycles_per_group = B + 1, latency = 2
             pipelined:  cycles_per_group = 1,     latency = B + 1
 
     Actions:
@@ -57,7 +57,7 @@ class Radix(Selector):
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
-        return path.value_bits + 1 if self.pipelined else 0
+        return path.value_bits + 1 if self.pipelined else 2
 
     @override
     def cost(self, tech: Technology, path: Datapath) -> Cost:

@@ -1,0 +1,1 @@
+"""SystemVerilog of the hardware that the simulator models, and what it computes bit for bit."""
