@@ -21,6 +21,7 @@ class Precision(ABC):
     name: ClassVar[str]
     value_bits: ClassVar[int]
     accumulator_bits: ClassVar[int] = 32
+    significand_bits: ClassVar[int] = 0  # of a float, hidden bit included; 0: an integer
 
     @staticmethod
     @abstractmethod
@@ -75,6 +76,7 @@ class Float16(Precision):
 
     name = "fp16"
     value_bits = 16
+    significand_bits = 11
 
     @staticmethod
     @override
@@ -94,6 +96,7 @@ class BFloat16(Precision):
 
     name = "bf16"
     value_bits = 16
+    significand_bits = 8
 
     @staticmethod
     @override

@@ -142,18 +142,16 @@ def _steps(arch: Architecture, first_group: int, groups: int) -> Iterator[NDArra
 def _offsets(arch: Architecture, stored: Compressed) -> NDArray[np.integer[Any]]:
     """Decode positions in the group, and check that the crossbar can reach each of them.
 
-    The i-th kept value of a group enters a lane whose multiplexer begins at the first position that
-    any value of that lane can have.
+    Kinds that rely on index order reach positions i … i + M - N for the i-th kept value.
     """
     path = arch.path
     n, m = path.kept_per_group, path.group_size
     if arch.pattern.is_dense:
         return np.zeros((stored.values.size, 1), np.int64)
     positions = FORMATS[arch.format].decode(stored.bits, n, m)
-    legs = arch.crossbar.legs(path)
-    first_leg = np.arange(n) % path.lanes if legs < m else np.zeros(n, np.int64)
-    reach = positions - first_leg
-    if reach.min() < 0 or reach.max() >= legs:
+    reach = positions - np.arange(n)
+    relies_on_order = arch.crossbar.decodes == "bitmask"
+    if relies_on_order and (reach.min() < 0 or reach.max() > m - n):
         raise InputError(
             f"crossbar.kind '{arch.crossbar.kind}' cannot route pattern {arch.pattern}: a kept "
             f"value stands outside the window of its lane"

@@ -1,19 +1,96 @@
-"""`accelsim area`: what an architecture costs in silicon."""
+"""`accelsim area`: what an architecture, or a single block, costs in silicon."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from accelsim.cli.options import ArchArgument, JsonOption, SetOption, show, show_json
+import typer
+
+from accelsim.cli.options import JsonOption, SetOption, show, show_json
+from accelsim.errors import InputError
 
 if TYPE_CHECKING:
     from accelsim.results.cost import AreaReport
 
-EXAMPLE = "accelsim area arch_configs/nm816.yaml"
+EXAMPLE = (
+    "accelsim area arch_configs/nm816.yaml\n\n"
+    "accelsim area --block crossbar --kind window --n 16 --m 32 --lanes 16 --columns 8"
+)
+_BLOCK = "A single block"
+Number = Annotated[int, typer.Option(rich_help_panel=_BLOCK)]
 
 
-def command(arch: ArchArgument, overrides: SetOption = None, json_: JsonOption = False) -> None:
-    """Show the area of each unit, and the overhead of sparsity over the dense array."""
+def command(
+    arch: Annotated[
+        Path | None, typer.Argument(help="Architecture file.", show_default=False)
+    ] = None,
+    overrides: SetOption = None,
+    block: Annotated[
+        str | None,
+        typer.Option(help="selector, crossbar, mac or dot_product.", rich_help_panel=_BLOCK),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Kind of selector or crossbar; precision of a MAC.", rich_help_panel=_BLOCK
+        ),
+    ] = None,
+    n: Number = 8,
+    m: Number = 16,
+    bits: Annotated[int, typer.Option(help="8: int8, 16: bf16.", rich_help_panel=_BLOCK)] = 8,
+    lanes: Number = 16,
+    columns: Annotated[
+        int, typer.Option(help="Columns that share a crossbar's decoding.", rich_help_panel=_BLOCK)
+    ] = 8,
+    pipelined: Annotated[
+        bool, typer.Option("--pipelined", help="Radix, cascade.", rich_help_panel=_BLOCK)
+    ] = False,
+    clock_mhz: Annotated[
+        float | None,
+        typer.Option(min=1, help="Clock to meet; default none.", rich_help_panel=_BLOCK),
+    ] = None,
+    technology: Annotated[
+        str, typer.Option(help="Table of prices.", rich_help_panel=_BLOCK)
+    ] = "nangate45",
+    json_: JsonOption = False,
+) -> None:
+    """Show the area of each unit and the overhead of sparsity, or one block on its own."""
+    if (arch is None) == (block is None):
+        raise InputError("give an architecture file, or --block for a single block")
+    if arch is not None:
+        _show_architecture(arch, overrides, json_=json_)
+        return
+    from accelsim.hardware.single import single_block
+    from accelsim.report.tables import block_table
+    from accelsim.tech.technology import Technology
+
+    found = single_block(
+        Technology.load(technology),
+        block=str(block),
+        kind=kind or _default_kind(str(block), bits),
+        n=n,
+        m=m,
+        bits=bits,
+        lanes=lanes,
+        columns=columns,
+        pipelined=pipelined,
+        clock_mhz=clock_mhz,
+    )
+    if json_:
+        show_json({"schema": 1, **asdict(found)})
+        return
+    show(block_table(found), "cell area and unwired delay; no clock tree, no placement")
+
+
+def _default_kind(block: str, bits: int) -> str:
+    if block in ("mac", "dot_product"):
+        return {8: "int8", 16: "bf16"}.get(bits, f"of {bits} bits")
+    raise InputError(f"--block {block} needs --kind")
+
+
+def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) -> None:
     from accelsim.config import load_arch
     from accelsim.report.tables import area_table
     from accelsim.results.cost import AreaReport
@@ -26,8 +103,8 @@ def command(arch: ArchArgument, overrides: SetOption = None, json_: JsonOption =
     show(
         area_table(machine.name, report),
         f"overhead over the dense machine: {report.overhead_vs_dense_ratio:+.1%}",
-        "logic from published cells, no wires or clock tree; SRAM from CACTI",
-        *(f"warning: {text}" for text in report.warnings),
+        "logic from synthesis of our RTL, no wires or clock tree; SRAM from CACTI",
+        *report.notes,
     )
 
 
@@ -51,5 +128,5 @@ def area_json(report: AreaReport) -> dict[str, Any]:
         "totals": {"area_um2": report.total_um2},
         "units": units,
         "overhead_vs_dense_ratio": report.overhead_vs_dense_ratio,
-        "warnings": list(report.warnings),
+        "warnings": list(report.notes),
     }

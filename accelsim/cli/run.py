@@ -63,15 +63,16 @@ def command(
     from accelsim.config import load_arch
     from accelsim.files import folder, write_texts
     from accelsim.results.comparison import Ratios
-    from accelsim.results.cost import slow_memories
+    from accelsim.results.cost import AreaReport
     from accelsim.results.export import csv_text, folder_files, layer_rows
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
-    for warning in slow_memories(machine, machine.load_technology()):
-        print(f"warning: {warning}", file=sys.stderr)
+    for note in AreaReport.of(machine).notes:
+        if note.startswith("warning"):
+            print(note, file=sys.stderr)
     with ExitStack() as outputs:  # nothing is left behind if any output fails
         observers = _observers(outputs, machine, timeline, vcd)
         result, against = _simulate(machine, reference, workload, phase, batch, observers)

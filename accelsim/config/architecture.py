@@ -32,7 +32,8 @@ from accelsim.hardware.crossbars.none import NoCrossbar
 from accelsim.precision import PRECISIONS
 from accelsim.registry import Registry
 from accelsim.sparsity import FORMATS, Pattern, parse_pattern
-from accelsim.tech.technology import Technology
+from accelsim.tech.scaling import area_ratio
+from accelsim.tech.technology import Technology, dram_pj_per_bit
 from accelsim.workload import Datapath, Gemm, Stores, Tiling, check_tiling, choose_tiling
 from accelsim.workload.tiling import Order
 
@@ -93,8 +94,8 @@ class TechnologyChoice(BaseModel):
 
     model_config = _STRICT
 
-    table: str = "literature45"
-    node_nm: Annotated[float, Field(strict=True, gt=0)] = 45.0
+    table: str = "nangate45"
+    node_nm: Annotated[float, Field(strict=True, gt=0)] | None = None  # None: the table's own
 
 
 class Buffers(BaseModel):
@@ -172,17 +173,33 @@ class Architecture(BaseModel):
     def _check_costs(self) -> None:
         """Check what the technology table must know, and say which key asks for it."""
         try:
-            table = Technology.load(self.technology.table, node_nm=45)
+            table = Technology.load(self.technology.table).table
         except InputError as error:
             raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
+        node_nm = self.technology.node_nm or table.node_nm
         try:
-            Technology(table.table, self.technology.node_nm)
+            area_ratio(45, node_nm)  # memories are scaled to it, too
+            Technology(table, node_nm)
         except InputError as error:
             raise KeyedError(("technology", "node_nm"), f"technology.node_nm: {error}") from error
         try:
-            table.dram_pj_per_bit(self.dram.standard)
+            dram_pj_per_bit(self.dram.standard)
         except InputError as error:
             raise KeyedError(("dram", "standard"), f"dram.standard: {error}") from error
+
+    @model_validator(mode="after")
+    def _fit_clock(self) -> Self:
+        """Pipeline what the clock asks to be pipelined, where the file leaves it open."""
+        try:
+            tech = self.load_technology()
+            fields = self.__dict__  # frozen for users; this is still construction
+            fields["technology"] = self.technology.model_copy(update={"node_nm": tech.node_nm})
+            fields["crossbar"] = self.crossbar.fit_clock(tech, self.path)
+            if self.selector is not None:
+                fields["selector"] = self.selector.fit_clock(tech, self.path)
+        except InputError as error:
+            raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
+        return self
 
     @property
     def path(self) -> Datapath:
@@ -201,6 +218,7 @@ class Architecture(BaseModel):
             kept_per_group=n,
             group_size=m,
             metadata_bits_per_group=metadata,
+            metadata_format=self.format,
         )
 
     @property

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from accelsim.hardware.output_buffer import stored_bytes
 from accelsim.hardware.unit import Unit
-from accelsim.tech.technology import Technology
+from accelsim.tech.technology import Technology, dram_pj_per_bit
 from accelsim.workload import Datapath, Ints, Work, bytes_of, ceil_div
 
 
@@ -102,7 +102,7 @@ class Dram(Unit):
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
-        byte = 8 * tech.dram_pj_per_bit(self.standard)
+        byte = 8 * dram_pj_per_bit(self.standard)
         return {"read_bytes": byte, "write_bytes": byte}
 
     @override

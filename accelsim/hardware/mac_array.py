@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.hardware.gates import index_bits, register
+from accelsim.hardware.logic import period_ps, shape
 from accelsim.hardware.unit import Unit
-from accelsim.tech.technology import Technology
+from accelsim.tech.blocks import index_bits
+from accelsim.tech.technology import BlockCost, Technology
 from accelsim.workload import Datapath, Ints, Work
 
 
@@ -69,14 +70,27 @@ class MacArray(Unit):
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+        lane_um2 = self._unit(tech, path).logic_um2 / path.lanes
+        accumulator_um2 = 2 * path.accumulator_bits * tech.register_um2
+        kind = "float" if shape(path).is_float else "int"
         return {
-            "mac": tech.energy_pj(f"{path.precision}_mac_pj"),
-            "mac_idle": tech.energy_pj(f"{path.precision}_mac_idle_pj"),
-            "accumulate": register(tech, path.accumulator_bits).energy_pj,
+            "mac": tech.energy_pj("dot_product", f"{kind}_mac", lane_um2),
+            "mac_idle": tech.energy_pj("dot_product", f"{kind}_mac_idle", lane_um2),
+            "accumulate": tech.energy_pj("dot_product", f"{kind}_accumulate", accumulator_um2),
         }
 
     @override
     def area_um2(self, tech: Technology, path: Datapath) -> float:
-        accumulators = 2 * self.rows * self.columns * path.accumulator_bits
-        multipliers = path.macs_per_cycle * tech.area_um2(f"{path.precision}_mac_um2")
-        return multipliers + register(tech, accumulators).area_um2
+        return self.rows * self.columns * self._unit(tech, path).area_um2
+
+    @override
+    def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:
+        delay = self._unit(tech, path).delay_ps
+        if delay > period_ps(path):
+            yield (
+                f"warning: mac_array: a stage takes {delay:,.0f} ps of a clock of "
+                f"{period_ps(path):,.0f} ps; it is not pipelined further"
+            )
+
+    def _unit(self, tech: Technology, path: Datapath) -> BlockCost:
+        return tech.block("dot_product", shape(path), period_ps=period_ps(path))

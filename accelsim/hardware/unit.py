@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,6 +42,14 @@ class Unit(BaseModel, ABC):
     def latency_cycles(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the cycles between the end of service and the result being visible."""
         return 0
+
+    def fit_clock(self, tech: Technology, path: Datapath) -> Self:  # noqa: ARG002
+        """Return the unit with the pipeline stages that it needs at this clock."""
+        return self
+
+    def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:  # noqa: ARG002
+        """Yield what the clock made of the unit, and what misses it."""
+        yield from ()
 
     def leakage_mw(self, tech: Technology, path: Datapath) -> float:
         """Return the static power; logic leaks in proportion to its area."""

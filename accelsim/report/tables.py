@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from accelsim.hardware.single import SingleBlock
 from accelsim.results.breakdown import Breakdown
 from accelsim.results.cost import AreaReport
 from accelsim.results.result import LayerResult, Result
@@ -108,6 +109,21 @@ def area_table(name: str, report: AreaReport) -> Table:
             f"{report.gate_equivalents[unit] / 1e3:.1f}",
         )
     table.add_row("total", f"{report.total_um2 / UM2_PER_MM2:.4f}", style="bold")
+    return table
+
+
+def block_table(found: SingleBlock) -> Table:
+    """Return one block: size, speed, and where the numbers come from."""
+    table = _table(f"{found.block} {found.kind}", ["", ""])
+    for label, value in (
+        ("area", f"{found.area_um2:,.1f} µm²"),
+        ("gate equivalents", f"{found.ge:,.0f}"),
+        ("delay", f"{found.delay_ps:,.0f} ps (netlist mapped for {found.effort})"),
+        ("register stages", str(found.stages)),
+        ("source", found.source),
+    ):
+        table.add_row(label, value)
+    table.columns[1].justify = "left"
     return table
 
 

@@ -46,7 +46,7 @@ class AreaReport:
     area_um2: Mapping[str, float]
     gate_equivalents: Mapping[str, float]
     dense_um2: float
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, arch: Architecture) -> AreaReport:
@@ -55,7 +55,8 @@ class AreaReport:
         areas = Prices.of(arch, tech).area_um2
         dense = Prices.of(arch.dense(), tech).area_um2
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
-        return cls(areas, equivalents, sum(dense.values()), tuple(slow_memories(arch, tech)))
+        notes = [n for unit in arch.units.values() for n in unit.timing_notes(tech, arch.path)]
+        return cls(areas, equivalents, sum(dense.values()), (*notes, *slow_memories(arch, tech)))
 
     @property
     def total_um2(self) -> float:
@@ -73,7 +74,8 @@ def slow_memories(arch: Architecture, tech: Technology) -> Iterator[str]:
     period_ns = 1000 / arch.clock_mhz
     for name, unit in arch.units.items():
         if isinstance(unit, Buffer) and unit.macro(tech).cycle_time_ns > period_ns:
+            needed_ns = unit.macro(tech).cycle_time_ns
             yield (
-                f"{name}: its memory needs {unit.macro(tech).cycle_time_ns:.2f} ns an access, the "
-                f"clock gives {period_ns:.2f} ns; use more macros or banks"
+                f"warning: {name}: its memory needs {needed_ns:.2f} ns an access, the clock gives "
+                f"{period_ns:.2f} ns; use more macros or banks"
             )

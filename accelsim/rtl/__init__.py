@@ -1,1 +1,1 @@
-"""SystemVerilog of the hardware that the simulator models, and what it computes bit for bit."""
+"""The RTL: SystemVerilog of an architecture, its stimulus, and what the simulator expects of it."""

@@ -55,12 +55,14 @@ def _selector(selector: Selector) -> Parameters:
         "SELECTOR": _choice("selector.kind", selector.kind, SELECTOR_KINDS),
         "INSTANCES": selector.instances,
         "PIPELINED": int(getattr(selector, "pipelined", True)),
+        "STEP_CYCLES": selector.step_cycles or 1,
+        "EXTRA": selector.extra_stages or 0,
     }
 
 
 def _crossbar(crossbar: Crossbar) -> Parameters:
     kind = _choice("crossbar.kind", crossbar.kind, CROSSBAR_KINDS)
-    return {"CROSSBAR": kind, "STAGES": crossbar.pipeline_stages}
+    return {"CROSSBAR": kind, "STAGES": crossbar.pipeline_stages or 0}
 
 
 def _choice(key: str, name: str, numbers: dict[str, int]) -> int:

@@ -12,8 +12,17 @@ from accelsim.engine import Network, StageTimes, simpy_engine
 from accelsim.machine import build_machine
 from accelsim.precision import Values
 from accelsim.results.ledger import previous_finish
-from accelsim.rtl.program import Program, Words, bit_patterns, hex_words, tiles, token_groups
-from accelsim.workload import Datapath, Gemm, Ints, Tiling, Work, ceil_div
+from accelsim.rtl.program import (
+    Program,
+    Words,
+    bit_patterns,
+    grouped,
+    hex_words,
+    tiles,
+    token_groups,
+)
+from accelsim.rtl.reference import add_fp32, dot_bf16
+from accelsim.workload import Datapath, Gemm, Ints, TileJobs, Tiling, Work, ceil_div
 
 # Stage of the RTL → stage of the machine.
 STAGES = {
@@ -113,7 +122,7 @@ def _record(times: StageTimes, works: np.ndarray) -> StageRecord:
     )
 
 
-def expected_log(  # noqa: PLR0913
+def expected_log(  # noqa: PLR0913, PLR0917
     arch: Architecture,
     gemm: Gemm,
     tiling: Tiling,
@@ -147,7 +156,9 @@ def _kept_lines(
         groups = token_groups(arch, activations[tokens, reduction])
         groups = np.pad(groups, [(0, -len(groups) % selector.instances), (0, 0)])
         mask = arch.pattern.keep(groups)
-        kept = bit_patterns(groups[mask], path).reshape(-1, selector.instances * path.kept_per_group)
+        kept = bit_patterns(groups[mask], path).reshape(
+            -1, selector.instances * path.kept_per_group
+        )
         masks = mask.reshape(len(kept), -1)
         for beat, (bits, values) in enumerate(zip(masks, hex_words(kept), strict=True)):
             yield f"kept {start + beat * period + visible} {_hex_bits(bits)} {values}"
@@ -162,7 +173,7 @@ def _output_lines(
 ) -> Iterator[str]:
     """Yield `output CYCLE DATA` of every block of R × C accumulators that leaves."""
     path, jobs = arch.path, program.tile_jobs
-    outputs = _accumulators(arch, activations, weights)
+    outputs = _accumulators(arch, jobs, activations, weights)
     stalls = iter(program.stalls["output"])
     finished = tiles(jobs, jobs.last_reduction)
     for start, (tokens, _, columns) in zip(store.start, finished, strict=True):
@@ -182,10 +193,53 @@ def _blocks(outputs: Words, path: Datapath) -> Iterator[Words]:
             yield padded[row : row + rows, column : column + columns]
 
 
-def _accumulators(arch: Architecture, activations: Values, weights: Values) -> Words:
-    """Return the int32 sums over what is kept, `[tokens, out_features]`, as bits."""
+def _accumulators(
+    arch: Architecture, jobs: TileJobs, activations: Values, weights: Values
+) -> Words:
+    """Return the sums over what is kept, `[tokens, out_features]`, as the bits of 32-bit words."""
+    is_float = arch.precision != "int8"
+    first = (jobs.token_start == 0) & (jobs.column_start == 0) & jobs.loads_weights
+    tile_sum, add = (_float_sums, add_fp32) if is_float else (_integer_sums, np.add)
+    total = None
+    for _, reduction, _ in tiles(jobs, first):
+        part = tile_sum(arch, activations[:, reduction], weights[reduction])
+        total = part if total is None else add(total, part)
+    assert total is not None
+    bits: Words = np.ascontiguousarray(total).view(np.uint32)
+    return bits
+
+
+def _integer_sums(arch: Architecture, activations: Values, weights: Values) -> Values:
+    """Return int32 sums of one tile of K, which wrap."""
     kept = np.where(arch.pattern.keep(activations), activations, 0).astype(np.int64)
-    return (kept @ weights.astype(np.int64)).astype(np.uint32)
+    return (kept @ weights.astype(np.int64)).astype(np.int32)
+
+
+def _float_sums(arch: Architecture, activations: Values, weights: Values) -> Values:
+    """Return fp32 sums of one tile of K in the order of the array: lanes in a tree, then steps."""
+    path, tokens = arch.path, len(activations)
+    groups = token_groups(arch, activations)
+    mask = arch.pattern.keep(groups)
+    positions = np.nonzero(mask)[1].reshape(tokens, -1, path.kept_per_group)
+    number = np.arange(positions.shape[1])[None, :, None]
+    routed = grouped(arch, weights)[number, positions]  # [tokens, groups, N, columns]
+    values = groups[mask].reshape(tokens, -1, path.kept_per_group, 1)
+    lanes, operands = _lanes(values, path), _lanes(routed, path)  # [tokens, columns, steps, L]
+    return dot_bf16(np.broadcast_to(lanes, operands.shape), operands)
+
+
+def _lanes(kept: Values, path: Datapath) -> Values:
+    """Cut `[tokens, groups, N, columns]` into steps of L lanes, idle ones zero."""
+    tokens, groups, n, columns = kept.shape
+    if path.steps_per_group > 1:
+        kept = np.pad(kept, [(0, 0), (0, 0), (0, -n % path.lanes), (0, 0)])
+        steps = kept.reshape(tokens, -1, path.lanes, columns)
+    else:
+        at_once = path.groups_per_step
+        kept = np.pad(kept, [(0, 0), (0, -groups % at_once), (0, 0), (0, 0)])
+        steps = kept.reshape(tokens, -1, at_once * n, columns)
+        steps = np.pad(steps, [(0, 0), (0, 0), (0, path.lanes - at_once * n), (0, 0)])
+    return steps.transpose(0, 3, 1, 2)
 
 
 def _hex_bits(bits: np.ndarray) -> str:

@@ -112,8 +112,10 @@ def compile_program(  # noqa: PLR0913
             **parameters(arch),
             **_memory_parameters(arch, gemm, tiling, jobs),
             "LOAD": load_groups,
-            **{f"{stage.upper()}S" if stage != "fetch" else "FETCHES": len(fields)
-               for stage, fields in stage_jobs.items()},
+            **{
+                f"{stage.upper()}S" if stage != "fetch" else "FETCHES": len(fields)
+                for stage, fields in stage_jobs.items()
+            },
             **{f"{stage.upper()}_BEATS": int(beats.sum()) for stage, beats in stage_beats.items()},
         },
     )
@@ -217,8 +219,9 @@ def _weight_beats(arch: Architecture, jobs: TileJobs, weights: Values) -> Words:
     for _, reduction, columns in tiles(jobs, jobs.loads_weights):
         tile = weights[reduction, columns]
         tile = np.pad(tile, [(0, 0), (0, -tile.shape[1] % path.columns)])
-        groups = grouped(arch, tile).reshape(-1, path.group_size, tile.shape[1] // path.columns,
-                                             path.columns)  # [groups, M, column blocks, C]
+        groups = grouped(arch, tile).reshape(
+            -1, path.group_size, tile.shape[1] // path.columns, path.columns
+        )  # [groups, M, column blocks, C]
         beats.append(groups.transpose(2, 0, 3, 1).reshape(-1, path.columns * path.group_size))
     return bit_patterns(np.concatenate(beats), path)
 

@@ -82,7 +82,7 @@ module testbench;
       .busy_cycles, .starved_cycles, .blocked_cycles
   );
 
-  always_ff @(posedge clk) if (!rst) begin
+  always @(posedge clk) if (!rst) begin
     cycle <= cycle + 1;
     load <= load + 32'(job_done[0]);
     fetch <= fetch + 32'(job_done[1]);

@@ -1,10 +1,11 @@
-"""A technology: what actions, gates and memories cost, each number with its source."""
+"""A technology: what blocks of logic, flip-flops and memories cost, each number with its source."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from dataclasses import dataclass
 from importlib import resources
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,80 +13,164 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.errors import InputError
 from accelsim.registry import did_you_mean
+from accelsim.tech.blocks import BLOCKS, Parts, Shape, block
 from accelsim.tech.scaling import area_ratio, energy_ratio
 from accelsim.tech.sram import NATIVE_NODES_NM, SramCost, sram_cost
 from accelsim.yaml_source import read_yaml
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Effort = Literal["area", "delay"]
+EFFORTS: tuple[Effort, ...] = ("area", "delay")
+_STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
 class Number(BaseModel):
-    """One published number: `value` at `node_nm`, and where it is written."""
+    """One number, and where it is written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _STRICT
 
     value: NonNegative
     source: Annotated[str, Field(min_length=1)]
-    node_nm: float | None = None
+
+
+class Fit(BaseModel):
+    """Prices of the parts of a block as synthesised for area, or for delay."""
+
+    model_config = _STRICT
+
+    area_um2: Mapping[str, NonNegative]
+    delay_ps: Mapping[str, NonNegative]
+
+
+class BlockPrices(BaseModel):
+    """A block: both ways to synthesise it, and the energy of its actions.
+
+    An action of energy class `x` costs `energy_pj_per_um2[x]` times the area that it switches.
+    """
+
+    model_config = _STRICT
+
+    area: Fit
+    delay: Fit
+    energy_pj_per_um2: Mapping[str, NonNegative] = Field(default_factory=dict)
+    source: Annotated[str, Field(min_length=1)]
 
 
 class Table(BaseModel):
     """A technology file: `accelsim/tech/data/*.yaml`, or the user's own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _STRICT
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Literal[2] = Field(alias="schema")
     name: str
-    numbers: Mapping[str, Number]
-    dram_pj_per_bit: Mapping[str, Number]
+    node_nm: Annotated[float, Field(gt=0)]
+    nand2_um2: Number
+    register_um2: Number
+    register_pj: Number
+    leakage_nw_per_um2: Number
+    blocks: Mapping[str, BlockPrices]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCost:
+    """One instance of a block as it is synthesised for a clock.
+
+    Attributes:
+        logic_um2: combinational area; by part in `parts_um2`.
+        register_bits: flip-flops.
+        delay_ps: its slowest path between flip-flops or ports, without wires.
+        effort: `area`, or `delay` where the small netlist would miss the clock.
+    """
+
+    parts_um2: Mapping[str, float]
+    register_um2: float
+    register_bits: int
+    delay_ps: float
+    effort: Effort
+
+    @property
+    def logic_um2(self) -> float:
+        """Combinational area."""
+        return sum(self.parts_um2.values())
+
+    @property
+    def area_um2(self) -> float:
+        """Area, flip-flops included."""
+        return self.logic_um2 + self.register_um2
+
+    def cycles(self, period_ps: float) -> int:
+        """Return the clock periods that the slowest path takes."""
+        return max(1, ceil(self.delay_ps / period_ps))
 
 
 class Technology:
-    """A table of numbers brought to one node.
+    """A table of prices brought to one node.
 
-    >>> tech = Technology.load("literature45", node_nm=45)
-    >>> tech.energy_pj("int8_mac_pj"), tech.area_um2("mux2_um2")
-    (0.561, 1.862)
+    >>> tech = Technology.load("nangate45", node_nm=45)
+    >>> tech.register_um2, tech.gate_equivalents(7.98)
+    (4.522, 10.0)
     """
 
     def __init__(self, table: Table, node_nm: float) -> None:
         self.table = table
         self.node_nm = node_nm
-        self.area_um2("nand2_um2")  # an unknown node fails here, not in the middle of a run
+        # An unknown node fails here, not in the middle of a run. At its own node a table is exact.
+        is_native = node_nm == table.node_nm
+        self._area = 1.0 if is_native else area_ratio(table.node_nm, node_nm)
+        self._energy = 1.0 if is_native else energy_ratio(table.node_nm, node_nm)
 
     @classmethod
-    def load(cls, name: str, *, node_nm: float) -> Technology:
-        """Load a built-in table by name, or a file by path; raise InputError if neither exists."""
-        return cls(_read_table(name), node_nm)
+    def load(cls, name: str, *, node_nm: float | None = None) -> Technology:
+        """Load a built-in table by name, or a file by path; raise InputError if neither exists.
 
-    @cached_property
+        Args:
+            name: table.
+            node_nm: node to scale to; default: the table's own.
+        """
+        table = _read_table(name)
+        return cls(table, table.node_nm if node_nm is None else node_nm)
+
+    @property
     def leakage_nw_per_um2(self) -> float:
         """Static power of logic; taken constant per area over nodes."""
-        return self._number("leakage_nw_per_um2").value
+        return self.table.leakage_nw_per_um2.value
 
-    def energy_pj(self, name: str) -> float:
-        """Return an energy at this node."""
-        number = self._number(name)
-        return number.value * energy_ratio(number.node_nm or self.node_nm, self.node_nm)
+    @property
+    def register_um2(self) -> float:
+        """Area of one flip-flop."""
+        return self.table.register_um2.value * self._area
 
-    def area_um2(self, name: str) -> float:
-        """Return an area at this node."""
-        number = self._number(name)
-        return number.value * area_ratio(number.node_nm or self.node_nm, self.node_nm)
+    @property
+    def register_pj(self) -> float:
+        """Energy of one flip-flop in a cycle, clock pin included."""
+        return self.table.register_pj.value * self._energy
 
     def gate_equivalents(self, area_um2: float) -> float:
         """Return an area in units of the smallest NAND2."""
-        return area_um2 / self.area_um2("nand2_um2")
+        return area_um2 / (self.table.nand2_um2.value * self._area)
 
-    def dram_pj_per_bit(self, standard: str) -> float:
-        """Return the energy of moving one bit to or from DRAM."""
-        known = self.table.dram_pj_per_bit
-        if standard not in known:
-            raise InputError(
-                f"unknown standard '{standard}'{did_you_mean(standard, known)}; "
-                f"allowed: {', '.join(known)}"
-            )
-        return known[standard].value
+    def block(self, name: str, shape: Shape, *, period_ps: float | None = None) -> BlockCost:
+        """Return the cost of a block: of the small netlist, unless only the fast one is in time.
+
+        Args:
+            name: of `BLOCKS`.
+            shape: its parameters.
+            period_ps: of the clock; default: no clock, the small netlist.
+
+        Raises:
+            InputError: the table does not price this block, or a part of it.
+        """
+        small = self._synthesised(name, shape, "area")
+        if period_ps is None or small.delay_ps <= period_ps:
+            return small
+        return self._synthesised(name, shape, "delay")
+
+    def energy_pj(self, name: str, action: str, area_um2: float) -> float:
+        """Return the energy of an action of a block that switches `area_um2` of this node."""
+        densities = self._prices(name).energy_pj_per_um2
+        if action not in densities:
+            raise InputError(f"technology '{self.table.name}' has no energy '{action}' of {name}")
+        return densities[action] * area_um2 / self._area * self._energy
 
     def sram(self, *, capacity_bytes: int, width_bytes: int, banks: int) -> SramCost:
         """Return the cost of a memory; below the finest node of the table, scaled from there."""
@@ -104,23 +189,84 @@ class Technology:
             cycle_time_ns=cost.cycle_time_ns,
         )
 
-    def _number(self, name: str) -> Number:
-        if name not in self.table.numbers:
+    def _synthesised(self, name: str, shape: Shape, effort: Effort) -> BlockCost:
+        fit: Fit = getattr(self._prices(name), effort)
+        parts = dict(block(name).parts(shape))
+        register_bits = int(parts.pop("register_bits", 0))
+        return BlockCost(
+            parts_um2={
+                part: count * self._price(name, fit.area_um2, part) * self._area
+                for part, count in parts.items()
+                if count
+            },
+            register_um2=register_bits * self.register_um2,
+            register_bits=register_bits,
+            # First-order scaling: delay in proportion to the node (DEVIATIONS).
+            delay_ps=self._sum(name, fit.delay_ps, block(name).path(shape))
+            * self.node_nm
+            / self.table.node_nm,
+            effort=effort,
+        )
+
+    def _sum(self, name: str, prices: Mapping[str, float], parts: Parts) -> float:
+        return sum(
+            count * self._price(name, prices, part) for part, count in parts.items() if count
+        )
+
+    def _price(self, name: str, prices: Mapping[str, float], part: str) -> float:
+        if part not in prices:
+            raise InputError(f"technology '{self.table.name}' does not price '{part}' of {name}")
+        return prices[part]
+
+    def _prices(self, name: str) -> BlockPrices:
+        known = self.table.blocks
+        if name not in known and name in BLOCKS:
+            name = BLOCKS[name].priced_like or name
+        if name not in known:
             raise InputError(
-                f"technology '{self.table.name}' has no number '{name}'"
-                f"{did_you_mean(name, self.table.numbers)}"
+                f"technology '{self.table.name}' has no block '{name}'{did_you_mean(name, known)}"
             )
-        return self.table.numbers[name]
+        return known[name]
+
+
+def dram_pj_per_bit(standard: str) -> float:
+    """Return the energy of moving one bit to or from DRAM; raise InputError if not known."""
+    known = _dram_table()
+    if standard not in known:
+        raise InputError(
+            f"unknown standard '{standard}'{did_you_mean(standard, known)}; "
+            f"allowed: {', '.join(known)}"
+        )
+    return known[standard].value
+
+
+def built_in() -> list[str]:
+    """Return the names of the tables that come with accelsim."""
+    return sorted(f.name.removesuffix(".yaml") for f in _folder().iterdir() if _is_table(f.name))
+
+
+def _is_table(file: str) -> bool:
+    return file.endswith(".yaml") and file != "dram.yaml"
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("accelsim.tech") / "data"))
+
+
+def _dram_table() -> dict[str, Number]:
+    source = read_yaml(_folder() / "dram.yaml")
+    assert isinstance(source.data, dict)
+    return {name: Number.model_validate(raw) for name, raw in source.data.items()}
 
 
 def _read_table(name: str) -> Table:
     """Parse a technology file strictly."""
-    folder = resources.files("accelsim.tech") / "data"
-    built_in = folder / f"{name}.yaml"
-    if not (built_in.is_file() or Path(name).exists()):
-        names = [f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")]
-        raise InputError(f"no file '{name}'; built in: {', '.join(sorted(names))}")
-    source = read_yaml(Path(str(built_in)) if built_in.is_file() else Path(name))
+    known = built_in()
+    if name not in known and not Path(name).is_file():
+        raise InputError(
+            f"no file '{name}'{did_you_mean(name, known)}; built in: {', '.join(known)}"
+        )
+    source = read_yaml(_folder() / f"{name}.yaml" if name in known else Path(name))
     try:
         return Table.model_validate(source.data)
     except ValidationError as error:

@@ -53,6 +53,7 @@ class Datapath:
     kept_per_group: int = 1
     group_size: int = 1
     metadata_bits_per_group: int = 0
+    metadata_format: str = "bitmask"
 
     @property
     def is_sparse(self) -> bool:

@@ -123,11 +123,7 @@ def slot_releases(fills: Flags, tile: Ints, slots: int, uses: Flags | None = Non
 
 
 def last_uses(fills: Flags, tile: Ints, uses: Flags | None = None) -> Ints:
-    """Return, for each fill of a buffer, the last job that reads it, `[fills]`.
-
-    Args:
-        fills, tile, uses: as in `slot_releases`.
-    """
+    """Return, for each fill of a buffer, the last job that reads it; arguments: `slot_releases`."""
     last_use = np.flatnonzero(fills)
     used = np.arange(len(fills)) if uses is None else np.flatnonzero(uses)
     np.maximum.at(last_use, fill_of(fills, tile)[used], used)

@@ -111,7 +111,9 @@ def test_a_value_out_of_range_of_the_precision_names_file_and_array(
         inputs = {key: InputInfo(dtype="bfloat16")}
         writer.finish(small_trace.meta.model_copy(update={"linears": linears, "inputs": inputs}))
     machine = arch("nm816_bf16")
-    message = refused("run", machine, "--trace", path, "--set", "precision=fp16")
+    message = refused(
+        "run", machine, "--trace", path, "--set", "precision=fp16", "--set", "clock_mhz=100"
+    )
     assert str(path) in message
     assert f"x/{key}" in message
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import accelsim as acs
+from accelsim.hardware import CROSSBARS
 from accelsim.sparsity import FORMATS
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter
 
@@ -55,6 +56,9 @@ LAYER = {
 }
 
 
+SLOW = ("--set", "clock_mhz=100")  # a clock that every block meets: no warnings
+
+
 @pytest.fixture
 def run(accepted, arch, trace):
     """Run a machine on the small trace."""
@@ -71,7 +75,7 @@ def run_json(run):
 
 @pytest.mark.parametrize("name", ["dense", "nm24", "nm1632", "nm816_bf16"])
 def test_json_keeps_the_contract(run_json, trace, name):
-    data = run_json(name=name)
+    data = run_json(*SLOW, name=name)
     assert data["schema"] == 1
     assert data["accelsim"] == acs.__version__
     assert (data["phase"], data["engine"]) == ("prefill", "simpy")
@@ -291,7 +295,7 @@ def test_int8_machines_compute_bit_exactly(run_json, name):
     assert verify == {"layers": 4, "outputs": 21 * 195, "bit_exact": True, "max_error": 0.0}
 
 
-@pytest.mark.parametrize("crossbar", ["full", "window"])
+@pytest.mark.parametrize("crossbar", sorted(set(CROSSBARS) - {"none"}))
 @pytest.mark.parametrize("format_", sorted(FORMATS))
 def test_every_way_to_route_and_store_computes_the_same(run_json, crossbar, format_):
     flags = ("--set", f"crossbar.kind={crossbar}", "--set", f"format={format_}")
@@ -299,20 +303,21 @@ def test_every_way_to_route_and_store_computes_the_same(run_json, crossbar, form
 
 
 def test_bf16_computes_within_the_bound_of_fp32(run_json, run):
-    verify = run_json("--verify", name="nm816_bf16")["verify"]
+    verify = run_json("--verify", *SLOW, name="nm816_bf16")["verify"]
     assert verify["layers"] == 4
     assert verify["max_error"] < 1e-2
-    assert "verified: 4 layers" in run("--verify", name="nm816_bf16").words
+    assert "verified: 4 layers" in run("--verify", *SLOW, name="nm816_bf16").words
 
 
 def test_the_check_is_told(run):
     assert "verified: 4 layers, 4,095 outputs, bit-exact" in run("--verify").words
 
 
-def broken(cli, arch, trace, tmp_path):
+def broken(cli, arch, trace, tmp_path, *flags):
     """Verify a machine that was tampered with: an internal error, and no results."""
+    out = tmp_path / "o"
     outcome = cli(
-        "run", arch("nm816"), "--trace", trace, "--verify", "--json", "--out", tmp_path / "o"
+        "run", arch("nm816"), "--trace", trace, "--verify", "--json", "--out", out, *flags
     )
     assert outcome.code != 0
     assert outcome.out == ""
@@ -345,11 +350,18 @@ def test_a_selector_that_loses_a_value_is_caught(cli, arch, trace, tmp_path, mon
     assert "wrong by" in broken(cli, arch, trace, tmp_path).err
 
 
-def test_a_window_that_is_too_narrow_is_caught(cli, arch, trace, tmp_path, monkeypatch):
-    from accelsim.hardware.crossbars.full import Full
+def test_values_out_of_index_order_are_caught_where_the_crossbar_relies_on_it(
+    cli, arch, trace, tmp_path, monkeypatch
+):
+    decode = FORMATS["bitmask"].decode
 
-    monkeypatch.setattr(Full, "legs", lambda *_: 8)  # 8:16 needs 9
-    assert "crossbar" in broken(cli, arch, trace, tmp_path).err
+    def backwards(bits, n, m):  # the last kept value cannot stand at a position below 7
+        return decode(bits, n, m)[:, ::-1]
+
+    monkeypatch.setattr(FORMATS["bitmask"], "decode", staticmethod(backwards))
+    for kind in ("window", "logshift", "hierarchical"):
+        outcome = broken(cli, arch, trace, tmp_path, "--set", f"crossbar.kind={kind}")
+        assert f"crossbar.kind '{kind}' cannot route pattern 8:16" in outcome.err
 
 
 def test_a_tile_that_is_left_out_is_caught(cli, arch, trace, tmp_path, monkeypatch):

@@ -107,7 +107,7 @@ def test_a_nested_key_given_twice(edit):
         ),
         ("instances: 4", "instance: 4", "selector.instance", "instances"),
         ("latency_ns: 100", "latency: 100", "dram.latency", "latency_ns"),
-        ("node_nm: 45", "node: 45", "technology.node", "node_nm"),
+        ("{table: nangate45}", "{table: nangate45, node: 45}", "technology.node", "node_nm"),
         (
             "port_bytes: 256",
             "port_bytes: 256, double_bufered: true",
@@ -227,9 +227,9 @@ def test_a_missing_number_says_its_unit(edit):
         ("format: bitmask", "format: bitmap", "format", "did you mean 'bitmask'"),
         ("kind: full", "kind: ful", "crossbar", "did you mean 'full'"),
         ("kind: rank", "kind: rnak", "selector", "did you mean 'rank'"),
-        ("kind: rank, ", "", "selector", "needs a 'kind'; allowed: bitonic, radix, rank"),
-        ("kind: rank", "kind: 3", "selector", "allowed: bitonic, radix, rank"),
-        ("kind: rank", "kind: [rank]", "selector", "allowed: bitonic, radix, rank"),
+        ("kind: rank, ", "", "selector", "needs a 'kind'; allowed: bitonic, cascade, radix, rank"),
+        ("kind: rank", "kind: 3", "selector", "allowed: bitonic, cascade, radix, rank"),
+        ("kind: rank", "kind: [rank]", "selector", "allowed: bitonic, cascade, radix, rank"),
         (
             "tiling: auto",
             "tiling: {tokens: 8, columns: 8, reduction: -16}",
@@ -265,7 +265,7 @@ def test_a_switch_is_true_or_false(edit, field, value):
         ("{kind: rank, instances: 4}", "rank", "selector"),
         ("{kind: full}", "full", "crossbar"),
         ("{rows: 8, columns: 8, lanes: 16}", "8x8x16", "mac_array"),
-        ("{table: literature45, node_nm: 45}", "45", "technology"),
+        ("{table: nangate45}", "45", "technology"),
     ],
 )
 def test_a_value_where_a_section_belongs_says_so_without_class_names(edit, old, new, key):
@@ -317,13 +317,13 @@ def test_an_unknown_dram_standard(edit):
 
 
 def test_an_unknown_technology_table(edit):
-    edited = edit("table: literature45", "table: literature7")
-    edited.refused("technology.table", "'literature7'", "literature45", line=edited.line)
+    edited = edit("table: nangate45", "table: nangate54")
+    edited.refused("technology.table", "'nangate54' (did you mean 'nangate45'?)", line=edited.line)
 
 
 @pytest.mark.parametrize("node", [3, 6.9, 65.1, 450])
 def test_a_node_out_of_range(edit, node):
-    edited = edit("node_nm: 45", f"node_nm: {node}")
+    edited = edit("{table: nangate45}", f"{{table: nangate45, node_nm: {node}}}")
     edited.refused("technology.node_nm", f"{node:g}", "7 to ", line=edited.line)
 
 

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from accelsim.errors import InputError
+from accelsim.hardware import MacArray
 from accelsim.precision import PRECISIONS, BFloat16, Float16, Int8
 from accelsim.tech.technology import Technology
+from accelsim.workload import Datapath
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 20))
 values = arrays(np.float32, shapes, elements=st.floats(-1e4, 1e4, width=32, allow_subnormal=False))
@@ -25,9 +27,19 @@ def test_the_registered_name_is_the_class_name(name):
 
 @pytest.mark.parametrize("name", sorted(PRECISIONS))
 def test_the_shipped_technology_prices_it(name):
-    tech = Technology.load("literature45", node_nm=45)
-    assert tech.energy_pj(f"{name}_mac_pj") > tech.energy_pj(f"{name}_mac_idle_pj") > 0
-    assert tech.area_um2(f"{name}_mac_um2") > 0
+    tech, array = Technology.load("nangate45"), MacArray(rows=2, columns=2, lanes=4)
+    path = Datapath(
+        rows=2,
+        columns=2,
+        lanes=4,
+        precision=name,
+        value_bits=PRECISIONS[name].value_bits,
+        accumulator_bits=PRECISIONS[name].accumulator_bits,
+    )
+    energy = array.energy_pj(tech, path)
+    assert energy["mac"] >= energy["mac_idle"] > 0
+    assert energy["accumulate"] > 0
+    assert array.area_um2(tech, path) > 0
 
 
 @pytest.mark.parametrize("name", sorted(PRECISIONS))

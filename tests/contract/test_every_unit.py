@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from accelsim.hardware import (
@@ -18,15 +20,18 @@ from accelsim.hardware import (
     Dram,
     MacArray,
     OutputBuffer,
+    Selector,
     Unit,
     WeightBuffer,
 )
+from accelsim.hardware.logic import shape
 from accelsim.sparsity import parse_pattern
+from accelsim.tech.blocks import BLOCKS
 from accelsim.tech.technology import Technology
 from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
 from accelsim.workload.sparsify import dense_weight_bytes
 
-TECH = Technology.load("literature45", node_nm=45)
+TECH = Technology.load("nangate45")
 SPARSE = ("2:4", "8:16", "16:32", "3:5", "32:64")
 
 UNITS = {
@@ -39,6 +44,9 @@ UNITS = {
     **{f"selector {kind}": SELECTORS[kind](kind=kind, instances=3) for kind in SELECTORS},
     **{f"crossbar {kind}": CROSSBARS[kind](kind=kind) for kind in CROSSBARS},
     "selector radix pipelined": SELECTORS["radix"](kind="radix", pipelined=True),
+    "selector cascade pipelined": SELECTORS["cascade"](kind="cascade", pipelined=True),
+    "selector radix slow": SELECTORS["radix"](kind="radix", extra_stages=2, step_cycles=3),
+    "crossbar full slow": CROSSBARS["full"](kind="full", pipeline_stages=3),
 }
 SPARSE_ONLY = {name for name in UNITS if name.startswith(("selector", "crossbar"))} | {"compressed"}
 SPARSE_ONLY -= {"crossbar none"}
@@ -50,7 +58,9 @@ CASES = [
 ]
 
 
-def path_of(pattern, *, bits=8, precision="int8", rows=8, columns=4, lanes=16):
+def path_of(
+    pattern, *, bits=8, precision="int8", rows=8, columns=4, lanes=16, clock_mhz=1000, index=False
+):
     kept = parse_pattern(pattern)
     return Datapath(
         rows=rows,
@@ -59,6 +69,8 @@ def path_of(pattern, *, bits=8, precision="int8", rows=8, columns=4, lanes=16):
         value_bits=bits,
         accumulator_bits=32,
         precision=precision,
+        clock_mhz=clock_mhz,
+        metadata_format="index" if index else "bitmask",
         kept_per_group=kept.kept_per_group,
         group_size=kept.group_size,
         metadata_bits_per_group=0 if kept.is_dense else kept.group_size,
@@ -85,22 +97,25 @@ def ragged_work(pattern):
 
 
 def concrete_units(cls=Unit):
-    """Yield every class of the package that can be built."""
+    """Yield every class of the package that can be built; what kinds share is in modules `base`."""
     for child in cls.__subclasses__():
-        if not inspect.isabstract(child) and child.__module__.startswith("accelsim."):
+        is_ours = child.__module__.startswith("accelsim.") and not child.__module__.endswith(
+            ".base"
+        )
+        if is_ours and not inspect.isabstract(child):
             yield child
         yield from concrete_units(child)
 
 
 def test_the_registries_hold_what_is_documented():
-    assert {"rank", "bitonic", "radix"} <= set(SELECTORS)
-    assert {"full", "window", "none"} <= set(CROSSBARS)
+    assert {"rank", "bitonic", "radix", "cascade"} <= set(SELECTORS)
+    assert {"full", "window", "logshift", "hierarchical", "none"} <= set(CROSSBARS)
 
 
 def test_every_unit_of_the_package_is_tested_here():
     found = set(concrete_units())
     assert found == {type(unit) for unit in UNITS.values()}
-    assert len(found) >= 12  # dram, four buffers, the array, three selectors, three crossbars
+    assert len(found) >= 15  # dram, four buffers, the array, four selectors, five crossbars
 
 
 @pytest.mark.parametrize(("unit", "pattern"), CASES)
@@ -169,11 +184,15 @@ NUMBERS = [
     for field, value in unit.model_dump().items()
     if type(value) in {int, float}
 ]
+BY_CLOCK = {"extra_stages", "step_cycles", "pipeline_stages"}  # None: as the clock asks for
 
 
 @pytest.mark.parametrize("bad", [-1, math.inf, -math.inf, math.nan, "many", None, [1]])
 @pytest.mark.parametrize(("unit", "field"), NUMBERS)
 def test_a_number_that_makes_no_sense_is_refused(unit, field, bad):
+    if bad is None and field in BY_CLOCK and unit != UNITS["crossbar none"]:
+        assert getattr(type(unit).model_validate({**unit.model_dump(), field: None}), field) is None
+        return
     with pytest.raises(ValidationError):
         type(unit).model_validate({**unit.model_dump(), field: bad})
 
@@ -202,10 +221,12 @@ def test_selector_area_is_proportional_to_instances(kind):
     assert six.area_um2(TECH, path) == pytest.approx(6 * one.area_um2(TECH, path))
 
 
+# So slow a clock that it is always the small netlist: sizes are compared, not ways to synthesise.
+SLOW = {"clock_mhz": 1}
 GROWING_PATHS = {
-    "M, half kept": [path_of(p) for p in ("2:4", "4:8", "8:16", "16:32", "32:64")],
-    "M, two kept": [path_of(p) for p in ("2:4", "2:8", "2:16", "2:32", "2:64")],
-    "bits": [path_of("8:16"), path_of("8:16", bits=16, precision="bf16")],
+    "M, half kept": [path_of(p, **SLOW) for p in ("2:4", "4:8", "8:16", "16:32", "32:64")],
+    "M, two kept": [path_of(p, **SLOW) for p in ("2:4", "2:8", "2:16", "2:32", "2:64")],
+    "bits": [path_of("8:16", **SLOW), path_of("8:16", bits=16, precision="bf16", **SLOW)],
 }
 
 
@@ -226,7 +247,7 @@ def test_crossbar_area_grows_with_the_group_and_the_width(kind, paths):
 @pytest.mark.parametrize("kind", sorted(set(CROSSBARS) - {"none"}))
 @pytest.mark.parametrize("side", ["rows", "columns", "lanes"])
 def test_crossbar_area_grows_with_the_array(kind, side):
-    paths = [path_of("8:16", **{side: size}) for size in (8, 16, 32, 64)]
+    paths = [path_of("8:16", **{side: size}, **SLOW) for size in (8, 16, 32, 64)]
     assert_grows(areas([CROSSBARS[kind](kind=kind)] * 4, paths))
 
 
@@ -234,12 +255,78 @@ def test_crossbar_area_grows_with_the_array(kind, side):
 def test_array_area_grows_with_each_side(side):
     sizes = [{"rows": 8, "columns": 8, "lanes": 8} | {side: size} for size in (1, 2, 8, 64)]
     units = [MacArray(**size) for size in sizes]
-    assert_grows(areas(units, [path_of("dense", **size) for size in sizes]))
+    assert_grows(areas(units, [path_of("dense", **size, **SLOW) for size in sizes]))
 
 
 def test_array_area_grows_with_the_width():
-    paths = [path_of("dense"), path_of("dense", bits=16, precision="bf16")]
+    paths = [path_of("dense", **SLOW), path_of("dense", bits=16, precision="bf16", **SLOW)]
     assert_grows(areas([MacArray(rows=8, columns=4, lanes=16)] * 2, paths))
+
+
+# --- area and delay, drawn ------------------------------------------------------------------------
+
+LOGIC = [
+    *(pytest.param(SELECTORS[kind](kind=kind), id=f"selector {kind}") for kind in SELECTORS),
+    *(
+        pytest.param(SELECTORS[kind](kind=kind, pipelined=True), id=f"selector {kind} pipelined")
+        for kind in ("radix", "cascade")
+    ),
+    *(
+        pytest.param(CROSSBARS[kind](kind=kind), id=f"crossbar {kind}")
+        for kind in sorted(set(CROSSBARS) - {"none"})
+    ),
+]
+WIDTHS = st.sampled_from([{}, {"bits": 16, "precision": "bf16"}])
+POWERS = [(1, 1), (1, 2), (1, 4), (1, 8)]
+RATIOS = [*POWERS, (2, 3), (3, 4), (3, 5)]
+
+
+@st.composite
+def growths(draw, *, powers_of_two=False):
+    """Two datapaths that differ in one thing, the larger one last."""
+    n, m = draw(st.sampled_from(POWERS if powers_of_two else RATIOS))
+    copies = [2**k for k in range(4)] if powers_of_two else list(range(1, 64 // m + 1))
+    first, second = sorted(draw(st.tuples(st.sampled_from(copies), st.sampled_from(copies))))
+    columns = draw(st.integers(1, 64))
+    base = {"columns": columns, "lanes": draw(st.sampled_from([4, 16, 64]))} | SLOW
+    base["index"] = draw(st.booleans())
+    grown = draw(st.sampled_from(["M", "bits", "columns"]))
+    width = draw(WIDTHS)
+    if grown == "M":  # at the same share of kept values
+        return [path_of(f"{n * k}:{m * k}", **base, **width) for k in (first, second)]
+    pattern = f"{n * second}:{m * second}"
+    if grown == "bits":
+        return [path_of(pattern, **base, bits=bits, precision="bf16") for bits in (12, 16)]
+    more = columns + draw(st.integers(0, 64))
+    return [path_of(pattern, **base | {"columns": count}, **width) for count in (columns, more)]
+
+
+def fed(path):
+    """Return the lanes that get a value; the others have no multiplexer."""
+    return min(path.lanes, path.groups_per_step * path.kept_per_group)
+
+
+@pytest.mark.parametrize("unit", LOGIC)
+@given(data=st.data())
+def test_area_is_positive_and_never_shrinks(unit, data):
+    # A bitonic network of 14:56 is larger than one of 16:64: it sorts once more to drop two.
+    paths = data.draw(growths(powers_of_two=unit.kind == "bitonic"))
+    small, large = (unit.area_um2(TECH, path) for path in paths)
+    assert small > 0
+    assert large > 0
+    if isinstance(unit, Selector) or fed(paths[0]) == fed(paths[1]):
+        assert small <= large * (1 + 1e-12)
+
+
+BLOCK_NAMES = sorted(name for name in BLOCKS if name not in {"mac", "dot_product"})
+
+
+@pytest.mark.parametrize("name", BLOCK_NAMES)
+@pytest.mark.parametrize("effort_ps", [None, 1e-3], ids=["small", "fast"])
+@given(paths=growths())
+def test_delay_is_never_negative_and_never_shrinks(name, effort_ps, paths):
+    small, large = (TECH.block(name, shape(path), period_ps=effort_ps).delay_ps for path in paths)
+    assert 0 <= small <= large * (1 + 1e-12)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
+import yaml
 from typing_extensions import override
 
 import accelsim as acs
 from accelsim.hardware import CROSSBARS, SELECTORS, Crossbar, Selector
-from accelsim.hardware.gates import comparator
+from accelsim.results.cost import AreaReport
 from accelsim.sparsity import FORMATS, PATTERNS, Format, Pattern
 from accelsim.sparsity.formats.base import positions_of
+from accelsim.tech.blocks import BLOCKS, Block
+from accelsim.tech.technology import Technology
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter
 from accelsim.verify import verify
 
@@ -54,11 +57,11 @@ def trace(tmp_path):
 def load(tmp_path):
     """Load nm816 with a text replaced by another."""
 
-    def _load(old, new):
+    def _load(old, new, *overrides):
         assert old in NM816
         path = tmp_path / "a.yaml"
         path.write_text(NM816.replace(old, new), encoding="utf-8")
-        return acs.load_arch(path)
+        return acs.load_arch(path, overrides)
 
     return _load
 
@@ -82,7 +85,7 @@ class Ends(Pattern):
 
 
 class Slow(Selector):
-    """Three cycles a group, and the area of one comparator."""
+    """Three cycles a group, built as a rank selector is."""
 
     kind: Literal["slow"]
 
@@ -90,17 +93,26 @@ class Slow(Selector):
     def cycles_per_group(self, path):
         return 3
 
-    def cost(self, tech, path):
-        return comparator(tech, path.value_bits)
+    @override
+    def depth(self, path):
+        return 1
+
+    @override
+    def block_name(self):
+        return "select_rank"
 
 
 class Wide(Crossbar):
-    """Twice the legs of a full one."""
+    """Twice the legs of a full one: a block of its own, which a table must price."""
+
+    decodes: ClassVar[str] = "index"
 
     kind: Literal["wide"]
 
-    def legs(self, path):
-        return 2 * path.group_size
+
+def wide_parts(shape):
+    counts = BLOCKS["crossbar_full"].parts(shape)
+    return {**counts, "leg_bits": 2 * counts["leg_bits"]}
 
 
 class Inverted(Format):
@@ -138,16 +150,31 @@ def test_a_new_selector_sets_its_own_pace(register, load, trace):
     # 12 tokens × 5 groups over 2 instances, 3 cycles each.
     assert result.units["selector"].ledger.busy_cycles == 12 * 5 // 2 * 3
     assert result.units["selector"].actions == {"group": 60}
-    assert arch.resolved()["selector"] == {"kind": "slow", "instances": 2}
+    resolved = arch.resolved()["selector"]
+    assert (resolved["kind"], resolved["instances"]) == ("slow", 2)
+    rank = load("kind: rank, instances: 4", "kind: rank, instances: 2")
+    assert AreaReport.of(arch).area_um2 == AreaReport.of(rank).area_um2
 
 
-def test_a_new_crossbar_is_sized_and_priced(register, load, trace):
+def test_a_new_crossbar_is_sized_and_priced(register, load, trace, tmp_path, monkeypatch):
     full = acs.simulate(load("{kind: full}", "{kind: full}"), trace).units["crossbar"]
     register(CROSSBARS, "wide", Wide)
-    wide = acs.simulate(load("{kind: full}", "{kind: wide}"), trace).units["crossbar"]
+    monkeypatch.setitem(BLOCKS, "crossbar_wide", Block(wide_parts, BLOCKS["crossbar_full"].path))
+    table = Technology.load("nangate45").table.model_dump(by_alias=True)
+    table["blocks"]["crossbar_wide"] = table["blocks"]["crossbar_full"]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(table), encoding="utf-8")
+    arch = load("{kind: full}", "{kind: wide}", f"technology.table={tmp_path / 'mine.yaml'}")
+    wide = acs.simulate(arch, trace).units["crossbar"]
     assert wide.area_um2 > full.area_um2
     assert wide.energy_pj > full.energy_pj
     assert wide.actions == full.actions
+
+
+def test_a_new_crossbar_without_a_price_is_refused(register, load, monkeypatch):
+    register(CROSSBARS, "wide", Wide)
+    monkeypatch.setitem(BLOCKS, "crossbar_wide", Block(wide_parts, BLOCKS["crossbar_full"].path))
+    with pytest.raises(acs.InputError, match=r"technology.table: .* no block 'crossbar_wide'"):
+        load("{kind: full}", "{kind: wide}")
 
 
 def test_a_new_format_is_stored_moved_and_verified(register, load, trace):

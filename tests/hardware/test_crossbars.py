@@ -1,9 +1,8 @@
-"""Crossbars: reach of a lane's multiplexer, weights routed, and what they are built of."""
-
-from itertools import combinations
+"""Crossbars: cycles, weights routed, and what they are built of."""
 
 import pytest
 from numpy.testing import assert_array_equal as same
+from oracle.toy import cells
 
 from accelsim.hardware import CROSSBARS, MacArray
 
@@ -12,49 +11,19 @@ def make(kind, **fields):
     return CROSSBARS[kind](kind=kind, **fields)
 
 
-def positions_of_each_lane(n, m, lanes):
-    """Return for each lane every position that any mask of N in M can send to it.
-
-    Kept values enter the lanes in index order; when there are more than lanes, in several steps.
-    """
-    reached = {}
-    for mask in combinations(range(m), n):
-        for place, position in enumerate(mask):
-            reached.setdefault(place % lanes, set()).add(position)
-    return reached
+ROUTING = sorted(set(CROSSBARS) - {"none"})
 
 
-@pytest.mark.parametrize("m", range(2, 11))
-def test_a_window_is_exactly_what_the_masks_can_reach(path, m):
-    for n in range(1, m + 1):
-        for lanes in (1, 2, 3, 4, 8, 16):
-            reached = positions_of_each_lane(n, m, lanes)
-            widest = max(max(positions) - min(positions) + 1 for positions in reached.values())
-            machine = path(f"{n}:{m}", lanes=lanes)
-            assert make("window").legs(machine) == widest, (n, m, lanes)
+def test_no_crossbar_is_wires(toy, path):
+    none, machine = make("none"), path("dense")
+    assert not none.is_routing
+    assert none.latency_cycles(machine) == 0
+    assert none.area_um2(toy, machine) == 0
+    assert none.energy_pj(toy, machine) == {"route": 0, "decode": 0}
+    assert none.fit_clock(toy, machine) == none
 
 
-@pytest.mark.parametrize(
-    ("pattern", "legs"),
-    # M - N + 1; at 32:64 each of 16 lanes serves two kept values, 16 apart.
-    [("2:4", 3), ("4:8", 5), ("8:16", 9), ("16:32", 17), ("32:64", 49), ("64:64", 49), ("1:4", 4)],
-)
-def test_window_legs_by_hand(path, pattern, legs):
-    assert make("window").legs(path(pattern)) == legs
-
-
-@pytest.mark.parametrize("pattern", ["2:4", "8:16", "3:5", "32:64"])
-def test_a_full_crossbar_reaches_the_whole_group(path, pattern):
-    assert make("full").legs(path(pattern)) == int(pattern.split(":")[1])
-
-
-def test_no_crossbar_has_one_leg_and_no_stages(path):
-    assert make("none").legs(path("dense")) == 1
-    assert make("none").latency_cycles(path("dense")) == 0
-    assert not make("none").is_routing
-
-
-@pytest.mark.parametrize("kind", ["full", "window"])
+@pytest.mark.parametrize("kind", ROUTING)
 @pytest.mark.parametrize("pattern", ["2:4", "8:16", "3:4", "32:64"])
 def test_a_crossbar_keeps_up_with_the_array(path, layer, kind, pattern):
     work = layer(pattern, path(pattern), (9, 200, 5), (4, 128, 4))
@@ -74,30 +43,79 @@ def test_routes_and_decodes_by_hand(path, layer):
     assert make("full").actions(work) == {"route": 3 * 6 * 5, "decode": 3 * 3 * 3}
 
 
-def test_multiplexers_and_decoders_by_hand(toy, cells, path):
-    # 2:4 on 4 × 2 × 16: 128 multiplexers of 4:1 = 3 cells a bit, 8 bits, and a register behind
-    # each; 8 groups at once in each of 4 rows, each with 3 running counts of 2 bits.
-    machine = path("2:4")
-    expected = {"mux": 128 * 3 * 8, "adder": 4 * 8 * 3 * 2, "register": 128 * 8}
-    assert cells(make("full").area_um2(toy, machine)) == expected
-    energy = make("full").energy_pj(toy, machine)
+# --- area and energy -----------------------------------------------------------------------------
+# 2:4 int8 on 4 rows × 2 columns × 16 lanes takes 8 groups a step, so 16 values. A row has 16 weight
+# registers of 8 bits a column and 16 of activations beside them: 384 flip-flops a stage.
+
+ENCODERS = {"leg": 8 * 12, "place": 8 * 6}  # 2 indices of 2 bits from 3 positions each, 8 groups
+DECODERS = {"place": 8 * 6}  # 2 indices compared with 3 positions each
+
+ROWS_2_4 = [
+    # 16 lanes × 4 positions, × 8 bits × 2 columns.
+    (("full", "index"), (64 * 16, 64), {}),
+    (("full", "bitmask"), (64 * 16, 64), ENCODERS),
+    # 8 groups × 2 values × 3 positions.
+    (("window", "bitmask"), (48 * 16, 48), {}),
+    (("window", "index"), (48 * 16, 48), DECODERS),
+    # Two stages of two multiplexers.
+    (("logshift", "bitmask"), (8 * 4 * 16, 48), {}),
+    (("logshift", "index"), (8 * 4 * 16, 48), DECODERS),
+    # S = 2. Near: 2 + 2 + 1 + 1 legs in front of the positions; far: 2 in front of each value.
+    (("hierarchical", "bitmask"), (8 * 10 * 16, 48), {}),
+    (("hierarchical", "index"), (8 * 10 * 16, 48), DECODERS),
+]
+
+
+@pytest.mark.parametrize(("way", "row", "converters"), ROWS_2_4)
+def test_parts_of_every_kind_by_hand(toy, path, way, row, converters):
+    (kind, format_), (legs, places) = way, row
+    machine = path("2:4", format_=format_)
+    assert cells(make(kind).area_um2(toy, machine)) == {
+        "leg": 4 * (legs + converters.get("leg", 0)),
+        "place": 4 * (places + converters.get("place", 0)),
+        "register": 4 * 384,
+    }
+    energy = make(kind).energy_pj(toy, machine)
     assert {action: cells(cost) for action, cost in energy.items()} == {
-        "route": {"mux": 24, "register": 8},
-        "decode": {"adder": 6},
+        # One of 16 lanes × 2 columns, through 8 flip-flops.
+        "route": {"leg": legs // 32, "register": 8},
+        # One of 8 groups.
+        "decode": {
+            sort: count // 8
+            for sort, count in {
+                "leg": converters.get("leg", 0),
+                "place": places + converters.get("place", 0),
+            }.items()
+            if count
+        },
     }
 
 
+@pytest.mark.parametrize("kind", ROUTING)
 @pytest.mark.parametrize("stages", [0, 1, 3])
-def test_each_pipeline_stage_is_a_register(toy, cells, path, stages):
-    unit = make("full", pipeline_stages=stages)
-    assert cells(unit.area_um2(toy, path("2:4"))).get("register", 0) == stages * 128 * 8
+def test_each_pipeline_stage_is_a_register(toy, path, kind, stages):
+    unit, machine = make(kind, pipeline_stages=stages), path("2:4")
+    assert cells(unit.area_um2(toy, machine)).get("register", 0) == stages * 4 * 384
+    assert cells(unit.energy_pj(toy, machine)["route"]).get("register", 0) == stages * 8
 
 
-def test_a_window_saves_multiplexers_only(toy, cells, path):
-    full, window = (make(kind).area_um2(toy, path("2:4")) for kind in ("full", "window"))
-    assert cells(full - window) == {"mux": 128 * 8}  # one leg of four
+def test_a_window_saves_multiplexers(toy, path):
+    full = make("full").area_um2(toy, path("2:4", format_="index"))
+    window = make("window").area_um2(toy, path("2:4"))
+    # One leg of four, of 128 multipliers of 8 bits; one place of four, of 64 lanes.
+    assert cells(full - window) == {"leg": 128 * 8, "place": 64}
 
 
-def test_groups_wider_than_the_lanes_have_one_decoder_a_row(toy, cells, path):
-    # 32:64 on 16 lanes: 63 running counts of 6 bits, 4 rows.
-    assert cells(make("full").area_um2(toy, path("32:64")))["adder"] == 4 * 63 * 6
+def test_lanes_without_a_value_have_no_multiplexer(toy, path):
+    # 3:4 on 16 lanes: 5 groups, 15 lanes of 4:1, one idle lane; its registers stay.
+    assert cells(make("full").area_um2(toy, path("3:4", format_="index"))) == {
+        "leg": 4 * 15 * 4 * 8 * 2,
+        "place": 4 * 15 * 4,
+        "register": 4 * 384,
+    }
+
+
+def test_groups_wider_than_the_lanes_have_one_decoder_a_row(toy, path):
+    # 32:64 on 16 lanes: 32 values at 33 positions each, in one row.
+    machine = path("32:64", rows=1, columns=1)
+    assert cells(make("window").area_um2(toy, machine))["place"] == 32 * 33

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal as same
+from oracle.toy import cells
 
 from accelsim.hardware import MacArray
 
@@ -90,9 +91,37 @@ def test_latency_is_multiply_tree_accumulate(path, lanes, latency):
     assert MacArray(rows=4, columns=2, lanes=lanes).latency_cycles(path("2:4")) == latency
 
 
-def test_cells_and_prices(toy, path):
-    # 128 multipliers of 7; accumulators of 32 bits, doubled: 2 × 8 × 32 flip-flops of 1e12.
-    assert ARRAY.area_um2(toy, path("2:4")) == 128 * 7 + 512 * 10**12
-    assert ARRAY.energy_pj(toy, path("2:4")) == {"mac": 5, "mac_idle": 3, "accumulate": 32e12}
-    wide = path("2:4", precision="bf16", value_bits=16)
-    assert ARRAY.energy_pj(toy, wide)["mac"] == 5
+def test_parts_and_prices_by_hand(toy, path):
+    # 8 elements of 16 int8 lanes: 16 multipliers; 8 + 4 + 2 + 1 adders of 17, 18, 19, 20 bits; 32
+    # bits of accumulator. Behind products 16 × 16, behind the adders 136 + 72 + 38 + 20, two
+    # accumulators 64, three flags for each of 6 stages.
+    logic, tree = 16 + 266 + 32, 136 + 72 + 38 + 20
+    assert cells(ARRAY.area_um2(toy, path("2:4"))) == {
+        "core": 8 * logic,
+        "register": 8 * (256 + tree + 64 + 18),
+    }
+    energy = ARRAY.energy_pj(toy, path("2:4"))
+    lane = logic * 10**4 / 16  # of an element's logic; 5 and 3 pJ per um2
+    assert energy == {"mac": 5 * lane, "mac_idle": 3 * lane, "accumulate": 64}
+
+
+@pytest.mark.parametrize(
+    ("precision", "multipliers"),
+    # The area of a multiplier grows with the square of the significand: 8 bits of bf16, 11 of fp16.
+    [("bf16", 16), ("fp16", 16 * (11 / 8) ** 2)],
+)
+def test_floats_by_hand(toy, path, precision, multipliers):
+    # 15 adders and an accumulator; sums have 32 bits, products sign, 8 exponent bits and 15 of
+    # 8 × 8, or 21 of 11 × 11.
+    product = {"bf16": 24, "fp16": 30}[precision]
+    machine = path("2:4", precision=precision, value_bits=16)
+    assert cells(ARRAY.area_um2(toy, machine)) == {
+        "core": 8 * (multipliers + 16),
+        "register": 8 * (16 * product + 15 * 32 + 64 + 18),
+    }
+    lane = (multipliers + 16) * 10**4 / 16
+    assert ARRAY.energy_pj(toy, machine) == {
+        "mac": pytest.approx(50 * lane),
+        "mac_idle": pytest.approx(30 * lane),
+        "accumulate": 640,
+    }

@@ -17,6 +17,7 @@ from oracle.small import (
 
 from accelsim import load_trace, simulate
 from accelsim.errors import InputError
+from accelsim.hardware import SELECTORS
 
 # 256 bytes a cycle everywhere, so that ports are as fast as DRAM and the array is the slowest.
 WIDE = {
@@ -26,6 +27,8 @@ WIDE = {
     "buffers.weights.port_bytes": 256,
     "buffers.outputs.port_bytes": 256,
 }
+# What these depend on in a technology is the subject of tests/hardware/test_pipelining.py.
+SPARSE = WIDE | {"selector.extra_stages": 0, "crossbar.pipeline_stages": 1}
 ROWS, COLUMNS, LANES = 8, 8, 16
 DENSE_LATENCY = 2 + 4 + 1  # multiply and accumulate; log2(16) of adder tree; 8 × 8 × 4 / 256 drain
 SPARSE_LATENCY = 1 + DENSE_LATENCY  # one stage of crossbar
@@ -113,7 +116,7 @@ def test_one_sparse_tile_by_hand():
              (16 × 16 × 10 compressed bytes × 8 column blocks / 160 = 128 as well)
     drain:   latency 8, 16 × 64 / 256 = 4                                          =  12
     """
-    _, run = run_one(changed(load("nm816"), WIDE | {"tiling": tile(16, 256, 64)}), (16, 256, 64))
+    _, run = run_one(changed(load("nm816"), SPARSE | {"tiling": tile(16, 256, 64)}), (16, 256, 64))
     assert run.times.stages["select"].finish.tolist() == [180]
     assert run.breakdown.fill_cycles == 182
     assert run.times.cycles == 182 + 128 + (SPARSE_LATENCY + 4)
@@ -128,7 +131,7 @@ def test_one_sparse_decode_step_by_hand():
     compute: 8 column blocks of 8 steps = 64, from 239 to 303
     drain:   latency 8, one burst of outputs 1                                     = 312
     """
-    arch = changed(load("nm816"), WIDE | {"tiling": tile(1, 256, 64)})
+    arch = changed(load("nm816"), SPARSE | {"tiling": tile(1, 256, 64)})
     ((_, run),) = layer_runs(arch, (1, 256, 64), batch=1)
     assert run.times.stages["weight_dma"].ready.tolist() == [107]
     assert run.times.stages["compute"].start.tolist() == [239]
@@ -176,8 +179,32 @@ def test_zero_load_latency_is_the_sum_of_all_latencies():
     x 0-1, w 1-2, visible at 102; select 101-102, visible at 104; compute 104-105 (8 latency), store
     113-114.
     """
-    _, run = run_one(changed(load("nm816"), WIDE), (1, 1, 1))
+    _, run = run_one(changed(load("nm816"), SPARSE), (1, 1, 1))
     assert run.times.cycles == 1 + 100 + 1 + 2 + 1 + SPARSE_LATENCY + 1
+
+
+@pytest.mark.parametrize(("extra", "stages"), [(0, 0), (1, 1), (3, 4)])
+def test_pipelining_adds_its_stages_to_the_latency_and_nothing_to_the_pace(extra, stages):
+    def one(extra, stages):
+        added = {"selector.extra_stages": extra, "crossbar.pipeline_stages": stages}
+        arch = changed(load("nm816"), SPARSE | added | {"tiling": tile(16, 256, 64)})
+        return run_one(arch, (16, 256, 64))[1]
+
+    few, more = one(0, 0), one(extra, stages)
+    assert more.times.cycles == few.times.cycles + extra + stages
+    for name in ("selector", "crossbar", "mac_array"):
+        assert more.ledgers[name].busy_cycles == few.ledgers[name].busy_cycles
+
+
+def test_iterative_radix_shows_a_group_two_cycles_after_it_ends():
+    """One group of 8:16 int8: 8 planes of 2 cycles, and one to settle and store the next = 17.
+
+    x 0-1, visible at 101; select 101-118, visible 2 later; compute 120-121, latency 8, store 1.
+    """
+    radix = SELECTORS["radix"](kind="radix", extra_stages=0, step_cycles=2)
+    _, run = run_one(changed(load("nm816"), SPARSE | {"selector": radix}), (1, 1, 1))
+    assert run.times.stages["select"].finish.tolist() == [101 + 17]
+    assert run.times.cycles == 118 + 2 + 1 + SPARSE_LATENCY + 1
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "dense"])

@@ -22,7 +22,7 @@ def tool(name):
 def run(*command, cwd=None):
     """Run a command; its output is the message if it fails."""
     done = subprocess.run(
-        list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=300
+        list(map(str, command)), check=False, cwd=cwd, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
@@ -37,5 +37,18 @@ def icarus(top, testbench, folder, parameters=None, plusargs=()):
     source.write_text(testbench)
     image = Path(folder) / f"{top}.vvp"
     overrides = [f"-P{top}.{name}={value}" for name, value in (parameters or {}).items()]
-    run(tool("iverilog"), "-g2012", "-y", SV, "-Y", ".sv", "-s", top, *overrides, "-o", image, source)
+    run(
+        tool("iverilog"),
+        "-g2012",
+        "-y",
+        SV,
+        "-Y",
+        ".sv",
+        "-s",
+        top,
+        *overrides,
+        "-o",
+        image,
+        source,
+    )
     return run(tool("vvp"), "-N", image, *plusargs, cwd=folder)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.hardware.gates import Cost, mux, prefix_count, register
+from accelsim.hardware.logic import period_ps, shape
 from accelsim.hardware.unit import Unit
 from accelsim.registry import Registry
-from accelsim.tech.technology import Technology
+from accelsim.tech.technology import BlockCost, Technology
 from accelsim.workload import Datapath, Ints, Work
+
+# Parts of a crossbar that all columns of a row share: they turn metadata into multiplexer controls.
+_SHARED = frozenset({"places", "substep_bits"})
 
 
 class Crossbar(Unit):
     """Routes, for every row, column and lane, the weight of the kept activation to its multiplier.
 
     Timing:
-        Keeps up with the array: busy = blocks × steps, latency = `pipeline_stages`.
+        Keeps up with the array: busy = blocks × steps, latency = `pipeline_stages`; where they are
+        not given, as many as the clock asks for, and at least one.
 
     Actions:
         route: one weight moved to one multiplier through its pipeline registers, padding of a
@@ -30,13 +33,11 @@ class Crossbar(Unit):
 
     action_names: ClassVar[frozenset[str]] = frozenset({"route", "decode"})
     is_routing: ClassVar[bool] = True
+    # Metadata that the kind decodes; where others are stored, a converter stands in front.
+    decodes: ClassVar[str] = "bitmask"
 
     kind: str
-    pipeline_stages: Annotated[int, Field(strict=True, ge=0, le=64)] = 1
-
-    @abstractmethod
-    def legs(self, path: Datapath) -> int:
-        """Return the inputs of the multiplexer in front of one multiplier."""
+    pipeline_stages: Annotated[int, Field(strict=True, ge=0, le=64)] | None = None
 
     @override
     def busy_cycles(self, work: Work) -> Ints:
@@ -44,7 +45,7 @@ class Crossbar(Unit):
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
-        return self.pipeline_stages
+        return self._stages
 
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
@@ -55,28 +56,71 @@ class Crossbar(Unit):
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
-        return {
-            "route": self._route(tech, path).energy_pj,
-            "decode": self._decode(tech, path).energy_pj,
-        }
+        row, name = self._row(tech, path), self._block_name
+        shared = sum(um2 for part, um2 in row.parts_um2.items() if part in _SHARED)
+        route = tech.energy_pj(name, "route", (row.logic_um2 - shared) / self._routes(path))
+        decode = tech.energy_pj(name, "decode", shared / path.groups_per_step)
+        for converter, cost in self._converters(tech, path).items():
+            decode += tech.energy_pj(converter, "group", cost.logic_um2)
+        registers = self._stages * path.value_bits
+        return {"route": route + registers * tech.register_pj, "decode": decode}
 
     @override
     def area_um2(self, tech: Technology, path: Datapath) -> float:
-        decoders = path.rows * path.groups_per_step
-        routes = path.macs_per_cycle * self._route(tech, path).area_um2
-        return routes + decoders * self._decode(tech, path).area_um2
+        row = self._row(tech, path).area_um2
+        row += sum(path.groups_per_step * c.area_um2 for c in self._converters(tech, path).values())
+        # Registers behind every multiplexer, and beside them for the activations of the row.
+        registers = self._stages * path.value_bits * path.lanes * (path.columns + 1)
+        return path.rows * (row + registers * tech.register_um2)
 
-    def _route(self, tech: Technology, path: Datapath) -> Cost:
-        """Return one multiplexer, and the registers behind it if it is pipelined."""
-        stages = self.pipeline_stages * register(tech, path.value_bits)
-        return mux(tech, self.legs(path), path.value_bits) + stages
+    @override
+    def fit_clock(self, tech: Technology, path: Datapath) -> Self:
+        if self.pipeline_stages is not None:
+            return self
+        return self.model_copy(update={"pipeline_stages": self._needed(tech, path)})
 
-    def _decode(self, tech: Technology, path: Datapath) -> Cost:
-        """Return a running count over the group: positions from a bitmask.
+    @override
+    def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:
+        needed = self._needed(tech, path)
+        if needed > 1:
+            yield (
+                f"crossbar: routing takes {self._delay_ps(tech, path):,.0f} ps of a clock of "
+                f"{period_ps(path):,.0f} ps; pipelined in {self._stages} stages"
+            )
+        if self._stages < needed > 1:
+            yield (
+                f"warning: crossbar: pipeline_stages {self._stages} is too few for the clock; "
+                f"it needs {needed}"
+            )
 
-        An index format would need none; it is charged all the same, an upper bound.
-        """
-        return prefix_count(tech, path.group_size, path.kept_per_group)
+    @property
+    def _stages(self) -> int:
+        return 1 if self.pipeline_stages is None else self.pipeline_stages
+
+    @property
+    def _block_name(self) -> str:
+        return f"crossbar_{self.kind}"
+
+    def _routes(self, path: Datapath) -> int:
+        """Return the multipliers of a row that are fed."""
+        return path.columns * min(path.lanes, path.groups_per_step * path.kept_per_group)
+
+    def _row(self, tech: Technology, path: Datapath) -> BlockCost:
+        return tech.block(self._block_name, shape(path), period_ps=period_ps(path))
+
+    def _converters(self, tech: Technology, path: Datapath) -> dict[str, BlockCost]:
+        """Return what turns the stored metadata of a group into those that the kind decodes."""
+        if path.metadata_format == self.decodes:
+            return {}
+        name = "index_decoder" if self.decodes == "bitmask" else "index_encoder"
+        return {name: tech.block(name, shape(path), period_ps=period_ps(path))}
+
+    def _delay_ps(self, tech: Technology, path: Datapath) -> float:
+        converters = self._converters(tech, path).values()
+        return self._row(tech, path).delay_ps + sum(cost.delay_ps for cost in converters)
+
+    def _needed(self, tech: Technology, path: Datapath) -> int:
+        return max(1, -int(-self._delay_ps(tech, path) // period_ps(path)))
 
 
 CROSSBARS: Registry[Crossbar] = Registry("crossbar.kind")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from typing_extensions import override
+from typing import ClassVar, Literal
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
-from accelsim.workload import Datapath
 
 
 @CROSSBARS.register("full")
 class Full(Crossbar):
-    """An M:1 multiplexer in front of every multiplier.
+    """An M:1 multiplexer in front of every multiplier, steered by indices in any order.
 
     Timing, Actions:
         See `Crossbar`.
 
     Not modelled:
-        Wires of the broadcast, and whether a large M meets the clock in `pipeline_stages`.
+        Wires of the broadcast.
 
     Example:
         A 2 × 32 × 2 tile at 8:16, 16 lanes, one 8 × 8 block: one step; 2 × 2 × 16 weights routed,
@@ -29,11 +26,10 @@ class Full(Crossbar):
         >>> Full(kind="full").busy_cycles(tile), dict(Full(kind="full").actions(tile))
         (array([1]), {'route': 64, 'decode': 4})
 
-    Source: one 4:1 multiplexer a multiplier in NVIDIA's 2:4 (Eureka, MICRO'23 abstract).
+    Source: `crossbar_full.sv`; one 4:1 multiplexer a multiplier in NVIDIA's 2:4 (Eureka, MICRO'23
+    abstract).
     """
 
-    kind: Literal["full"]
+    decodes: ClassVar[str] = "index"
 
-    @override
-    def legs(self, path: Datapath) -> int:
-        return path.group_size
+    kind: Literal["full"]

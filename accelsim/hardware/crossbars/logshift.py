@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from typing import Literal
 
-from typing_extensions import override
-
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
-from accelsim.workload import Datapath
 
 
 @CROSSBARS.register("logshift")
 class Logshift(Crossbar):
-    """X."""
+    """Stages of 2:1 multiplexers; stage k moves a position down by 2^k if its distance says so.
+
+    The distance of a position is the number of dropped ones before it, at most M - N. It never
+    shrinks along the group, so the moves, smallest first, never collide.
+
+    Timing, Actions:
+        See `Crossbar`.
+
+    Not modelled:
+        As `full`.
+
+    Example:
+        2:4 needs distances up to 2: two stages, each of 2 multiplexers (positions 0 and 1).
+
+        >>> from accelsim.tech.blocks import Shape, block
+        >>> block("crossbar_logshift").parts(Shape(n=2, m=4, bits=8, lanes=2))["mux_bits"]
+        32
+
+    Source: `crossbar_logshift.sv`; the compress operation of bit-manipulation instruction sets.
+    """
 
     kind: Literal["logshift"]
-
-    @override
-    def legs(self, path: Datapath) -> int:
-        return 2 * (path.group_size - path.kept_per_group).bit_length()

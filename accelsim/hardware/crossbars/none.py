@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
+from accelsim.tech.technology import Technology
 from accelsim.workload import Datapath
 
 
@@ -36,5 +38,9 @@ class NoCrossbar(Crossbar):
     pipeline_stages: Literal[0] = Field(default=0)
 
     @override
-    def legs(self, path: Datapath) -> int:
-        return 1
+    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+        return dict.fromkeys(self.action_names, 0.0)
+
+    @override
+    def area_um2(self, tech: Technology, path: Datapath) -> float:
+        return 0.0

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from typing_extensions import override
-
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
-from accelsim.workload import Datapath
 
 
 @CROSSBARS.register("window")
@@ -15,26 +12,25 @@ class Window(Crossbar):
     """An (M - N + 1):1 multiplexer in front of every multiplier.
 
     Exactly N values a group in index order, padding included, put the i-th of them at one of the
-    positions i … i + M - N.
+    positions i … i + M - N. When N exceeds the lanes, one lane serves several i and its window
+    grows by their distance.
 
     Timing, Actions:
         See `Crossbar`.
 
     Not modelled:
-        As `full`. When N exceeds the lanes, one lane serves several i and its window grows by
-        their distance; that is included.
+        As `full`.
 
     Example:
-        >>> from accelsim.hardware.examples import path
-        >>> Window(kind="window").legs(path("8:16")), Window(kind="window").legs(path("16:32"))
-        (9, 17)
+        16 lanes at 8:16: 2 groups × 8 values × 9 positions, 8 bits wide, for each of 8 columns.
 
-    Source: derived; the bound is checked against the masks in the tests.
+        >>> from accelsim.hardware.examples import path
+        >>> from accelsim.hardware.logic import shape
+        >>> from accelsim.tech.blocks import block
+        >>> block("crossbar_window").parts(shape(path("8:16")))["leg_bits"] == 2 * 8 * 9 * 8 * 8
+        True
+
+    Source: derived; `crossbar_window.sv`.
     """
 
     kind: Literal["window"]
-
-    @override
-    def legs(self, path: Datapath) -> int:
-        shift = (path.steps_per_group - 1) * path.lanes
-        return min(path.group_size, path.group_size - path.kept_per_group + 1 + shift)

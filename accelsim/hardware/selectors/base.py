@@ -3,45 +3,69 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.hardware.gates import Cost
+from accelsim.hardware.logic import period_ps, shape
 from accelsim.hardware.unit import Unit
 from accelsim.registry import Registry
-from accelsim.tech.technology import Technology
+from accelsim.tech.technology import BlockCost, Technology
 from accelsim.workload import Datapath, Ints, Work, ceil_div
 
 
 class Selector(Unit):
     """A bank of `instances` selectors; each keeps the N largest magnitudes of a group of M.
 
+    A selector is a core that decides which values stay, `extra_stages` ranks of registers, and
+    compaction into index order. An iterative core takes `steps` steps a group, of `step_cycles`
+    cycles each; others are pipelines. Extra stages and step cycles follow from the clock where they
+    are not given.
+
     Timing:
         A tile of `tokens` × `reduction` values holds G = tokens × ceil(reduction / M) groups, and
         a job that finds its tile selected already has none.
 
-            busy    = ceil(G / instances) × cycles_per_group
-            latency = pipeline of the kind
+            busy             = ceil(G / instances) × cycles_per_group
+            cycles_per_group = 1, or steps × step_cycles + 1 for an iterative core, which takes the
+                               next group while it compacts the last one
+            latency          = depth + 1 + extra_stages; depth 1 for an iterative core
 
     Actions:
         group: one group of M selected, counted again whenever a tile is selected again.
     """
 
     action_names: ClassVar[frozenset[str]] = frozenset({"group"})
+    # Whether logic behind the core's last register (ties, decoding) precedes compaction.
+    settles_late: ClassVar[bool] = False
 
     kind: str
     instances: Annotated[int, Field(strict=True, gt=0, le=2**20)] = 1
+    extra_stages: Annotated[int, Field(strict=True, ge=0, le=256)] | None = None
+    step_cycles: Annotated[int, Field(strict=True, gt=0, le=64)] | None = None
 
     @abstractmethod
+    def block_name(self) -> str:
+        """Return the block of the core in the technology table."""
+
+    def steps(self, path: Datapath) -> int:  # noqa: ARG002
+        """Return the steps of an iterative core, 0 for a pipeline."""
+        return 0
+
+    @abstractmethod
+    def depth(self, path: Datapath) -> int:
+        """Return the register stages of the core."""
+
     def cycles_per_group(self, path: Datapath) -> int:
         """Return the cycles between two groups entering one selector."""
+        steps = self.steps(path)
+        return steps * (self.step_cycles or 1) + 1 if steps else 1
 
-    @abstractmethod
-    def cost(self, tech: Technology, path: Datapath) -> Cost:
-        """Return the area of one selector and the energy of one group."""
+    @override
+    def latency_cycles(self, path: Datapath) -> int:
+        return self.depth(path) + 1 + (self.extra_stages or 0)
 
     def groups(self, work: Work) -> Ints:
         """Return the groups that each job selects, `[jobs]`."""
@@ -57,11 +81,84 @@ class Selector(Unit):
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
-        return {"group": self.cost(tech, path).energy_pj}
+        costs = self._others(tech, path)
+        encoder = costs.pop("index_encoder", None)
+        output = self._output_bits(path) * tech.register_um2
+        switched = self._core(tech, path).area_um2 + costs["compact"].area_um2 + output
+        # An iterative core switches in every step.
+        energy = tech.energy_pj(self.block_name(), "group", switched) * max(1, self.steps(path))
+        energy += (self.extra_stages or 0) * self._stage_bits(path) * tech.register_pj
+        if encoder is not None:
+            energy += tech.energy_pj("index_encoder", "group", encoder.logic_um2)
+        return {"group": energy}
 
     @override
     def area_um2(self, tech: Technology, path: Datapath) -> float:
-        return self.instances * self.cost(tech, path).area_um2
+        one = self._core(tech, path).area_um2
+        one += sum(cost.area_um2 for cost in self._others(tech, path).values())
+        registers = (self.extra_stages or 0) * self._stage_bits(path) + self._output_bits(path)
+        return self.instances * (one + registers * tech.register_um2)
+
+    @override
+    def fit_clock(self, tech: Technology, path: Datapath) -> Self:
+        core, tail = self._cycles(tech, path)
+        iterative = bool(self.steps(path))
+        extra = tail - 1 + (0 if iterative else self.depth(path) * (core - 1))
+        return self.model_copy(
+            update={
+                "extra_stages": extra if self.extra_stages is None else self.extra_stages,
+                "step_cycles": (core if iterative else 1)
+                if self.step_cycles is None
+                else self.step_cycles,
+            }
+        )
+
+    @override
+    def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:
+        core, tail = self._cycles(tech, path)
+        needed = self.model_copy(update={"extra_stages": None, "step_cycles": None})
+        needed = needed.fit_clock(tech, path)
+        if core > 1 or tail > 1:
+            slow = self._core(tech, path).delay_ps, self._tail_ps(tech, path)
+            yield (
+                f"selector: a step takes {slow[0]:,.0f} ps and compaction {slow[1]:,.0f} ps of a "
+                f"clock of {period_ps(path):,.0f} ps; pipelined with {self.extra_stages} more "
+                f"stages of {self._stage_bits(path)} flip-flops"
+                + (f" and {self.step_cycles} cycles a step" if self.steps(path) else "")
+            )
+        for name, default in (("extra_stages", 0), ("step_cycles", 1)):
+            given, least = getattr(self, name) or default, getattr(needed, name)
+            if given < least:
+                yield (
+                    f"warning: selector: {name} {given} is too few for the clock; it needs {least}"
+                )
+
+    def _cycles(self, tech: Technology, path: Datapath) -> tuple[int, int]:
+        """Return the clock periods of a step of the core, and of what follows its registers."""
+        period = period_ps(path)
+        core = self._core(tech, path).cycles(period)
+        return core, max(1, -int(-self._tail_ps(tech, path) // period))
+
+    def _tail_ps(self, tech: Technology, path: Datapath) -> float:
+        """Return the delay behind the core; what it settles late is bounded by its slowest path."""
+        compact = self._others(tech, path)["compact"].delay_ps
+        return compact + (self._core(tech, path).delay_ps if self.settles_late else 0)
+
+    def _core(self, tech: Technology, path: Datapath) -> BlockCost:
+        return tech.block(self.block_name(), shape(path), period_ps=period_ps(path))
+
+    def _others(self, tech: Technology, path: Datapath) -> dict[str, BlockCost]:
+        """Return compaction, and the encoder where metadata are indices."""
+        names = ("compact", "index_encoder") if path.metadata_format == "index" else ("compact",)
+        return {n: tech.block(n, shape(path), period_ps=period_ps(path)) for n in names}
+
+    def _stage_bits(self, path: Datapath) -> int:
+        """Return the flip-flops of an extra stage: values and flags of a group."""
+        return path.group_size * (path.value_bits + 1) + 1
+
+    def _output_bits(self, path: Datapath) -> int:
+        """Return the flip-flops at the end: kept values, mask and a valid bit."""
+        return path.kept_per_group * path.value_bits + path.group_size + 1
 
 
 SELECTORS: Registry[Selector] = Registry("selector.kind")

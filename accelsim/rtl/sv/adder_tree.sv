@@ -7,8 +7,8 @@ module adder_tree #(
     parameter int W     = 16,
     parameter int FLOAT = 0,
     localparam int HALF = (COUNT + 1) / 2,
-    localparam int NEXT = FLOAT != 0 || W >= 32 ? W : W + 1,                // width after one level
-    localparam int SUM  = FLOAT != 0 || W + $clog2(COUNT) > 32 ? 32 : W + $clog2(COUNT)  // at the end
+    localparam int NEXT = FLOAT != 0 || W >= 32 ? 32 : W + 1,  // width after one level
+    localparam int SUM  = FLOAT != 0 || W + $clog2(COUNT) > 32 ? 32 : W + $clog2(COUNT)
 ) (
     input  logic               clk,
     input  logic [COUNT*W-1:0] values,

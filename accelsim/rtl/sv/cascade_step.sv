@@ -1,8 +1,8 @@
 // Adds the largest magnitude that is not in `mask` yet to it. Combinational.
 module cascade_step #(
-    parameter M     = 4,
-    parameter B     = 8,
-    parameter FLOAT = 0
+    parameter int M     = 4,
+    parameter int B     = 8,
+    parameter int FLOAT = 0
 ) (
     input  logic [M*B-1:0] values,
     input  logic [M-1:0]   mask,
@@ -16,11 +16,11 @@ module cascade_step #(
 
   magnitude #(.COUNT(M), .B(B), .FLOAT(FLOAT)) u_magnitude (.values, .magnitudes);
 
-  // A value that is taken already loses, even against a zero.
-  for (genvar i = 0; i < M; i++) begin : g_key
-    assign keys[i*(P+1) +: P+1] = {!mask[i], magnitudes[i*P +: P]};
-  end
+  function automatic logic [M*(P+1)-1:0] rate(input logic [M*P-1:0] from, input logic [M-1:0] taken);
+    for (int i = 0; i < M; i++) rate[i*(P+1) +: P+1] = {!taken[i], from[i*P +: P]};
+  endfunction
 
+  assign keys = rate(magnitudes, mask);  // a value that is taken loses, even against a zero
   largest #(.M(M), .W(P+1)) u_largest (.keys, .winner);
   assign next_mask = mask | winner;
 endmodule

@@ -3,24 +3,22 @@
 // Exactly N bits of `mask` must be set. Then kept value j stands at one of the positions
 // j ... j+M-N, so each output is an AND-OR of M-N+1 values instead of M.
 module compact #(
-    parameter N = 2,
-    parameter M = 4,
-    parameter B = 8
+    parameter int N = 2,
+    parameter int M = 4,
+    parameter int B = 8
 ) (
     input  logic [M-1:0]   mask,
     input  logic [M*B-1:0] values,
     output logic [N*B-1:0] kept
 );
-  logic [N-1:0] next;  // one-hot: where the next kept value goes
+  localparam D = M - N + 1;
 
-  always_comb begin
-    kept = '0;
-    next = 1;
-    for (int i = 0; i < M; i++) begin
-      for (int j = 0; j < N; j++)
-        if (j <= i && i <= j + M - N)
-          kept[j*B +: B] = kept[j*B +: B] | ({B{mask[i] & next[j]}} & values[i*B +: B]);
-      if (mask[i]) next = next << 1;
-    end
+  logic [N*D-1:0] stands;  // bit j*D+d: kept value j stands at position j+d
+  mask_decoder #(.N(N), .M(M)) u_decoder (.mask, .kept(stands));
+
+  for (genvar j = 0; j < N; j++) begin : g_kept
+    onehot_mux #(.LEGS(D), .B(B)) u_mux (
+        .select(stands[j*D +: D]), .values(values[j*B +: D*B]), .value(kept[j*B +: B])
+    );
   end
 endmodule

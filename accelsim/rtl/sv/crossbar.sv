@@ -2,8 +2,8 @@
 // belongs to the kept value the lane holds. STAGES ranks of registers follow (0: combinational).
 //
 // Ports, for G groups of M a step: weight of position p of group g in column c at element
-// (c*G + g)*M + p of `weights`; lane l of column c at element c*L + l of `operands`. `substep` counts
-// the steps of a group that keeps more values than there are lanes; otherwise it is ignored.
+// (c*G + g)*M + p of `weights`; lane l of column c at element c*L + l of `operands`. `substep`
+// counts the steps of a group that keeps more values than there are lanes; else it is ignored.
 module crossbar #(
     parameter int KIND   = 0,  // 0 full, 1 window, 2 logshift, 3 hierarchical
     parameter int N      = 2,

@@ -24,23 +24,18 @@ module crossbar_full #(
       .substep, .kept(indices), .operands(lane_indices)
   );
   for (genvar l = 0; l < L; l++) begin : g_lane
-    if (l < G * N) begin : g_used
-      localparam int GROUP = l / N;
-      // A lane without a value in the last substep idles; before that all have one.
-      wire has_value = SUB == 1 || 32'(substep) * L + l < N;
-      logic [M-1:0] select;
-      for (genvar p = 0; p < M; p++) begin : g_leg
-        assign select[p] = has_value && lane_indices[l*IDX +: IDX] == IDX'(p);
-      end
-      for (genvar c = 0; c < C; c++) begin : g_column
-        onehot_mux #(.LEGS(M), .B(B)) u_mux (
-            .select, .values(weights[(c*G+GROUP)*M*B +: M*B]), .value(operands[(c*L+l)*B +: B])
-        );
-      end
-    end else begin : g_idle
-      for (genvar c = 0; c < C; c++) begin : g_column
-        assign operands[(c*L+l)*B +: B] = '0;
-      end
+    localparam int GROUP = l < G * N ? l / N : 0;
+    logic         has_value;  // some lanes have none, always or in the last substep
+    logic [M-1:0] select;
+
+    assign has_value = SUB == 1 ? l < G * N : 32'(substep) * L + l < N;
+    for (genvar p = 0; p < M; p++) begin : g_leg
+      assign select[p] = has_value && lane_indices[l*IDX +: IDX] == IDX'(p);
+    end
+    for (genvar c = 0; c < C; c++) begin : g_column
+      onehot_mux #(.LEGS(M), .B(B)) u_mux (
+          .select, .values(weights[(c*G+GROUP)*M*B +: M*B]), .value(operands[(c*L+l)*B +: B])
+      );
     end
   end
 endmodule

@@ -19,42 +19,40 @@ module crossbar_window #(
     input  logic [C*G*M*B-1:0] weights,
     output logic [C*L*B-1:0]   operands
 );
-  localparam int SPAN = M - N;
-  localparam int D    = SPAN + 1;
-  logic [G*N*D-1:0] kept;
+  localparam int D = M - N + 1;
+  logic [G*N*D-1:0]   found;
+  logic [SUB*L*D-1:0] kept;  // row s*L + l: where the value stands that lane l takes in substep s
+  logic [SUB-1:0]     now;   // the substep, one-hot
 
   for (genvar g = 0; g < G; g++) begin : g_group
     mask_decoder #(.N(N), .M(M)) u_decoder (
-        .mask(mask[g*M +: M]), .kept(kept[g*N*D +: N*D])
+        .mask(mask[g*M +: M]), .kept(found[g*N*D +: N*D])
     );
+  end
+  assign kept = (SUB * L * D)'(found);
+
+  for (genvar s = 0; s < SUB; s++) begin : g_substep
+    assign now[s] = SUB == 1 || substep == SUBW'(s);
   end
 
   for (genvar l = 0; l < L; l++) begin : g_lane
-    if (l < G * N) begin : g_used
-      localparam int GROUP = l / N;
-      localparam int FIRST = l % N;  // first kept value served, and lowest position that it can have
-      localparam int REACH = SPAN + (SUB - 1) * L;
-      localparam int LEGS  = FIRST + REACH < M ? REACH + 1 : M - FIRST;
-      // Substep s adds the places of value FIRST + s * L, which lie s * L legs further on.
-      logic [(SUB+1)*LEGS-1:0] partial;
-      assign partial[0 +: LEGS] = '0;
-      for (genvar s = 0; s < SUB; s++) begin : g_substep
-        localparam int VALUE = FIRST + s * L < N ? FIRST + s * L : 0;
-        wire is_now = FIRST + s * L < N && (SUB == 1 || substep == SUBW'(s));
-        wire [LEGS-1:0] places = LEGS'(kept[(GROUP*N+VALUE)*D +: D]) << (s * L);
-        assign partial[(s+1)*LEGS +: LEGS] = partial[s*LEGS +: LEGS] | (places & {LEGS{is_now}});
-      end
-      wire [LEGS-1:0] select = partial[SUB*LEGS +: LEGS];
-      for (genvar c = 0; c < C; c++) begin : g_column
-        onehot_mux #(.LEGS(LEGS), .B(B)) u_mux (
-            .select, .values(weights[((c*G+GROUP)*M+FIRST)*B +: LEGS*B]),
-            .value(operands[(c*L+l)*B +: B])
-        );
-      end
-    end else begin : g_idle
-      for (genvar c = 0; c < C; c++) begin : g_column
-        assign operands[(c*L+l)*B +: B] = '0;
-      end
+    localparam int GROUP = l < G * N ? l / N : 0;  // a lane without a value selects none
+    localparam int FIRST = l < G * N ? l % N : 0;  // the lowest position that it may need
+    localparam int REACH = M - N + (SUB - 1) * L;
+    localparam int LEGS  = FIRST + REACH < M ? REACH + 1 : M - FIRST;
+    logic [SUB*LEGS-1:0] places;  // legs for each substep: its value stands s * L further on
+    logic [LEGS-1:0]     select;
+
+    for (genvar s = 0; s < SUB; s++) begin : g_substep
+      assign places[s*LEGS +: LEGS] = LEGS'(kept[(s*L+l)*D +: D]) << (s * L);
+    end
+    onehot_mux #(.LEGS(SUB), .B(LEGS)) u_select (.select(now), .values(places), .value(select));
+
+    for (genvar c = 0; c < C; c++) begin : g_column
+      onehot_mux #(.LEGS(LEGS), .B(B)) u_mux (
+          .select, .values(weights[((c*G+GROUP)*M+FIRST)*B +: LEGS*B]),
+          .value(operands[(c*L+l)*B +: B])
+      );
     end
   end
 endmodule

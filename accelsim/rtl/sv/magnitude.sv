@@ -5,19 +5,19 @@
 //   FLOAT = 1: sign and magnitude, such as bf16: the bits below the sign order finite values as
 //              they are, without logic.
 module magnitude #(
-    parameter COUNT = 4,
-    parameter B     = 8,
-    parameter FLOAT = 0
+    parameter int COUNT = 4,
+    parameter int B     = 8,
+    parameter int FLOAT = 0
 ) (
     input  logic [COUNT*B-1:0]         values,
     output logic [COUNT*(B-FLOAT)-1:0] magnitudes
 );
   localparam P = B - FLOAT;
 
-  always_comb begin
-    for (int i = 0; i < COUNT; i++) begin
-      magnitudes[i*P +: P] = values[i*B +: P];
-      if (FLOAT == 0 && values[i*B + B-1]) magnitudes[i*P +: P] = -values[i*B +: P];
-    end
-  end
+  function automatic logic [COUNT*P-1:0] absolute(input logic [COUNT*B-1:0] from);
+    for (int i = 0; i < COUNT; i++)
+      absolute[i*P +: P] = FLOAT == 0 && from[i*B+B-1] ? -from[i*B +: P] : from[i*B +: P];
+  endfunction
+
+  assign magnitudes = absolute(values);
 endmodule

@@ -1,4 +1,4 @@
-// One multiplier: two's complement, B x B -> 2B bits, or bf16 x bf16 -> fp32 if FLOAT. Combinational.
+// One multiplier: two's complement, B x B -> 2B bits; if FLOAT, bf16 x bf16 -> fp32. Combinational.
 module multiplier #(
     parameter int B     = 8,
     parameter int FLOAT = 0,

@@ -1,7 +1,7 @@
 // RANKS registers in a row for data that is valid or not; reset clears only the valid bits.
 module pipe #(
-    parameter WIDTH = 8,
-    parameter RANKS = 1
+    parameter int WIDTH = 8,
+    parameter int RANKS = 1
 ) (
     input  logic             clk,
     input  logic             rst,

@@ -7,10 +7,10 @@
 //   state  {sure, candidates, room}: kept whatever follows; equal in all planes so far; how many of
 //          the candidates will be kept, never more than there are
 module radix_plane #(
-    parameter N     = 2,
-    parameter M     = 4,
-    parameter B     = 8,
-    parameter FLOAT = 0
+    parameter int N     = 2,
+    parameter int M     = 4,
+    parameter int B     = 8,
+    parameter int FLOAT = 0
 ) (
     input  logic [B-FLOAT-1:0]         plane,
     input  logic [M*B-1:0]             values,
@@ -28,12 +28,14 @@ module radix_plane #(
   logic [W:0]     rest;
   logic           fits;
 
+  function automatic logic [M-1:0] pick(input logic [M*P-1:0] from, input logic [P-1:0] bit_of);
+    for (int i = 0; i < M; i++) pick[i] = |(from[i*P +: P] & bit_of);
+  endfunction
+
   assign {sure, candidates, room} = state;
 
   magnitude #(.COUNT(M), .B(B), .FLOAT(FLOAT)) u_magnitude (.values, .magnitudes);
-  always_comb begin
-    for (int i = 0; i < M; i++) ones[i] = candidates[i] && |(magnitudes[i*P +: P] & plane);
-  end
+  assign ones = candidates & pick(magnitudes, plane);
 
   popcount #(.M(M)) u_count (.flags(ones), .count);
   assign rest = (W+1)'(room) - (W+1)'(count);  // its sign is the comparison

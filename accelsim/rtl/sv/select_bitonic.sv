@@ -6,10 +6,10 @@
 //
 // Timing: takes a group every cycle; mask and values are out DEPTH cycles later.
 module select_bitonic #(
-    parameter N     = 2,
-    parameter M     = 4,
-    parameter B     = 8,
-    parameter FLOAT = 0
+    parameter int N     = 2,
+    parameter int M     = 4,
+    parameter int B     = 8,
+    parameter int FLOAT = 0
 ) (
     input  logic           clk,
     input  logic           rst,
@@ -22,7 +22,7 @@ module select_bitonic #(
 );
   localparam P    = B - FLOAT;
   localparam IDX  = M > 1 ? $clog2(M) : 1;
-  localparam W    = P + IDX;  // an item: magnitude, then inverted index, so that the lower wins ties
+  localparam W    = P + IDX;  // bits of an item
   localparam LOGQ = $clog2(N);
   localparam Q    = 1 << LOGQ;
   localparam SIZE = 1 << $clog2(M);
@@ -65,23 +65,31 @@ module select_bitonic #(
       end
   endfunction
 
-  logic [M*P-1:0]    magnitudes;
-  logic [SIZE*W-1:0] sorted;   // behind the last level: the first N items won
-  logic [N*IDX-1:0]  winners;  // their indices
+  // A group as items: the magnitude, then the inverted index, so that the lower index wins a tie.
+  function automatic logic [SIZE*W-1:0] pack(input logic [M*P-1:0] from);
+    pack = '0;
+    for (int i = 0; i < M; i++) begin
+      pack[i*W +: IDX] = IDX'((1 << IDX) - 1 - i);
+      pack[i*W+IDX +: P] = from[i*P +: P];
+    end
+  endfunction
 
+  // The N largest items as a mask.
+  function automatic logic [M-1:0] unpack(input logic [SIZE*W-1:0] from);
+    unpack = '0;
+    for (int i = 0; i < M; i++)
+      for (int j = 0; j < N; j++)
+        unpack[i] = unpack[i] | (from[j*W +: IDX] == IDX'((1 << IDX) - 1 - i));
+  endfunction
+
+  logic [M*P-1:0] magnitudes;
   magnitude #(.COUNT(M), .B(B), .FLOAT(FLOAT)) u_magnitude (.values(in_values), .magnitudes);
 
   for (genvar s = 0; s <= DEPTH; s++) begin : g_after
-    logic [SIZE*W-1:0] items;
+    logic [SIZE*W-1:0] items;  // as they are after s levels
 
-    if (s == 0) begin : g_input
-      always_comb begin
-        items = '0;
-        for (int i = 0; i < M; i++) begin
-          items[i*W +: IDX] = IDX'((1 << IDX) - 1 - i);
-          items[i*W+IDX +: P] = magnitudes[i*P +: P];
-        end
-      end
+    if (s == 0) begin : g_none
+      assign items = pack(magnitudes);
     end else begin : g_level
       bitonic_level #(
           .SIZE(SIZE), .W(W), .DISTANCE(distance(s-1)), .REVERSE(reverse(s-1)),
@@ -92,14 +100,7 @@ module select_bitonic #(
     end
   end
 
-  assign sorted = g_after[DEPTH].items;
-  always_comb begin
-    out_mask = '0;
-    for (int j = 0; j < N; j++) winners[j*IDX +: IDX] = ~sorted[j*W +: IDX];
-    for (int i = 0; i < M; i++)
-      for (int j = 0; j < N; j++)
-        out_mask[i] = out_mask[i] | (winners[j*IDX +: IDX] == IDX'(i));
-  end
+  assign out_mask = unpack(g_after[DEPTH].items);
 
   // The values wait beside the network.
   assign in_ready = 1'b1;

@@ -6,12 +6,12 @@
 //   PIPELINED = 0: a group is stored in cycle t, its steps follow in t+1 ... t+N*STEP_CYCLES, mask
 //                  and values are out in the cycle after, in which the next group may be stored.
 module select_cascade #(
-    parameter N           = 2,
-    parameter M           = 4,
-    parameter B           = 8,
-    parameter FLOAT       = 0,
-    parameter PIPELINED   = 0,
-    parameter STEP_CYCLES = 1
+    parameter int N           = 2,
+    parameter int M           = 4,
+    parameter int B           = 8,
+    parameter int FLOAT       = 0,
+    parameter int PIPELINED   = 0,
+    parameter int STEP_CYCLES = 1
 ) (
     input  logic           clk,
     input  logic           rst,

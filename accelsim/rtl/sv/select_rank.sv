@@ -1,12 +1,12 @@
-// Selects the N largest magnitudes of M by comparing all pairs: a value stays if it beats at least
-// M-N others. One comparator serves both sides of a pair; of equals, the lower index wins.
+// Selects the N largest magnitudes of M by comparing all pairs: a value stays if fewer than N
+// others beat it. One comparator serves both sides of a pair; of equals, the lower index wins.
 //
 // Timing: takes a group every cycle; mask and values are out one cycle later.
 module select_rank #(
-    parameter N     = 2,
-    parameter M     = 4,
-    parameter B     = 8,
-    parameter FLOAT = 0
+    parameter int N     = 2,
+    parameter int M     = 4,
+    parameter int B     = 8,
+    parameter int FLOAT = 0
 ) (
     input  logic           clk,
     input  logic           rst,
@@ -21,25 +21,25 @@ module select_rank #(
   localparam W = $clog2(M + 1);
 
   logic [M*P-1:0] magnitudes;
-  logic [M*M-1:0] beats;  // bit j*M+i: value j beats value i
+  logic [M*M-1:0] beaten;  // bit i*M+j: value i is beaten by value j
   logic [M-1:0]   mask;
 
-  magnitude #(.COUNT(M), .B(B), .FLOAT(FLOAT)) u_magnitude (.values(in_values), .magnitudes);
-
-  always_comb begin
-    beats = '0;
+  function automatic logic [M*M-1:0] compare(input logic [M*P-1:0] from);
+    compare = '0;
     for (int j = 0; j < M; j++)
-      for (int i = 0; i < M; i++)
-        if (i < j) begin
-          beats[j*M+i] = magnitudes[j*P +: P] > magnitudes[i*P +: P];
-          beats[i*M+j] = !beats[j*M+i];
-        end
-  end
+      for (int i = 0; i < j; i++) begin
+        compare[i*M+j] = from[j*P +: P] > from[i*P +: P];
+        compare[j*M+i] = !compare[i*M+j];
+      end
+  endfunction
+
+  magnitude #(.COUNT(M), .B(B), .FLOAT(FLOAT)) u_magnitude (.values(in_values), .magnitudes);
+  assign beaten = compare(magnitudes);
 
   for (genvar i = 0; i < M; i++) begin : g_value
-    logic [W-1:0] wins;
-    popcount #(.M(M)) u_wins (.flags(beats[i*M +: M]), .count(wins));
-    assign mask[i] = wins >= W'(M - N);
+    logic [W-1:0] rank;
+    popcount #(.M(M)) u_rank (.flags(beaten[i*M +: M]), .count(rank));
+    assign mask[i] = rank < W'(N);
   end
 
   assign in_ready = 1'b1;

@@ -17,14 +17,14 @@
 //   cascade, iterative       N*STEP_CYCLES+1  2
 // Nothing holds the output back: who listens reserves room before it sends a group.
 module selector #(
-    parameter KIND        = 0,
-    parameter N           = 2,
-    parameter M           = 4,
-    parameter B           = 8,
-    parameter FLOAT       = 0,
-    parameter PIPELINED   = 0,
-    parameter STEP_CYCLES = 1,
-    parameter EXTRA       = 0
+    parameter int KIND        = 0,
+    parameter int N           = 2,
+    parameter int M           = 4,
+    parameter int B           = 8,
+    parameter int FLOAT       = 0,
+    parameter int PIPELINED   = 0,
+    parameter int STEP_CYCLES = 1,
+    parameter int EXTRA       = 0
 ) (
     input  logic           clk,
     input  logic           rst,

@@ -36,10 +36,11 @@ module selector_bank #(
   always_ff @(posedge clk) begin
     if (rst || beat_done) phase <= '0;
     else if (in_valid) phase <= phase + 1;
+  end
 `ifdef SIMULATION
+  always @(posedge clk)
     if (!rst && in_valid && phase == 0 && !(&ready)) $fatal(1, "a selector is not ready for a beat");
 `endif
-  end
 
   for (genvar i = 0; i < INSTANCES; i++) begin : g_selector
     selector #(

@@ -6,8 +6,8 @@
 //   step       one-hot, STEPS-1 first and 0 last; all zero when no group is in work
 //   step_ends  the step may store its result; means nothing when no group is in work
 module sequencer #(
-    parameter STEPS       = 8,
-    parameter STEP_CYCLES = 1
+    parameter int STEPS       = 8,
+    parameter int STEP_CYCLES = 1
 ) (
     input  logic             clk,
     input  logic             rst,

@@ -1,0 +1,31 @@
+"""A datapath as the technology sees it: the shape of its blocks, and the period of its clock."""
+
+from __future__ import annotations
+
+from accelsim.precision import PRECISIONS
+from accelsim.tech.blocks import Shape
+from accelsim.workload import Datapath
+
+
+def shape(path: Datapath) -> Shape:
+    """Return the parameters of the blocks of one row of the array."""
+    precision = PRECISIONS[path.precision]
+    return Shape(
+        n=path.kept_per_group,
+        m=path.group_size,
+        bits=path.value_bits,
+        is_float=precision.significand_bits > 0,
+        significand_bits=precision.significand_bits,
+        lanes=path.lanes,
+        columns=path.columns,
+    )
+
+
+def period_ps(path: Datapath) -> float:
+    """Return the clock period.
+
+    >>> from accelsim.hardware.examples import path
+    >>> period_ps(path("8:16"))
+    1000.0
+    """
+    return 1e6 / path.clock_mhz
