@@ -379,7 +379,7 @@ def points(library: str) -> list[Point]:
     for n, m in ((0, 0), (8, 16)):  # dense, and what 8:16 keeps
         for block in ("mac", "dot_product"):
             result += [Point(block, n=n, m=m, bits=8), Point(block, n=n, m=m, bits=16, float=1)]
-    for n, m in FEW_PATTERNS:
+    for n, m in FEW_PATTERNS if library == "nangate45" else ((8, 16),):
         result += [Point(block, n=n, m=m) for block in ("index_encoder", "index_decoder")]
         for bits in (8, 16) if (n, m) == (8, 16) and library == "nangate45" else (8,):
             result += selection("selector", n, m, bits)

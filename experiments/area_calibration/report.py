@@ -166,10 +166,10 @@ def plot_kinds(data: Synthesis, path: Path) -> None:
         ax.set_xscale("log", base=2)
         ax.set_xticks(sizes, [f"{n}:{m}" for n, m in PATTERNS])
         ax.set_xlabel("pattern")
-        ax.set_ylim(bottom=0)
         ax.legend(frameon=False, fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_yscale("log")
+    axes[1].set_ylim(bottom=0)
     figure.suptitle(f"int8, {data.library}, mapped for area; no wires", fontsize=10)
     figure.savefig(path, dpi=150)
 
@@ -180,7 +180,7 @@ def plot_sharing(path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
     columns = [1, 2, 4, 8, 16, 32, 64]
     colours = ("#999999", "#56B4E9", "#0072B2", "#D55E00")
-    for ax, kinds in zip(axes, (("full",), ("window", "hierarchical")), strict=True):
+    for ax, kinds in zip(axes, (("full",), ("window", "logshift", "hierarchical")), strict=True):
         for (n, m), colour in zip(PATTERNS, colours, strict=True):
             values = []
             for count in columns:
@@ -194,7 +194,7 @@ def plot_sharing(path: Path) -> None:
                 )
                 values.append(100 * (crossbar + select) / array)
             ax.plot(columns, values, marker="o", color=colour, label=f"{n}:{m}")
-        ax.set_title(" or ".join(kinds), fontsize=10)
+        ax.set_title("full" if len(kinds) == 1 else "the smallest of the others", fontsize=10)
         ax.set_xscale("log", base=2)
         ax.set_xticks(columns, [str(c) for c in columns])
         ax.set_xlabel("output columns that share selection")

@@ -48,7 +48,7 @@ def test_routes_and_decodes_by_hand(path, layer):
 # registers of 8 bits a column and 16 of activations beside them: 384 flip-flops a stage.
 
 ENCODERS = {"leg": 8 * 12, "place": 8 * 6}  # 2 indices of 2 bits from 3 positions each, 8 groups
-DECODERS = {"place": 8 * 6}  # 2 indices compared with 3 positions each
+DECODERS = {"place": 8 * (6 + 4)}  # 2 indices compared with 3 positions each; 4 flags
 
 ROWS_2_4 = [
     # 16 lanes × 4 positions, × 8 bits × 2 columns.
@@ -60,9 +60,9 @@ ROWS_2_4 = [
     # Two stages of two multiplexers.
     (("logshift", "bitmask"), (8 * 4 * 16, 48), {}),
     (("logshift", "index"), (8 * 4 * 16, 48), DECODERS),
-    # S = 2. Near: 2 + 2 + 1 + 1 legs in front of the positions; far: 2 in front of each value.
-    (("hierarchical", "bitmask"), (8 * 10 * 16, 48), {}),
-    (("hierarchical", "index"), (8 * 10 * 16, 48), DECODERS),
+    # S = 2. Near: 2 legs in front of positions 0 and 1, a wire to 2 and 3; far: 2 a value.
+    (("hierarchical", "bitmask"), (8 * 8 * 16, 48), {}),
+    (("hierarchical", "index"), (8 * 8 * 16, 48), DECODERS),
 ]
 
 

@@ -75,8 +75,9 @@ def test_a_tile_that_was_dropped_is_selected_again_and_counted_again(path, layer
 KINDS_2_4 = [
     # 6 pairs × 8 bits, 4 counts of 3 wins, 32 bits to negate. Values, mask, valid: 37 flip-flops.
     pytest.param(make("rank"), (48 + 12 + 32, 37), 1, id="rank"),
-    # 4 exchanges of 8 + 2 bits, which put out 80; 2 winners of 4; 32 to negate. 2 × (32 + 1).
-    pytest.param(make("bitonic"), (40 + 80 + 8 + 32, 66), 1, id="bitonic"),
+    # Items of 8 + 2 bits: 2 exchanges sort pairs, 2 halves of one merge; behind the first level 4
+    # items, behind the last the 2 indices of 2 bits; 2 winners of 4; 32 to negate. 2 × (32 + 1).
+    pytest.param(make("bitonic"), (30 + 44 + 8 + 32, 66), 1, id="bitonic"),
     # One plane: 4 flags, room of 2 bits; 32 bits to hold and 32 to negate. Values, two flags a
     # value, room, 8 planes and valid: 32 + 8 + 2 + 8 + 1.
     pytest.param(make("radix"), (4 + 2 + 32 + 32, 51), 8, id="radix"),

@@ -5,7 +5,10 @@ from accelsim.tech.technology import Table, Technology
 
 # Four decimal places for each sort of part: an area of 48_0000_0092_0037 is read off.
 UNITS = {"register": 1, "core": 10**4, "leg": 10**8, "place": 10**12}
-SORTS = {"leg_bits": "leg", "mux_bits": "leg", "lane_bits": "leg", "places": "place"}
+SORTS = {
+    **dict.fromkeys(("leg_bits", "near_leg_bits", "far_leg_bits", "mux_bits", "lane_bits"), "leg"),
+    **dict.fromkeys(("places", "positions"), "place"),
+}
 FAST = 3  # the fast netlist is three times as large
 ENERGIES = {
     **dict.fromkeys(("group", "route", "decode"), 1),

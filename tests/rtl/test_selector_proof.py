@@ -115,7 +115,7 @@ endmodule
 """
 
 # A set `kept` completes a state if it holds the sure values and as many candidates as there is room
-# for, and those come before all other candidates in a relation `before` (bit i*M+j: i comes before j).
+# for, and those come before all other candidates in a relation `before` (bit i*M+j: i before j).
 COMPLETES = """
   function automatic logic [M*M-1:0] both(input logic [M-1:0] row, input logic [M-1:0] column);
     for (int i = 0; i < M; i++) both[i*M +: M] = row[i] ? column : '0;

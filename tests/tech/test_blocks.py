@@ -1,6 +1,7 @@
 """Parts of blocks: by hand, by brute force over all masks, and against synthesised flip-flops."""
 
 import csv
+from collections import Counter
 from itertools import combinations
 from math import log2
 from pathlib import Path
@@ -73,14 +74,20 @@ def test_rank_of_floats():
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "exchanges", "depth", "item"),
-    # Exchanges and depth: tests/tech/test_bitonic_network.py. An item: magnitude and index.
-    [(2, 4, 4, 2, 10), (8, 16, 56, 7, 12), (1, 64, 63, 6, 14)],
+    ("n", "m", "exchanges", "items", "depth"),
+    # Exchanges and depth: test_bitonic_network.py. A merge puts out the larger item only,
+    # so it is half an exchange; behind the last level only the winners' indices are held.
+    [
+        (2, 4, 2 + 2 / 2, 4, 2),  # sort pairs, merge them
+        (8, 16, 48 + 8 / 2, 2 * 48, 7),
+        (1, 64, 63 / 2, 32 + 16 + 8 + 4 + 2, 6),  # a tournament
+    ],
 )
-def test_bitonic_by_hand(n, m, exchanges, depth, item):
+def test_bitonic_by_hand(n, m, exchanges, items, depth):
+    item = 8 + index_bits(m)  # magnitude and index
     assert parts("select_bitonic", n, m) == {
         "exchange_bits": exchanges * item,
-        "item_register_bits": 2 * exchanges * item,
+        "item_register_bits": items * item + n * index_bits(m),
         "winner_bits": n * m,
         "magnitude_bits": 8 * m,
         "register_bits": depth * (8 * m + 1),
@@ -128,7 +135,7 @@ def test_a_window_is_exactly_what_the_masks_can_reach(n, m):
     assert parts("compact", n, m) == {"leg_bits": 8 * len(reached), "places": len(reached)}
     index = index_bits(m)
     assert parts("index_encoder", n, m)["leg_bits"] == index * len(reached)
-    assert parts("index_decoder", n, m) == {"places": len(reached)}
+    assert parts("index_decoder", n, m) == {"places": len(reached), "positions": m}
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3, 4, 8, 16])
@@ -240,19 +247,23 @@ def test_hierarchical_routes_every_mask_with_the_legs_that_are_priced(n, m):
             second.add((i, to))
         assert [middle[i + (p - i) // near * near] for i, p in enumerate(kept)] == list(kept)
     found = parts("crossbar_hierarchical", n, m, lanes=n, bits=1)
-    assert found["leg_bits"] == len(first) + len(second)
+    sources = Counter(to for to, _ in first)
+    near_legs = sum(count for count in sources.values() if count > 1)  # one source: a wire
+    assert found.get("near_leg_bits", 0) == near_legs
+    assert found["far_leg_bits"] == len(second)
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "legs"),
+    ("n", "m", "near_legs", "far_legs"),
     [
-        (2, 4, (2 + 2 + 1 + 1) + 2 * 2),  # distances 0, 1 | 2
-        (8, 16, (12 * 4 + 4) + 8 * 3),  # 0 … 3 | 4 … 7 | 8, which only the last four pass
-        (16, 32, (24 * 8 + 8) + 16 * 3),
+        (2, 4, 2 * 2, 2 * 2),  # distances 0, 1 | 2
+        (8, 16, 12 * 4, 8 * 3),  # 0 … 3 | 4 … 7 | 8, which only the last four pass, by a wire
+        (16, 32, 24 * 8, 16 * 3),
     ],
 )
-def test_hierarchical_by_hand(n, m, legs):
-    assert parts("crossbar_hierarchical", n, m, lanes=n, bits=1)["leg_bits"] == legs
+def test_hierarchical_by_hand(n, m, near_legs, far_legs):
+    found = parts("crossbar_hierarchical", n, m, lanes=n, bits=1)
+    assert (found["near_leg_bits"], found["far_leg_bits"]) == (near_legs, far_legs)
 
 
 @pytest.mark.parametrize("kind", ["logshift", "hierarchical"])
