@@ -81,7 +81,9 @@ def command(
     if json_:
         show_json({"schema": 1, **asdict(found)})
         return
-    show(block_table(found), "cell area and unwired delay; no clock tree, no placement")
+    show(
+        block_table(found), found.source, "cell area and unwired delay; no clock tree, no placement"
+    )
 
 
 def _default_kind(block: str, bits: int) -> str:

@@ -113,14 +113,13 @@ def area_table(name: str, report: AreaReport) -> Table:
 
 
 def block_table(found: SingleBlock) -> Table:
-    """Return one block: size, speed, and where the numbers come from."""
+    """Return one block: its size and its speed."""
     table = _table(f"{found.block} {found.kind}", ["", ""])
     for label, value in (
         ("area", f"{found.area_um2:,.1f} µm²"),
         ("gate equivalents", f"{found.ge:,.0f}"),
         ("delay", f"{found.delay_ps:,.0f} ps (netlist mapped for {found.effort})"),
         ("register stages", str(found.stages)),
-        ("source", found.source),
     ):
         table.add_row(label, value)
     table.columns[1].justify = "left"
