@@ -63,14 +63,14 @@ def command(
     from accelsim.config import load_arch
     from accelsim.files import folder, write_texts
     from accelsim.results.comparison import Ratios
-    from accelsim.results.cost import AreaReport
+    from accelsim.results.cost import clock_notes
     from accelsim.results.export import csv_text, folder_files, layer_rows
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
-    for note in AreaReport.of(machine).notes:
+    for note in clock_notes(machine, machine.load_technology()):
         if note.startswith("warning"):
             print(note, file=sys.stderr)
     with ExitStack() as outputs:  # nothing is left behind if any output fails

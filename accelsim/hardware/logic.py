@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from accelsim.precision import PRECISIONS
 from accelsim.tech.blocks import Shape
+from accelsim.tech.technology import BlockCost, Technology
 from accelsim.workload import Datapath
 
 
@@ -19,6 +20,11 @@ def shape(path: Datapath) -> Shape:
         lanes=path.lanes,
         columns=path.columns,
     )
+
+
+def block_cost(tech: Technology, name: str, path: Datapath) -> BlockCost:
+    """Return a block of one row of the array, synthesised for the clock."""
+    return tech.block(name, shape(path), period_ps=period_ps(path))
 
 
 def period_ps(path: Datapath) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.hardware.logic import period_ps, shape
+from accelsim.hardware.logic import block_cost, period_ps, shape
 from accelsim.hardware.unit import Unit
 from accelsim.tech.blocks import index_bits
 from accelsim.tech.technology import BlockCost, Technology
@@ -93,4 +93,4 @@ class MacArray(Unit):
             )
 
     def _unit(self, tech: Technology, path: Datapath) -> BlockCost:
-        return tech.block("dot_product", shape(path), period_ps=period_ps(path))
+        return block_cost(tech, "dot_product", path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from accelsim.errors import InputError
 from accelsim.hardware.crossbars import CROSSBARS
-from accelsim.hardware.logic import period_ps, shape
+from accelsim.hardware.logic import block_cost
 from accelsim.hardware.selectors import SELECTORS
 from accelsim.precision import PRECISIONS
 from accelsim.tech.technology import BlockCost, Technology
@@ -88,7 +88,7 @@ def single_block(  # noqa: PLR0913
         return _selector(tech, path, kind, is_pipelined=pipelined)
     if block == "crossbar":
         return _crossbar(tech, path, kind, has_clock=clock_mhz is not None)
-    cost = tech.block(block, shape(path), period_ps=period_ps(path))
+    cost = block_cost(tech, block, path)
     stages = 1 if block == "mac" else 3 + (lanes - 1).bit_length()
     return _report(tech, block, block, kind, cost.area_um2, cost.delay_ps, stages, cost.effort)
 
@@ -100,10 +100,7 @@ def _selector(tech: Technology, path: Datapath, kind: str, *, is_pipelined: bool
             raise InputError(f"selector kind '{kind}' is always pipelined; leave --pipelined out")
         raw["pipelined"] = True
     unit = SELECTORS[kind].model_validate(raw).fit_clock(tech, path)
-    core, compact = (
-        tech.block(name, shape(path), period_ps=period_ps(path))
-        for name in (unit.block_name(), "compact")
-    )
+    core, compact = (block_cost(tech, name, path) for name in (unit.block_name(), "compact"))
     slower: BlockCost = max(core, compact, key=lambda cost: cost.delay_ps)
     return _report(
         tech,
@@ -126,7 +123,7 @@ def _crossbar(tech: Technology, path: Datapath, kind: str, *, has_clock: bool) -
     path = replace(path, metadata_format=unit.decodes)  # without a converter
     unit = unit.fit_clock(tech, path)
     name = f"crossbar_{kind}"
-    cost = tech.block(name, shape(path), period_ps=period_ps(path))
+    cost = block_cost(tech, name, path)
     area = cost.area_um2
     stages = unit.latency_cycles(path)
     area += stages * path.value_bits * path.lanes * path.columns * tech.register_um2

@@ -55,8 +55,7 @@ class AreaReport:
         areas = Prices.of(arch, tech).area_um2
         dense = Prices.of(arch.dense(), tech).area_um2
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
-        notes = [n for unit in arch.units.values() for n in unit.timing_notes(tech, arch.path)]
-        return cls(areas, equivalents, sum(dense.values()), (*notes, *slow_memories(arch, tech)))
+        return cls(areas, equivalents, sum(dense.values()), tuple(clock_notes(arch, tech)))
 
     @property
     def total_um2(self) -> float:
@@ -67,6 +66,13 @@ class AreaReport:
     def overhead_vs_dense_ratio(self) -> float:
         """Extra area over the dense machine, as a share of the dense machine: 0.1 is 10 % more."""
         return self.total_um2 / self.dense_um2 - 1
+
+
+def clock_notes(arch: Architecture, tech: Technology) -> Iterator[str]:
+    """Yield what the clock made of the units, and warnings of those that miss it."""
+    for unit in arch.units.values():
+        yield from unit.timing_notes(tech, arch.path)
+    yield from slow_memories(arch, tech)
 
 
 def slow_memories(arch: Architecture, tech: Technology) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from math import ceil
 from pathlib import Path
@@ -20,7 +21,6 @@ from accelsim.yaml_source import read_yaml
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Effort = Literal["area", "delay"]
-EFFORTS: tuple[Effort, ...] = ("area", "delay")
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -100,7 +100,12 @@ class BlockCost:
 
     def cycles(self, period_ps: float) -> int:
         """Return the clock periods that the slowest path takes."""
-        return max(1, ceil(self.delay_ps / period_ps))
+        return clock_periods(self.delay_ps, period_ps)
+
+
+def clock_periods(delay_ps: float, period_ps: float) -> int:
+    """Return the clock periods that a path takes, at least one."""
+    return max(1, ceil(delay_ps / period_ps))
 
 
 class Technology:
@@ -260,13 +265,23 @@ def _dram_table() -> dict[str, Number]:
 
 
 def _read_table(name: str) -> Table:
-    """Parse a technology file strictly."""
+    """Return a built-in table, parsed once, or the user's file of this path."""
     known = built_in()
     if name not in known and not Path(name).is_file():
         raise InputError(
             f"no file '{name}'{did_you_mean(name, known)}; built in: {', '.join(known)}"
         )
-    source = read_yaml(_folder() / f"{name}.yaml" if name in known else Path(name))
+    return _built_in_table(name) if name in known else _parse_table(Path(name))
+
+
+@cache
+def _built_in_table(name: str) -> Table:
+    return _parse_table(_folder() / f"{name}.yaml")
+
+
+def _parse_table(path: Path) -> Table:
+    """Parse a technology file strictly."""
+    source = read_yaml(path)
     try:
         return Table.model_validate(source.data)
     except ValidationError as error:

@@ -74,13 +74,20 @@ def read(path: Path) -> Iterator[Row]:
         yield from csv.DictReader(line for line in file if not line.startswith("#"))
 
 
-def point(row: Row) -> Point:
-    """Return a row of a synthesis table."""
+def module(row: Row) -> tuple[str, Shape]:
+    """Return the block and the shape that a row of a table is about."""
     parts = (row["block"], row["kind"], "pipelined" if row["pipelined"] == "1" else "")
     numbers = {name: max(1, int(row[name])) for name in ("n", "m", "lanes", "columns")}
+    shape = Shape(**numbers, bits=int(row["bits"]) or 8, is_float=row["float"] == "1")
+    return "_".join(filter(None, parts)), shape
+
+
+def point(row: Row) -> Point:
+    """Return a row of a synthesis table."""
+    name, shape = module(row)
     return Point(
-        name="_".join(filter(None, parts)),
-        shape=Shape(**numbers, bits=int(row["bits"]) or 8, is_float=row["float"] == "1"),
+        name=name,
+        shape=shape,
         effort=row["script"],
         area_um2=float(row["area_um2"]),
         delay_ps=float(row["delay_ps"]),
@@ -170,10 +177,7 @@ def energy_rows(library: str) -> Iterator[Row]:
 
 def switched(row: Row, table: Technology) -> tuple[str, str, float]:
     """Return block and action of a row, and the area that the action switches: 0 if not used."""
-    parts = (row["block"], row["kind"], "pipelined" if row["pipelined"] == "1" else "")
-    name, action = "_".join(filter(None, parts)), row["action"]
-    numbers = {key: max(1, int(row[key])) for key in ("n", "m", "lanes", "columns")}
-    shape = Shape(**numbers, bits=int(row["bits"]) or 8, is_float=row["float"] == "1")
+    (name, shape), action = module(row), row["action"]
     if row["block"] == "selector" and action == "group":
         name = name.replace("selector", "select")
         registers = shape.n * shape.bits + shape.m + 1

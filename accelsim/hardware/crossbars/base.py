@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.hardware.logic import period_ps, shape
+from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
 from accelsim.registry import Registry
-from accelsim.tech.technology import BlockCost, Technology
+from accelsim.tech.technology import BlockCost, Technology, clock_periods
 from accelsim.workload import Datapath, Ints, Work
 
 # Parts of a crossbar that all columns of a row share: they turn metadata into multiplexer controls.
@@ -106,21 +106,21 @@ class Crossbar(Unit):
         return path.columns * min(path.lanes, path.groups_per_step * path.kept_per_group)
 
     def _row(self, tech: Technology, path: Datapath) -> BlockCost:
-        return tech.block(self._block_name, shape(path), period_ps=period_ps(path))
+        return block_cost(tech, self._block_name, path)
 
     def _converters(self, tech: Technology, path: Datapath) -> dict[str, BlockCost]:
         """Return what turns the stored metadata of a group into those that the kind decodes."""
         if path.metadata_format == self.decodes:
             return {}
         name = "index_decoder" if self.decodes == "bitmask" else "index_encoder"
-        return {name: tech.block(name, shape(path), period_ps=period_ps(path))}
+        return {name: block_cost(tech, name, path)}
 
     def _delay_ps(self, tech: Technology, path: Datapath) -> float:
         converters = self._converters(tech, path).values()
         return self._row(tech, path).delay_ps + sum(cost.delay_ps for cost in converters)
 
     def _needed(self, tech: Technology, path: Datapath) -> int:
-        return max(1, -int(-self._delay_ps(tech, path) // period_ps(path)))
+        return clock_periods(self._delay_ps(tech, path), period_ps(path))
 
 
 CROSSBARS: Registry[Crossbar] = Registry("crossbar.kind")

@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.hardware.logic import period_ps, shape
+from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
 from accelsim.registry import Registry
-from accelsim.tech.technology import BlockCost, Technology
+from accelsim.tech.technology import BlockCost, Technology, clock_periods
 from accelsim.workload import Datapath, Ints, Work, ceil_div
 
 
@@ -137,7 +137,7 @@ class Selector(Unit):
         """Return the clock periods of a step of the core, and of what follows its registers."""
         period = period_ps(path)
         core = self._core(tech, path).cycles(period)
-        return core, max(1, -int(-self._tail_ps(tech, path) // period))
+        return core, clock_periods(self._tail_ps(tech, path), period)
 
     def _tail_ps(self, tech: Technology, path: Datapath) -> float:
         """Return the delay behind the core; what it settles late is bounded by its slowest path."""
@@ -145,12 +145,12 @@ class Selector(Unit):
         return compact + (self._core(tech, path).delay_ps if self.settles_late else 0)
 
     def _core(self, tech: Technology, path: Datapath) -> BlockCost:
-        return tech.block(self.block_name(), shape(path), period_ps=period_ps(path))
+        return block_cost(tech, self.block_name(), path)
 
     def _others(self, tech: Technology, path: Datapath) -> dict[str, BlockCost]:
         """Return compaction, and the encoder where metadata are indices."""
         names = ("compact", "index_encoder") if path.metadata_format == "index" else ("compact",)
-        return {n: tech.block(n, shape(path), period_ps=period_ps(path)) for n in names}
+        return {name: block_cost(tech, name, path) for name in names}
 
     def _stage_bits(self, path: Datapath) -> int:
         """Return the flip-flops of an extra stage: values and flags of a group."""

@@ -1,4 +1,4 @@
-// A shift register: `out` is `in`, CYCLES cycles later. The low VALID bits are cleared by reset.
+// A shift register: `out` is `in`, CYCLES cycles later. Reset clears it.
 module delay #(
     parameter WIDTH  = 1,
     parameter CYCLES = 1

@@ -39,18 +39,9 @@ module mac_array #(
     logic [L*B-1:0]   lanes, activations;
     logic [C*L*B-1:0] operands;
 
-    for (genvar l = 0; l < L; l++) begin : g_lane
-      if (SUB > 1) begin : g_slice
-        // Lane l serves kept value substep * L + l; beyond N it idles.
-        logic [SUB*L*B-1:0] padded;
-        assign padded = (SUB * L * B)'(in_kept[r*N*B +: N*B]);
-        assign lanes[l*B +: B] = padded[(in_substep*L+l)*B +: B];
-      end else if (l < G * N) begin : g_wire
-        assign lanes[l*B +: B] = in_kept[(r*G*N+l)*B +: B];
-      end else begin : g_idle
-        assign lanes[l*B +: B] = '0;
-      end
-    end
+    lane_map #(.N(N), .B(B), .L(L), .C(1)) u_lanes (
+        .substep(in_substep), .kept(in_kept[r*G*N*B +: G*N*B]), .operands(lanes)
+    );
     delay #(.WIDTH(L * B), .CYCLES(STAGES)) u_activations (.clk, .rst, .in(lanes), .out(activations));
     crossbar #(.KIND(CROSSBAR), .N(N), .M(M), .B(B), .L(L), .C(C), .STAGES(STAGES)) u_crossbar (
         .clk, .mask(in_mask[r*G*M +: G*M]), .substep(in_substep), .weights(in_weights), .operands
