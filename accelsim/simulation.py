@@ -2,69 +2,72 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import numpy as np
 
+from accelsim.cache import DiskCache
 from accelsim.config import Architecture
-from accelsim.engine import Times, simpy_engine
-from accelsim.errors import InputError
-from accelsim.machine import Machine, build_machine
-from accelsim.results.breakdown import Breakdown, bound, breakdown, busy_totals
+from accelsim.engine import engine_named
+from accelsim.errors import DeadlockError, InputError
+from accelsim.machine import build_machine
+from accelsim.periodic import periodic_tally
+from accelsim.results.breakdown import bound
 from accelsim.results.cost import Prices
-from accelsim.results.ledger import UnitLedger, ledgers
 from accelsim.results.result import LayerResult, Result, UnitResult
+from accelsim.results.tally import Run, Tally, combine
 from accelsim.trace import Linear, Trace
-from accelsim.workload import Gemm, Work, ceil_div, tile_jobs
-from accelsim.workload.sparsify import (
-    Selection,
-    decode_batches,
-    dense_weight_bytes,
-    gathered_weight_bytes,
-    select,
-)
+from accelsim.workload import Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
+from accelsim.workload.decode import Fetches, decode_batches, dense_weight_bytes
+from accelsim.workload.selections import Wish, selections_of
+from accelsim.workload.sparsify import Selection
 from accelsim.workload.tiling import describe
 
 Phase = Literal["prefill", "decode"]
-ENGINE = "simpy"
+DEFAULT_ENGINE = "recurrence"
 _REMEMBERED_RUNS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One layer run (one decode step of a layer), with everything that time tells about it."""
-
-    machine: Machine
-    times: Times
-    ledgers: dict[str, UnitLedger]
-    breakdown: Breakdown
 
 
 Observer = Callable[[Linear, Work, Run], None]
 
 
-def simulate(  # noqa: PLR0913
-    arch: Architecture,
+def simulate(arch: Architecture, trace: Trace, **options: Any) -> Result:
+    """Run every layer of `trace` on `arch`; return cycles, energy and area.
+
+    Options and errors are those of `simulate_all`.
+    """
+    (result,) = simulate_all([arch], trace, **options)
+    return result
+
+
+def simulate_all(  # noqa: PLR0913
+    archs: Sequence[Architecture],
     trace: Trace,
     *,
     phase: Phase = "prefill",
     batch: int | None = None,
+    engine: str = DEFAULT_ENGINE,
+    cache: DiskCache | None = None,
     on_layer: Callable[[Linear], None] | None = None,
     observer: Observer | None = None,
-) -> Result:
-    """Run every layer of `trace` on `arch`; return cycles, energy and area.
+) -> list[Result]:
+    """Run every layer of `trace` on each of `archs`, in one pass over its values.
 
     Args:
-        arch: the machine.
+        archs: the machines.
         trace: the workload; its values decide what is selected.
         phase: `prefill` runs all tokens of the trace as one batch; `decode` runs one token of each
             of `batch` sequences a step, over all tokens of the trace.
         batch: sequences of a decode step; default 1.
-        on_layer: called before each layer, for progress.
-        observer: called after each layer run, for timelines.
+        engine: `recurrence`, or `simpy`, the reference; the results are the same.
+        cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
+        on_layer: called before each layer on each machine, for progress.
+        observer: called after each layer run on the first machine, for timelines.
 
     Raises:
         InputError: a tile cannot fit, the batch is larger than the trace, the machine deadlocks.
@@ -76,171 +79,259 @@ def simulate(  # noqa: PLR0913
     if batch is not None and batch < 1:
         raise InputError(f"batch {batch}: must be at least 1")
     step_batch = (batch or 1) if phase == "decode" else None
-    prices = Prices.of(arch, arch.load_technology())
-    run = Runner(arch)
-    layers = []
-    for linear, selection in selections(arch, trace):
-        if on_layer is not None:
-            on_layer(linear)
-        runs: list[tuple[Work, Run]] = []
-        for work in layer_work(arch, trace, linear, selection, batch=step_batch):
-            runs.append((work, run(work)))
-            if observer is not None:
-                observer(linear, *runs[-1])
-        layers.append(_layer_result(arch, prices, linear, selection, runs))
-    return Result(
-        arch=arch.resolved(),
-        trace=trace.describe(),
-        phase=phase,
-        batch=step_batch,
-        engine=ENGINE,
-        clock_mhz=arch.clock_mhz,
-        macs_per_cycle=arch.path.macs_per_cycle,
-        area_um2=sum(prices.area_um2.values()),
-        layers=tuple(layers),
-    )
+    steps = decode_batches(trace.meta.sequence_lengths, step_batch) if step_batch else None
+    runners = [Runner(arch, engine) for arch in archs]
+    runners[0].observer = observer
+    layers: list[list[LayerResult]] = [[] for _ in archs]
+    for linear, chosen in selections(archs, trace, with_masks=steps is not None, cache=cache):
+        for runner, selection, results in zip(runners, chosen, layers, strict=True):
+            if on_layer is not None:
+                on_layer(linear)
+            results.append(runner.layer(linear, selection, steps))
+    return [
+        Result(
+            arch=runner.arch.resolved(),
+            trace=trace.describe(),
+            phase=phase,
+            batch=step_batch,
+            engine=engine,
+            clock_mhz=runner.arch.clock_mhz,
+            macs_per_cycle=runner.arch.path.macs_per_cycle,
+            area_um2=sum(runner.prices.area_um2.values()),
+            layers=tuple(results),
+        )
+        for runner, results in zip(runners, layers, strict=True)
+    ]
 
 
-def selections(arch: Architecture, trace: Trace) -> Iterator[tuple[Linear, Selection]]:
-    """Yield each layer with what survives of its input; layers that share an input share it."""
-    key, selection = None, None
+def selections(
+    archs: Sequence[Architecture],
+    trace: Trace,
+    *,
+    with_masks: bool = False,
+    cache: DiskCache | None = None,
+) -> Iterator[tuple[Linear, list[Selection]]]:
+    """Yield each layer with what survives of its input on each machine.
+
+    Layers that share an input share it; one input is in memory at a time.
+    """
+    wishes = [
+        Wish(arch.precision, arch.pattern, with_masks and not arch.pattern.is_dense)
+        for arch in archs
+    ]
+    key, found = None, {}
     for linear in trace.linears:
-        if linear.input != key or selection is None:
+        if linear.input != key:
             key = linear.input
-            operands, real = trace.operands(key, arch.precision)
-            selection = select(operands, arch.pattern, real)
-        yield linear, selection
+            found = selections_of(trace, key, list(dict.fromkeys(wishes)), cache)
+        yield linear, [found[wish] for wish in wishes]
 
 
 def layer_work(
     arch: Architecture,
-    trace: Trace,
     linear: Linear,
     selection: Selection,
+    steps: Ints | None,
     *,
-    batch: int | None,
+    one_by_one: bool = False,
 ) -> Iterator[Work]:
-    """Yield the tiled work of a layer: once for prefill, once a step for decode."""
-    if batch is None:
-        yield _tiled(arch, linear, selection, rows=None)
-    else:
-        for rows in decode_batches(trace.meta.sequence_lengths, batch):
-            yield _tiled(arch, linear, selection, rows=rows)
+    """Yield the tiled work of a layer: once for prefill, once for like steps of decode.
+
+    Args:
+        arch: the machine.
+        linear: the layer.
+        selection: what survives of its input.
+        steps: `[steps, batch]`, tokens of each decode step; None for prefill.
+        one_by_one: yield each decode step by itself, in order of time.
+    """
+    gemm = layer_gemm(linear, selection, steps)
+    with naming(arch, linear):
+        work = whole_work(arch, gemm, is_decode=steps is not None)
+    if steps is None:
+        yield replace(work, nonzero=int(selection.nonzero.sum()))
+        return
+    nonzero = selection.nonzero[steps].sum(axis=1)
+    sizes, which = work.weight_bytes[None], np.zeros(len(steps), np.int64)
+    if arch.path.is_sparse:  # only rows of W that some token of the batch keeps are fetched
+        needed = selection.unions(steps)
+        fetches = Fetches.of(work.jobs, work.path, needed, arch.dram.burst_bytes)
+        sizes, which = fetches.distinct()
+    if one_by_one:
+        for like, alive in zip(which.tolist(), nonzero.tolist(), strict=True):
+            yield replace(work, weight_bytes=sizes[like], nonzero=alive)
+        return
+    for like, size in enumerate(sizes):
+        same = which == like
+        yield replace(
+            work,
+            weight_bytes=size,
+            nonzero=int(nonzero[same].sum()),
+            steps=int(np.count_nonzero(same)),
+        )
 
 
-def _tiled(
-    arch: Architecture, linear: Linear, selection: Selection, *, rows: np.ndarray | None
-) -> Work:
-    path = arch.path
-    tokens = len(selection.nonzero) if rows is None else len(rows)
-    gemm = Gemm(tokens, linear.in_features, linear.out_features)
-    gathers = rows is not None and path.is_sparse  # only kept rows of W are fetched
-    burst_columns = ceil_div(8 * arch.dram.burst_bytes, path.value_bits) if gathers else 1
+def layer_gemm(linear: Linear, selection: Selection, steps: Ints | None) -> Gemm:
+    """Return the product that a layer computes, in prefill or in each of its decode steps."""
+    tokens = selection.tokens if steps is None else steps.shape[1]
+    return Gemm(tokens, linear.in_features, linear.out_features)
+
+
+def layer_tiling(arch: Architecture, gemm: Gemm, *, is_decode: bool) -> Tiling:
+    """Return the tile of a layer; where rows of W are fetched one by one, wide enough for DRAM."""
+    gathers = is_decode and arch.path.is_sparse
+    burst_columns = ceil_div(8 * arch.dram.burst_bytes, arch.path.value_bits) if gathers else 1
+    return arch.tile(gemm, least_columns=burst_columns)
+
+
+@contextmanager
+def naming(arch: Architecture, linear: Linear) -> Iterator[None]:
+    """Say in errors which layer of which machine they are about."""
     try:
-        tiling = arch.tile(gemm, least_columns=burst_columns)
-        jobs = tile_jobs(gemm, tiling, path, arch.stores)
+        yield
+    except DeadlockError:
+        raise
     except InputError as error:
         raise InputError(f"{arch.name}, layer '{linear.name}': {error}") from error
-    if gathers:
-        needed = np.logical_or.reduce(selection.mask[rows], axis=0)
-        weight_bytes = gathered_weight_bytes(jobs, path, needed, arch.dram.burst_bytes)
-    else:
-        weight_bytes = dense_weight_bytes(jobs, path)
-    nonzero = selection.nonzero if rows is None else selection.nonzero[rows]
+
+
+def whole_work(
+    arch: Architecture, gemm: Gemm, *, is_decode: bool = False, outer_tiles: int | None = None
+) -> Work:
+    """Return the tiled work of a layer that fetches every row of W, nonzero values not counted.
+
+    Args:
+        arch: the machine.
+        gemm: the layer.
+        is_decode: whether it is a decode step.
+        outer_tiles: leave out all but so many outer iterations.
+    """
+    path = arch.path
+    tiling = layer_tiling(arch, gemm, is_decode=is_decode)
+    jobs = tile_jobs(gemm, tiling, path, arch.stores, outer_tiles)
+    if outer_tiles is not None:
+        gemm = tiling.shortened(gemm, outer_tiles)
     return Work(
         gemm=gemm,
         path=path,
         tiling=tiling,
         jobs=jobs,
-        weight_bytes=weight_bytes,
-        kept=tokens * arch.pattern.kept(linear.in_features),
-        nonzero=int(nonzero.sum()),
-        is_decode=rows is not None,
+        weight_bytes=dense_weight_bytes(jobs, path),
+        kept=gemm.tokens * arch.pattern.kept(gemm.in_features),
+        nonzero=0,
+        is_decode=is_decode,
     )
 
 
 class Runner:
-    """Runs layer work on one machine; layers with the same tiles and sizes are run once.
+    """Runs layers on one machine; layers with the same tiles and sizes are run once.
 
     Timing depends on integers only, so the layers of a transformer, alike but for their values,
     share their runs.
     """
 
-    def __init__(self, arch: Architecture) -> None:
+    def __init__(self, arch: Architecture, engine: str = DEFAULT_ENGINE) -> None:
         self.arch = arch
-        self._known: OrderedDict[object, Run] = OrderedDict()
+        self.observer: Observer | None = None
+        self._engine = engine_named(engine)
+        self._known: OrderedDict[object, Tally] = OrderedDict()
 
-    def __call__(self, work: Work) -> Run:
-        """Return the run of one layer's work, from memory if it is known."""
-        key = (work.gemm, work.tiling, work.is_decode, work.weight_bytes.tobytes(), work.kept)
+    @cached_property
+    def prices(self) -> Prices:
+        """What the units of the machine cost."""
+        return Prices.of(self.arch, self.arch.load_technology())
+
+    def layer(self, linear: Linear, selection: Selection, steps: Ints | None) -> LayerResult:
+        """Run a layer, in prefill or in all its decode steps, and price it."""
+        parts, nonzero = self._parts(linear, selection, steps)
+        tally, count = combine(parts), sum(number for number, _ in parts)
+        gemm = layer_gemm(linear, selection, steps)
+        kept = gemm.tokens * self.arch.pattern.kept(gemm.in_features)
+        return LayerResult(
+            name=linear.name,
+            kind=linear.kind,
+            tokens=count * gemm.tokens,
+            in_features=linear.in_features,
+            out_features=linear.out_features,
+            cycles=tally.cycles,
+            macs_dense=count * gemm.macs,
+            macs_executed=count * kept * gemm.out_features,
+            dropped_energy_ratio=selection.dropped_energy_ratio,
+            bound=bound(tally.bound_cycles),
+            bound_cycles=tally.bound_cycles,
+            breakdown=tally.breakdown,
+            tiling=describe(layer_tiling(self.arch, gemm, is_decode=steps is not None)),
+            units=self._unit_results(tally, nonzero),
+        )
+
+    def _parts(
+        self, linear: Linear, selection: Selection, steps: Ints | None
+    ) -> tuple[list[tuple[int, Tally]], int]:
+        """Return how often which run takes place, and the nonzero activations of all of them."""
+        is_uniform = steps is None or not self.arch.path.is_sparse
+        if is_uniform and self.observer is None:
+            gemm = layer_gemm(linear, selection, steps)
+            with naming(self.arch, linear):
+                tally = self._whole_tally(gemm, is_decode=steps is not None)
+            tokens = slice(None) if steps is None else steps
+            count = 1 if steps is None else len(steps)
+            return [(count, tally)], int(selection.nonzero[tokens].sum())
+        works = layer_work(
+            self.arch, linear, selection, steps, one_by_one=self.observer is not None
+        )
+        parts, nonzero = [], 0
+        for work in works:
+            parts.append((work.steps, self._tally(work)))
+            nonzero += work.nonzero
+            if self.observer is not None:
+                self.observer(linear, work, self.run(work))
+        return parts, nonzero
+
+    def _whole_tally(self, gemm: Gemm, *, is_decode: bool) -> Tally:
+        """Return what a layer adds up to that fetches every row of W, from memory if known."""
+        tiling = layer_tiling(self.arch, gemm, is_decode=is_decode)
+
+        def make() -> Tally:
+            work_of = partial(whole_work, self.arch, gemm, is_decode=is_decode)
+            return periodic_tally(
+                lambda outer: work_of(outer_tiles=outer),
+                tiling.outer_tiles(gemm),
+                self.arch.stores,
+                self.run,
+            )
+
+        return self._remembered((gemm, is_decode), make)
+
+    def run(self, work: Work) -> Run:
+        """Run the work of one layer, or of one decode step."""
+        machine = build_machine(self.arch, work)
+        times = self._engine(machine.network)
+        return Run(machine, times, Tally.of(machine, times, work, self.arch.units))
+
+    def _tally(self, work: Work) -> Tally:
+        """Return what one layer run adds up to, from memory if it is known."""
+        key = (work.gemm, work.is_decode, work.weight_bytes.tobytes())
+        return self._remembered(key, lambda: self.run(work).tally)
+
+    def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:
         if key not in self._known:
-            self._known[key] = self._run(work)
+            self._known[key] = make()
             if len(self._known) > _REMEMBERED_RUNS:
                 self._known.popitem(last=False)
         return self._known[key]
 
-    def _run(self, work: Work) -> Run:
-        machine = build_machine(self.arch, work)
-        times = simpy_engine.run(machine.network)
-        return Run(machine, times, ledgers(machine, times), breakdown(machine, times, work))
-
-
-def _layer_result(
-    arch: Architecture,
-    prices: Prices,
-    linear: Linear,
-    selection: Selection,
-    runs: list[tuple[Work, Run]],
-) -> LayerResult:
-    """Add up the runs of a layer and price them."""
-    works = [work for work, _ in runs]
-    cycles = sum(run.times.cycles for _, run in runs)
-    totals: Counter[str] = Counter()
-    for _, run in runs:
-        totals.update(busy_totals(run.machine))
-    return LayerResult(
-        name=linear.name,
-        kind=linear.kind,
-        tokens=sum(work.gemm.tokens for work in works),
-        in_features=linear.in_features,
-        out_features=linear.out_features,
-        cycles=cycles,
-        macs_dense=sum(work.gemm.macs for work in works),
-        macs_executed=sum(work.macs_executed for work in works),
-        dropped_energy_ratio=selection.dropped_energy_ratio,
-        bound=bound(totals),
-        bound_cycles=dict(totals),
-        breakdown=sum((run.breakdown for _, run in runs), Breakdown()),
-        tiling=describe(works[0].tiling),
-        units=_unit_results(arch, prices, runs, cycles),
-    )
-
-
-def _unit_results(
-    arch: Architecture, prices: Prices, runs: list[tuple[Work, Run]], cycles: int
-) -> dict[str, UnitResult]:
-    """Price every unit of a layer; the DMA engines have a ledger but no cost of their own."""
-    time_s = cycles / (arch.clock_mhz * 1e6)
-    ledger: dict[str, UnitLedger] = {}
-    for _, run in runs:
-        for name, part in run.ledgers.items():
-            ledger[name] = ledger.get(name, UnitLedger()) + part
-    results = {}
-    for name, unit in arch.units.items():
-        actions = _add_actions(unit.actions(work) for work, _ in runs)
-        results[name] = UnitResult(
-            area_um2=prices.area_um2[name],
-            leakage_pj=prices.static_pj(name, time_s),
-            ledger=ledger.pop(name),
-            actions=actions,
-            action_pj=prices.dynamic_pj(name, actions),
-        )
-    streams = {name: UnitResult(0.0, 0.0, part, {}, {}) for name, part in sorted(ledger.items())}
-    return {**results, **streams}
-
-
-def _add_actions(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)
+    def _unit_results(self, tally: Tally, nonzero: int) -> dict[str, UnitResult]:
+        """Price every unit; the DMA engines have a ledger but no cost of their own."""
+        time_s = tally.cycles / (self.arch.clock_mhz * 1e6)
+        results = {}
+        for name in tally.actions:
+            actions = tally.actions_with(name, nonzero)
+            results[name] = UnitResult(
+                area_um2=self.prices.area_um2[name],
+                leakage_pj=self.prices.static_pj(name, time_s),
+                ledger=tally.ledgers[name],
+                actions=actions,
+                action_pj=self.prices.dynamic_pj(name, actions),
+            )
+        for name in sorted(tally.ledgers.keys() - results.keys()):
+            results[name] = UnitResult(0.0, 0.0, tally.ledgers[name], {}, {})
+        return results

@@ -11,6 +11,14 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("accelsim")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep selections out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELSIM_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_trace():
     """Three sequences, 21 tokens; layers that divide evenly, and layers that divide nowhere."""

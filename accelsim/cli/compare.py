@@ -10,6 +10,7 @@ import typer
 
 from accelsim.cli.options import (
     BatchOption,
+    CacheOption,
     CsvOption,
     EngineOption,
     JsonOption,
@@ -19,6 +20,7 @@ from accelsim.cli.options import (
     TraceOption,
     check_run_flags,
     progress,
+    selection_cache,
     show,
     show_json,
 )
@@ -38,7 +40,8 @@ def command(
     phase: PhaseOption = "prefill",
     batch: BatchOption = None,
     overrides: SetOption = None,
-    engine: EngineOption = "simpy",
+    engine: EngineOption = "recurrence",
+    cache: CacheOption = True,
     json_: JsonOption = False,
     csv: CsvOption = None,
     out: OutOption = None,
@@ -50,7 +53,7 @@ def command(
     from accelsim.report.tables import comparison_table
     from accelsim.results.comparison import comparison_rows
     from accelsim.results.export import csv_text, folder_files
-    from accelsim.simulation import simulate
+    from accelsim.simulation import simulate_all
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine)
@@ -59,9 +62,14 @@ def command(
     if out is not None and len(set(names)) < len(names):
         raise InputError("--out: two architectures have the same 'name', which names their folder")
     workload = load_trace(trace)
-    flags: Any = {"phase": phase, "batch": batch}
+    flags: Any = {
+        "phase": phase,
+        "batch": batch,
+        "engine": engine,
+        "cache": selection_cache(cache),
+    }
     with progress("layers", len(machines) * len(workload.linears)) as advance:
-        results = [simulate(m, workload, on_layer=advance, **flags) for m in machines]
+        results = simulate_all(machines, workload, on_layer=advance, **flags)
     rows = comparison_rows(results)
     texts = {csv: csv_text(rows)} if csv is not None else {}
     with ExitStack() as outputs:

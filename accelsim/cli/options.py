@@ -14,6 +14,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from accelsim.cache import DiskCache
+
 ArchArgument = Annotated[Path, typer.Argument(help="Architecture file (YAML).", show_default=False)]
 TraceOption = Annotated[
     Path, typer.Option("--trace", help="Trace file (.npz).", show_default=False)
@@ -31,7 +33,15 @@ SetOption = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
-EngineOption = Annotated[str, typer.Option("--engine", help="simpy (the only one so far).")]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="recurrence (fast), or simpy (the reference); same answer.")
+]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        " /--no-cache", help="Select again instead of using what earlier runs kept on disk."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 CsvOption = Annotated[
     Path | None, typer.Option("--csv", help="Also write a CSV file.", metavar="FILE")
@@ -77,6 +87,13 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
         yield lambda *_: bar.advance(task)
 
 
+def selection_cache(wanted: bool) -> DiskCache | None:
+    """Return the user's store of selections, or None with `--no-cache`."""
+    from accelsim.cache import DiskCache
+
+    return DiskCache.of_user() if wanted else None
+
+
 def check_choice(flag: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raise InputError unless a flag has one of the allowed values."""
     from accelsim.errors import InputError
@@ -89,9 +106,10 @@ def check_choice(flag: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def check_run_flags(phase: str, batch: int | None, engine: str) -> None:
     """Check the flags of commands that simulate."""
+    from accelsim.engine import ENGINES
     from accelsim.errors import InputError
 
     check_choice("--phase", phase, ("prefill", "decode"))
-    check_choice("--engine", engine, ("simpy",))
+    check_choice("--engine", engine, ENGINES)
     if batch is not None and batch < 1:
         raise InputError(f"--batch {batch}: must be at least 1")

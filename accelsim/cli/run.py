@@ -12,6 +12,7 @@ import typer
 from accelsim.cli.options import (
     ArchArgument,
     BatchOption,
+    CacheOption,
     CsvOption,
     EngineOption,
     JsonOption,
@@ -21,6 +22,7 @@ from accelsim.cli.options import (
     TraceOption,
     check_run_flags,
     progress,
+    selection_cache,
     show,
     show_json,
 )
@@ -54,7 +56,8 @@ def command(
     vcd: Annotated[
         Path | None, typer.Option(help="Write a waveform (needs pyvcd).", metavar="FILE")
     ] = None,
-    engine: EngineOption = "simpy",
+    engine: EngineOption = "recurrence",
+    cache: CacheOption = True,
     json_: JsonOption = False,
     csv: CsvOption = None,
     out: OutOption = None,
@@ -75,7 +78,9 @@ def command(
             print(note, file=sys.stderr)
     with ExitStack() as outputs:  # nothing is left behind if any output fails
         observers = _observers(outputs, machine, timeline, vcd)
-        result, against = _simulate(machine, reference, workload, phase, batch, observers)
+        machines = [machine] if reference is None else [machine, reference]
+        flags = {"phase": phase, "batch": batch, "engine": engine, "cache": selection_cache(cache)}
+        result, against = _simulate(machines, workload, observers, **flags)
         data = result.to_dict()
         if against is not None:
             ratios = Ratios.of(result, against).to_dict()
@@ -125,26 +130,19 @@ def _observers(
 
 
 def _simulate(
-    machine: Architecture,
-    reference: Architecture | None,
-    workload: Trace,
-    phase: Any,
-    batch: int | None,
-    observers: list[Observer],
+    machines: list[Architecture], workload: Trace, observers: list[Observer], **flags: Any
 ) -> tuple[Result, Result | None]:
-    """Run the machine, observed, and the reference."""
-    from accelsim.simulation import simulate
+    """Run the machine, observed, and the reference if there is one."""
+    from accelsim.simulation import simulate_all
 
     def observe(*event: Any) -> None:
         for observer in observers:
             observer(*event)
 
-    total = len(workload.linears) * (2 if reference else 1)
-    with progress("layers", total) as advance:
-        flags: Any = {"phase": phase, "batch": batch, "on_layer": advance}
-        result = simulate(machine, workload, observer=observe, **flags)
-        against = simulate(reference, workload, **flags) if reference else None
-    return result, against
+    with progress("layers", len(workload.linears) * len(machines)) as advance:
+        observed = observe if observers else None
+        results = simulate_all(machines, workload, on_layer=advance, observer=observed, **flags)
+    return results[0], (results[1] if len(results) > 1 else None)
 
 
 def _verify(machine: Architecture, workload: Trace) -> dict[str, Any]:

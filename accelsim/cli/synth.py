@@ -20,7 +20,7 @@ def command(
     tokens: Annotated[int, typer.Option(help="Tokens over all sequences.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Trace file to write.", show_default=False)],
     distribution: Annotated[
-        str, typer.Option(help="gaussian, laplace, uniform or relu.")
+        str, typer.Option(help="gaussian, laplace, uniform, relu; or none: shapes only, no values.")
     ] = "gaussian",
     quantiles: Annotated[
         Path | None,

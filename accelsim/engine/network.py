@@ -13,11 +13,14 @@ resource and adds no latency.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Self
 
 import numpy as np
 
+from accelsim.errors import DeadlockError
 from accelsim.workload import Ints
 
 
@@ -46,19 +49,100 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """Stages in topological order, and for each shared resource its program order.
+class Requests:
+    """The program order of a shared resource: request k is job `job[k]` of `names[stage[k]]`.
 
-    `order[resource]` lists (stage, job) for every job with work, in the order of service.
+    It lists every job with work of the stages that share the resource. Iterates as (name, job).
     """
 
+    names: tuple[str, ...]
+    stage: Ints
+    job: Ints
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[str, int]]) -> Self:
+        """Return the order that (name, job) pairs spell out."""
+        names = tuple(dict.fromkeys(name for name, _ in pairs))
+        stage = [names.index(name) for name, _ in pairs]
+        return cls(names, np.array(stage, np.int64), np.array([j for _, j in pairs], np.int64))
+
+    def __len__(self) -> int:
+        return len(self.job)
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        for stage, job in zip(self.stage.tolist(), self.job.tolist(), strict=True):
+            yield self.names[stage], job
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Stages, and for each shared resource its program order."""
+
     stages: tuple[Stage, ...]
-    order: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    order: Mapping[str, Requests] = field(default_factory=dict)
 
     @property
     def jobs(self) -> int:
         """Jobs that flow through every stage."""
         return len(self.stages[0].busy)
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """A network as flat integer arrays, for loops that are compiled or interpreted alike.
+
+    A value of stage s and job i stands at `s * jobs + i`; of room r at `r * jobs + i`. The inputs
+    of stage s are `inputs[input_start[s]:input_start[s + 1]]`; so are its rooms, and the requests
+    of a resource. A stage without a resource has -1.
+    """
+
+    jobs: int
+    busy: Ints
+    latency: Ints
+    input_start: Ints
+    inputs: Ints
+    room_start: Ints
+    consumer: Ints
+    frees: Ints
+    resource: Ints
+    request_start: Ints
+    request_stage: Ints
+    request_job: Ints
+
+    @classmethod
+    def of(cls, network: Network) -> Self:
+        """Number stages and resources, and lay out everything in one dimension."""
+        stages, orders = network.stages, list(network.order.items())
+        index = {stage.name: i for i, stage in enumerate(stages)}
+        resources = {name: i for i, (name, _) in enumerate(orders)}
+        rooms = [room for stage in stages for room in stage.rooms]
+        numbers = [np.array([index[n] for n in r.names], np.int64)[r.stage] for _, r in orders]
+        return cls(
+            jobs=network.jobs,
+            busy=_joined([stage.busy for stage in stages]),
+            latency=_ints(stage.latency for stage in stages),
+            input_start=_starts(len(stage.inputs) for stage in stages),
+            inputs=_ints(index[name] for stage in stages for name in stage.inputs),
+            room_start=_starts(len(stage.rooms) for stage in stages),
+            consumer=_ints(index[room.consumer] for room in rooms),
+            frees=_joined([room.frees for room in rooms]),
+            resource=_ints(resources.get(stage.resource or "", -1) for stage in stages),
+            request_start=_starts(len(requests) for _, requests in orders),
+            request_stage=_joined(numbers),
+            request_job=_joined([requests.job for _, requests in orders]),
+        )
+
+
+def _ints(values: Iterable[int]) -> Ints:
+    return np.fromiter(values, np.int64)
+
+
+def _joined(arrays: Sequence[Ints]) -> Ints:
+    return np.concatenate(arrays) if arrays else np.zeros(0, np.int64)
+
+
+def _starts(counts: Iterable[int]) -> Ints:
+    return _ints(accumulate(counts, initial=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +160,27 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The outcome of a run: times of each stage, and the cycle in which the last result is out."""
+    """The outcome of a run.
+
+    Attributes:
+        stages: times of each stage, views of `table`.
+        cycles: the cycle in which the last result is out.
+        table: `[4, stages, jobs]`, ready, roomy, start, finish of the stages of the network.
+    """
 
     stages: Mapping[str, StageTimes]
     cycles: int
+    table: Ints
+
+    @classmethod
+    def of(cls, network: Network, table: Ints) -> Self:
+        """Name the rows of a table of times; the run ends with the last visible result."""
+        named = {stage.name: StageTimes(*table[:, i]) for i, stage in enumerate(network.stages)}
+        done = [network.jobs] * len(network.stages)
+        return cls(named, _last_result(network, done, table), table)
 
 
-def program_order(
-    streams: Sequence[tuple[Stage, int]],
-) -> tuple[tuple[str, int], ...]:
+def program_order(streams: Sequence[tuple[Stage, int]]) -> Requests:
     """Merge the requests of several stages into one program order.
 
     Args:
@@ -93,12 +189,51 @@ def program_order(
 
     Example:
         >>> load, store = Stage("load", np.array([5, 5])), Stage("store", np.array([1, 1]))
-        >>> program_order([(load, 0), (store, 1)])
-        (('load', 0), ('load', 1), ('store', 0), ('store', 1))
+        >>> list(program_order([(load, 0), (store, 1)]))
+        [('load', 0), ('load', 1), ('store', 0), ('store', 1)]
     """
-    requests = [
-        (int(job) + lag, position, stage.name, int(job))
-        for position, (stage, lag) in enumerate(streams)
-        for job in np.flatnonzero(stage.busy)
-    ]
-    return tuple((name, job) for _, _, name, job in sorted(requests))
+    jobs = [np.flatnonzero(stage.busy) for stage, _ in streams]
+    job = np.concatenate(jobs) if jobs else np.zeros(0, np.int64)
+    which = np.repeat(np.arange(len(streams)), [len(part) for part in jobs])
+    lag = np.array([lag for _, lag in streams], np.int64)
+    order = np.lexsort((which, job + lag[which]))
+    return Requests(tuple(stage.name for stage, _ in streams), which[order], job[order])
+
+
+def deadlock(network: Network, done: Sequence[int], table: Ints) -> DeadlockError:
+    """Return the error for a network in which nothing can happen any more.
+
+    Args:
+        network: the network.
+        done: jobs that each stage has finished.
+        table: `[4, stages, jobs]`, times as in `Times`, of those jobs.
+    """
+    finished = {stage.name: jobs for stage, jobs in zip(network.stages, done, strict=True)}
+    reasons = "; ".join(
+        f"{stage.name} waits for {_missing(stage, finished)} (tile {finished[stage.name]})"
+        for stage in network.stages
+        if finished[stage.name] < network.jobs
+    )
+    cycle = _last_result(network, done, table)
+    return DeadlockError(f"deadlock at cycle {cycle}: {reasons}")
+
+
+def _last_result(network: Network, done: Sequence[int], table: Ints) -> int:
+    """Return when the last result of the jobs that are done is visible."""
+    last = 0
+    for stage, jobs, finish in zip(network.stages, done, table[3], strict=True):
+        visible = finish + stage.latency * (stage.busy > 0)
+        last = max(last, int(visible[:jobs].max(initial=0)))
+    return last
+
+
+def _missing(stage: Stage, done: Mapping[str, int]) -> str:
+    """Return the first thing that the next job of a stage waits for in vain."""
+    job = done[stage.name]
+    for producer in stage.inputs:
+        if done[producer] <= job:
+            return producer
+    for room in stage.rooms:
+        if done[room.consumer] <= room.frees[job]:
+            return f"room in {room.buffer}"
+    return f"its turn on {stage.resource}"

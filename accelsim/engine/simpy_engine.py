@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from accelsim.engine.network import Network, Stage, StageTimes, Times
-from accelsim.errors import DeadlockError
+from accelsim.engine.network import Network, Requests, Stage, Times, deadlock
 
 Steps = Generator[simpy.Event, Any, None]
 
@@ -32,31 +31,29 @@ class _Run:
         names = [stage.name for stage in network.stages]
         self.visible = {name: self._events() for name in names}
         self.done = {name: self._events() for name in names}
-        self.log = {name: np.zeros((4, network.jobs), np.int64) for name in names}
-        self.waiting = dict.fromkeys(names, "not started")
+        self.table = np.zeros((4, len(names), network.jobs), np.int64)
+        self.log = {name: self.table[:, i] for i, name in enumerate(names)}
         self.turn: dict[tuple[str, int], simpy.Event] = {}
         self.next_turn: dict[tuple[str, int], simpy.Event] = {}
         for requests in network.order.values():
             self._queue(requests)
 
     def times(self) -> Times:
-        processes = {s.name: self.env.process(self._serve(s)) for s in self.network.stages}
+        for stage in self.network.stages:
+            self.env.process(self._serve(stage))
         self.env.run()
-        stuck = [name for name, process in processes.items() if process.is_alive]
-        if stuck:
-            reasons = "; ".join(f"{name} {self.waiting[name]}" for name in stuck)
-            raise DeadlockError(f"deadlock at cycle {int(self.env.now)}: {reasons}")
-        stages = {name: StageTimes(*rows) for name, rows in self.log.items()}
-        return Times(stages, int(self.env.now))
+        done = [sum(event.triggered for event in events) for events in self.done.values()]
+        if min(done) < self.network.jobs:
+            raise deadlock(self.network, done, self.table)
+        return Times.of(self.network, self.table)
 
     def _events(self) -> list[simpy.Event]:
         return [self.env.event() for _ in range(self.network.jobs)]
 
-    def _queue(self, requests: Any) -> None:
+    def _queue(self, requests: Requests) -> None:
         """Chain the requests of one resource: the end of each gives the next its turn."""
         turns = [self.env.event() for _ in range(len(requests) + 1)]
-        if requests:
-            turns[0].succeed()
+        turns[0].succeed()
         for request, turn, following in zip(requests, turns, turns[1:], strict=False):
             self.turn[request] = turn
             self.next_turn[request] = following
@@ -67,26 +64,23 @@ class _Run:
         busy = stage.busy.tolist()
         for job in range(self.network.jobs):
             for producer in stage.inputs:
-                yield from self._wait(stage, job, self.visible[producer][job], producer)
+                yield from self._wait(self.visible[producer][job])
             ready[job] = self.env.now
             for room in stage.rooms:
                 if room.frees[job] >= 0:
-                    event = self.done[room.consumer][room.frees[job]]
-                    yield from self._wait(stage, job, event, f"room in {room.buffer}")
+                    yield from self._wait(self.done[room.consumer][room.frees[job]])
             roomy[job] = self.env.now
             request = (stage.name, job)
             if request in self.turn:
-                resource = stage.resource or "resource"
-                yield from self._wait(stage, job, self.turn[request], f"its turn on {resource}")
+                yield from self._wait(self.turn[request])
             start[job] = self.env.now
             if busy[job]:
                 yield self.env.timeout(busy[job])
             finish[job] = self.env.now
             self._complete(stage, job)
 
-    def _wait(self, stage: Stage, job: int, event: simpy.Event, what: str) -> Steps:
+    def _wait(self, event: simpy.Event) -> Steps:
         if not event.processed:
-            self.waiting[stage.name] = f"waits for {what} (tile {job})"
             yield event
 
     def _complete(self, stage: Stage, job: int) -> None:

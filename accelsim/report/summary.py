@@ -43,6 +43,8 @@ def speedup_line(result: Result, against: Result) -> Iterator[str]:
         f"speed-up = MAC cycles there / here {ideal:.2f} × useful cycles {percent(here)} / "
         f"{percent(there)}" + (f" × clock {clock:.2f}" if clock != 1 else "")
     )
-    if result.dropped_energy_ratio:
+    if result.dropped_energy_ratio is None:
+        yield "shapes only: no values, so every kept activation counts as nonzero"
+    elif result.dropped_energy_ratio:
         dropped = percent(result.dropped_energy_ratio)
         yield f"selection drops {dropped} of the squared activation magnitude (mean over layers)"

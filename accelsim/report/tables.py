@@ -183,8 +183,10 @@ def short_name(name: str) -> str:
     return ".".join([*blocks, parts[-1]])
 
 
-def percent(ratio: float) -> str:
-    """Return a ratio as a percentage with one decimal, 0 as `0`."""
+def percent(ratio: float | None) -> str:
+    """Return a ratio as a percentage with one decimal, 0 as `0`, an unknown one as `-`."""
+    if ratio is None:
+        return "-"
     return f"{100 * ratio:.1f}%" if ratio else "0"
 
 

@@ -9,7 +9,7 @@ from typing import IO, Any
 from accelsim.errors import MissingExtraError
 from accelsim.files import replacing
 from accelsim.results.ledger import intervals
-from accelsim.simulation import Run
+from accelsim.results.tally import Run
 from accelsim.trace import Linear
 from accelsim.workload import Work
 

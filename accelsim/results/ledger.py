@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 
 from accelsim.engine import StageTimes, Times
 from accelsim.machine import Machine, Member
 from accelsim.workload import Ints
+from accelsim.workload.jobs import Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,66 +40,86 @@ class UnitLedger:
 
 def ledgers(machine: Machine, times: Times) -> dict[str, UnitLedger]:
     """Charge every cycle of every unit, and of the DRAM channel, to one cause."""
-    result = {"dram": _channel(machine, times)}
+    result = {"dram": _Channel.of(machine, times).ledger(times.cycles)}
     for stage, members in machine.members.items():
-        slowest = np.argmax([member.busy for member in members], axis=0)
-        for position, member in enumerate(members):
-            if member.is_charged:
-                is_upstream = position < slowest
-                result[member.unit] = _charge(
-                    member, is_upstream, times.stages[stage], times.cycles
-                )
+        result |= dict(_charge(members, times.stages[stage], times.cycles))
     return result
 
 
-def _charge(member: Member, is_upstream: Ints, stage: StageTimes, cycles: int) -> UnitLedger:
-    """Charge a unit of a stage.
+def _charge(
+    members: tuple[Member, ...], stage: StageTimes, cycles: int
+) -> Iterator[tuple[str, UnitLedger]]:
+    """Charge the units of a stage.
 
     While a slower unit of the same stage works, a unit before it has nowhere to put its results
     (blocked), a unit after it has nothing to work on (starved).
     """
-    previous = previous_finish(stage)
-    slack = stage.finish - stage.start - member.busy
-    return UnitLedger(
-        busy_cycles=int(member.busy.sum()),
-        starved_cycles=int((stage.ready - previous).sum() + slack[~is_upstream].sum()),
-        blocked_cycles=int((stage.roomy - stage.ready).sum() + slack[is_upstream].sum()),
-        contended_cycles=int((stage.start - stage.roomy).sum()),
-        idle_cycles=cycles - int(stage.finish[-1]),
-    )
+    busy = np.array([member.busy for member in members])
+    is_upstream = np.arange(len(members))[:, None] < busy.argmax(axis=0)
+    slack = (stage.finish - stage.start) - busy
+    blocked = slack.sum(axis=1, where=is_upstream)
+    starved = slack.sum(axis=1, where=~is_upstream)
+    for member, *own in zip(members, busy.sum(axis=1), starved, blocked, strict=True):
+        if member.is_charged:
+            yield (
+                member.unit,
+                UnitLedger(
+                    busy_cycles=int(own[0]),
+                    starved_cycles=int((stage.ready - previous_finish(stage)).sum() + own[1]),
+                    blocked_cycles=int((stage.roomy - stage.ready).sum() + own[2]),
+                    contended_cycles=int((stage.start - stage.roomy).sum()),
+                    idle_cycles=cycles - int(stage.finish[-1]),
+                ),
+            )
 
 
-def _channel(machine: Machine, times: Times) -> UnitLedger:
-    """Charge the DRAM channel."""
-    spent: Counter[str] = Counter()
-    end = 0
-    for _, cause, start, end in _channel_intervals(machine, times):
-        spent[cause] += end - start
-    return UnitLedger(spent["busy"], spent["starved"], spent["blocked"], 0, times.cycles - end)
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """What the DRAM channel did around each request, in program order; all `[requests]`.
 
-
-def _channel_intervals(machine: Machine, times: Times) -> Iterator[tuple[int, str, int, int]]:
-    """Yield what the DRAM channel did: between requests it waits for the next in program order.
-
-    That request's stage may be waiting for data (starved), then for room (blocked). A request may
-    hold the channel for longer than the transfer, if the port of the buffer is slower.
+    From `free` it waits for the stage's data (starved) until `due`, then for its room (blocked)
+    until `start`. It works until `worked` and is held until `finish` if the port of the buffer is
+    slower: blocked by one that takes, starved by one that gives.
     """
-    end = 0
-    for name, job in machine.network.order["dram"]:
-        stage = times.stages[name]
-        start, finish = int(stage.start[job]), int(stage.finish[job])
-        waits_for_room = min(start, max(end, int(stage.ready[job])))
-        members = machine.members[name]
-        worked = start + next(int(m.busy[job]) for m in members if m.is_charged)
-        for cause, since, until in (
-            ("starved", end, waits_for_room),
-            ("blocked", waits_for_room, start),
-            ("busy", start, worked),
-            ("blocked" if members[0].is_charged else "starved", worked, finish),
+
+    job: Ints
+    gives: Flags
+    free: Ints
+    due: Ints
+    start: Ints
+    worked: Ints
+    finish: Ints
+
+    @classmethod
+    def of(cls, machine: Machine, times: Times) -> Self:
+        order, stages = machine.network.order["dram"], machine.network.stages
+        row = {stage.name: i for i, stage in enumerate(stages)}
+        where = np.array([row[name] for name in order.names], np.int64)[order.stage], order.job
+        ready, _, start, finish = (times[where] for times in times.table)
+        free = np.concatenate([[0], finish[:-1]])[: len(finish)]
+        groups = [machine.members[stage.name] for stage in stages]
+        busy = np.array([next(m.busy for m in group if m.is_charged) for group in groups])[where]
+        gives = np.array([not group[0].is_charged for group in groups])[where[0]]
+        due = np.minimum(start, np.maximum(free, ready))
+        return cls(order.job, gives, free, due, start, start + busy, finish)
+
+    def ledger(self, cycles: int) -> UnitLedger:
+        held, gives = self.finish - self.worked, self.gives
+        return UnitLedger(
+            busy_cycles=int((self.worked - self.start).sum()),
+            starved_cycles=int((self.due - self.free).sum() + held[gives].sum()),
+            blocked_cycles=int((self.start - self.due).sum() + held[~gives].sum()),
+            idle_cycles=cycles - int(self.finish.max(initial=0)),
+        )
+
+    def intervals(self) -> Iterator[tuple[int, str, int, int]]:
+        for job, gives, *moments in zip(
+            *(getattr(self, f.name).tolist() for f in fields(self)), strict=True
         ):
-            if until > since:
-                yield job, cause, since, until
-        end = finish
+            causes = ("starved", "blocked", "busy", "starved" if gives else "blocked")
+            for cause, since, until in zip(causes, moments, moments[1:], strict=False):
+                if until > since:
+                    yield job, cause, since, until
 
 
 def intervals(machine: Machine, times: Times, unit: str) -> Iterator[tuple[int, str, int, int]]:
@@ -108,7 +129,7 @@ def intervals(machine: Machine, times: Times, unit: str) -> Iterator[tuple[int, 
     sums, the order inside a job is a convention.
     """
     if unit == "dram":
-        yield from _channel_intervals(machine, times)
+        yield from _Channel.of(machine, times).intervals()
         return
     name = machine.stage_of[unit]
     members, t = machine.members[name], times.stages[name]

@@ -57,7 +57,7 @@ class LayerResult:
     cycles: int
     macs_dense: int
     macs_executed: int
-    dropped_energy_ratio: float
+    dropped_energy_ratio: float | None
     bound: str
     bound_cycles: Mapping[str, int]
     breakdown: Breakdown
@@ -137,9 +137,11 @@ class Result:
         return sum(layer.energy_pj for layer in self.layers)
 
     @property
-    def dropped_energy_ratio(self) -> float:
-        """Mean over the layers of the share of squared magnitude that selection drops."""
-        return sum(layer.dropped_energy_ratio for layer in self.layers) / len(self.layers)
+    def dropped_energy_ratio(self) -> float | None:
+        """Mean over the layers of the share of squared magnitude dropped; None without values."""
+        ratios = [layer.dropped_energy_ratio for layer in self.layers]
+        known = [ratio for ratio in ratios if ratio is not None]
+        return sum(known) / len(known) if len(known) == len(ratios) else None
 
     @property
     def breakdown(self) -> Breakdown:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from accelsim.config import Architecture
-from accelsim.engine import Network, StageTimes, simpy_engine
+from accelsim.engine import Network, StageTimes, recurrence
 from accelsim.machine import build_machine
 from accelsim.precision import Values
 from accelsim.results.ledger import previous_finish
@@ -81,7 +81,7 @@ def expected_timing(arch: Architecture, gemm: Gemm, tiling: Tiling, program: Pro
         else stage
         for stage in network.stages
     )
-    times = simpy_engine.run(Network(stages))
+    times = recurrence.run(Network(stages))
     works = {stage.name: stage.busy > 0 for stage in stages}
     records = {name: _record(times.stages[s], works[s]) for name, s in STAGES.items()}
     return Timing(records, times.cycles)

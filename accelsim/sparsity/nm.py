@@ -9,11 +9,13 @@ from typing import Self
 import numpy as np
 from typing_extensions import override
 
+from accelsim.compiled import pays
 from accelsim.errors import InputError
 from accelsim.precision import Values
 from accelsim.sparsity.pattern import PATTERNS, Mask, Pattern, magnitude
 
 MAX_GROUP_SIZE = 64
+_INTERPRETED_NS = 40  # of one value in numpy
 
 
 @PATTERNS.register("nm")
@@ -46,6 +48,10 @@ class NM(Pattern):
 
     @override
     def keep(self, values: Values) -> Mask:
+        if values.dtype.kind in "if" and pays(values.size * _INTERPRETED_NS):
+            from accelsim.compiled.ranking import keep_largest
+
+            return keep_largest(values, self.kept_per_group, self.group_size)
         length = values.shape[-1]
         padding = -length % self.group_size
         strength = magnitude(values)

@@ -17,12 +17,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.lib import format as npy
 from pydantic import ValidationError
+from typing_extensions import override
 
 from accelsim.errors import InputError
 from accelsim.files import replacing
 from accelsim.precision import Values
 from accelsim.trace.archive import DAMAGE, check_header, read_array
-from accelsim.trace.record import InputInfo, Trace, TraceMeta, array_name
+from accelsim.trace.record import InputInfo, Trace, TraceMeta, ValueSource, array_name
 from accelsim.trace.synthetic import SyntheticSource
 
 STORED_DTYPES = {"float16": np.float16, "bfloat16": np.uint16, "int8": np.int8}
@@ -56,12 +57,13 @@ def load_trace(path: str | Path) -> Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class NpzSource:
+class NpzSource(ValueSource):
     """Activations stored in the file."""
 
     path: Path
     meta: TraceMeta
 
+    @override
     def read(self, key: str) -> Values:
         """Read one array; raise InputError if it is damaged or not finite."""
         values = read_array(self.path, array_name(key))

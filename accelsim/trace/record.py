@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +15,8 @@ from accelsim.errors import InputError
 from accelsim.precision import PRECISIONS, Int8, Values
 
 StoredDtype = Literal["float16", "bfloat16", "int8"]
+# The distribution of a synthetic trace that has no values.
+SHAPES_ONLY = "none"
 Positive = Annotated[int, Field(gt=0, le=2**31)]
 
 
@@ -64,12 +67,22 @@ def array_name(key: str) -> str:
     return f"x/{key}"
 
 
-class ValueSource(Protocol):
+Rows = Callable[[slice], Values]
+
+
+class ValueSource(ABC):
     """Where activations come from; one array in memory at a time is the caller's business."""
 
+    @abstractmethod
     def read(self, key: str) -> Values:
         """Return the stored array of input `key`, `[tokens, in_features]`, checked to be finite."""
-        ...
+
+    def open(self, key: str) -> Rows:
+        """Return a function that gives any tokens of input `key`, from several threads at once.
+
+        The default reads the whole array; a source that can make parts of it need not.
+        """
+        return self.read(key).__getitem__
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +104,46 @@ class Trace:
         """Tokens over all sequences."""
         return sum(self.meta.sequence_lengths)
 
+    @property
+    def has_values(self) -> bool:
+        """Whether there are activations, or shapes only."""
+        return (self.meta.synthetic or {}).get("distribution") != SHAPES_ONLY
+
+    def features(self, key: str) -> int:
+        """Return the width of input `key`."""
+        return next(linear.in_features for linear in self.linears if linear.input == key)
+
+    def rows(self, key: str) -> Rows:
+        """Return a function that gives any tokens of input `key` as stored; see `encoded`."""
+        return self.source.open(key)
+
     def values(self, key: str) -> Values:
         """Return the activations of input `key` as float32 `[tokens, in_features]`."""
-        stored, info = self.source.read(key), self.meta.inputs[key]
-        if info.dtype == "bfloat16":
-            return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        real = stored.astype(np.float32)
-        return real * np.float32(info.scale) if info.dtype == "int8" else real
+        return self._real(key, self.source.read(key))
 
     def operands(self, key: str, precision: str) -> tuple[Values, Values]:
-        """Return activations `[T, K]` as the hardware sees them, and their real float32 values.
+        """Return activations `[T, K]` as the hardware sees them, and their real float32 values."""
+        return self.encoded(key, self.source.read(key), precision)
+
+    def encoded(self, key: str, stored: Values, precision: str) -> tuple[Values, Values]:
+        """Return tokens of input `key` as the hardware sees them, and their real float32 values.
 
         An int8 trace on an int8 machine is taken as it is; anything else is rounded per token.
         """
-        real = self.values(key)
+        real = self._real(key, stored)
         if precision == Int8.name and self.meta.inputs[key].dtype == "int8":
-            return self.source.read(key), real
+            return stored, real
         try:
             return PRECISIONS[precision].encode_tokens(real), real
         except InputError as error:
             raise InputError(f"{self.path}: array '{array_name(key)}': {error}") from error
+
+    def _real(self, key: str, stored: Values) -> Values:
+        info = self.meta.inputs[key]
+        if info.dtype == "bfloat16":
+            return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        real = stored.astype(np.float32)
+        return real * np.float32(info.scale) if info.dtype == "int8" else real
 
     def describe(self) -> Mapping[str, Any]:
         """Return the identity of this trace for a result file."""

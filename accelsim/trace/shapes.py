@@ -16,7 +16,7 @@ from accelsim.errors import InputError
 from accelsim.registry import did_you_mean
 from accelsim.trace.archive import read_array
 from accelsim.trace.npz import TraceWriter, load_trace
-from accelsim.trace.record import InputInfo, Linear, Trace, TraceMeta
+from accelsim.trace.record import SHAPES_ONLY, InputInfo, Linear, Trace, TraceMeta
 from accelsim.trace.synthetic import (
     QUANTILES,
     Recipe,
@@ -104,7 +104,8 @@ def synthesise(  # noqa: PLR0913
         out: the trace file to write; it holds the recipe, not the values.
         tokens: tokens over all sequences.
         seq_len: length of each sequence; default: one sequence.
-        distribution: a name of `accelsim.trace.synthetic.DISTRIBUTIONS`; unused with `quantiles`.
+        distribution: a name of `accelsim.trace.synthetic.DISTRIBUTIONS`, or `none` for shapes
+            only; unused with `quantiles`.
         quantiles: an .npz of quantiles `[layers, n]` per layer input (`attn_in`, `o_proj_in`,
             `mlp_in`, `down_proj_in`), which replaces the distribution.
         seed: of the draws.
@@ -124,7 +125,8 @@ def synthesise(  # noqa: PLR0913
         raise InputError("distribution 'quantiles' needs a file of quantiles: --quantiles FILE")
     check_distribution(distribution)
     linears = tuple(shape.linears())
-    check_size(Path(out), tokens, max(linear.in_features for linear in linears))
+    if distribution != SHAPES_ONLY or quantiles:
+        check_size(Path(out), tokens, max(linear.in_features for linear in linears))
     keys = dict.fromkeys(linear.input for linear in linears)
     recipe = Recipe(
         distribution=QUANTILES if quantiles else distribution, seed=seed, shape_of=model.lower()

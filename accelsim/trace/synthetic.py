@@ -10,18 +10,21 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import override
 
+from accelsim.compiled import compiled, pays
 from accelsim.errors import InputError
 from accelsim.precision import Values
 from accelsim.registry import did_you_mean
 from accelsim.trace.archive import MAX_ARRAY_BYTES, read_array
-from accelsim.trace.record import TraceMeta
+from accelsim.trace.record import SHAPES_ONLY, Rows, TraceMeta, ValueSource
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float32]]
 
@@ -51,13 +54,15 @@ DISTRIBUTIONS: dict[str, Draw] = {
     "relu": _relu,
 }
 QUANTILES = "quantiles"
+_INTERPRETED_NS = 20  # of one draw from quantiles in numpy
 
 
 class Recipe(BaseModel):
     """The `synthetic` entry of a trace's table.
 
-    `distribution` is a name of `DISTRIBUTIONS`, or `quantiles`: then the file holds `q/<input>`,
-    equally spaced quantiles from the minimum to the maximum of that layer input.
+    `distribution` is a name of `DISTRIBUTIONS`; or `quantiles`: then the file holds `q/<input>`,
+    equally spaced quantiles from the minimum to the maximum of that layer input; or `none`: the
+    trace has shapes only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,7 +74,7 @@ class Recipe(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class SyntheticSource:
+class SyntheticSource(ValueSource):
     """Draws a layer's activations from the recipe; the same key gives the same values always."""
 
     path: Path
@@ -92,18 +97,41 @@ class SyntheticSource:
         except InputError as error:
             raise InputError(f"{path}: entry 'meta': {error}") from error
         widest = max(linear.in_features for linear in meta.linears)
-        check_size(path, sum(meta.sequence_lengths), widest)
+        if recipe.distribution != SHAPES_ONLY:
+            check_size(path, sum(meta.sequence_lengths), widest)
         return cls(path, meta, recipe)
 
+    @override
     def read(self, key: str) -> Values:
         """Draw the float16 activations of input `key`, `[tokens, in_features]`."""
-        width = next(linear.in_features for linear in self.meta.linears if linear.input == key)
-        shape = (sum(self.meta.sequence_lengths), width)
-        # One stream a key: the order in which layers are read does not matter.
-        rng = np.random.default_rng([self.recipe.seed, zlib.crc32(key.encode())])
+        shape = self._shape(key)
         if self.recipe.distribution == QUANTILES:
-            return _from_quantiles(rng, shape, self._quantiles(key)).astype(np.float16)
-        return DISTRIBUTIONS[self.recipe.distribution](rng, shape).astype(np.float16)
+            return self.open(key)(slice(0, shape[0]))
+        if self.recipe.distribution == SHAPES_ONLY:
+            raise InputError(f"{self.path}: has shapes only, no values (distribution 'none')")
+        return DISTRIBUTIONS[self.recipe.distribution](self._stream(key), shape).astype(np.float16)
+
+    @override
+    def open(self, key: str) -> Rows:
+        """Draw only what is asked for, where the stream can be entered anywhere."""
+        if self.recipe.distribution != QUANTILES:
+            return self.read(key).__getitem__
+        table, width = self._quantiles(key), self._shape(key)[1]
+
+        def rows(tokens: slice) -> Values:
+            shape = (tokens.stop - tokens.start, width)
+            uniform = _uniform_from(self._stream(key), tokens.start * width, prod(shape))
+            return _from_quantiles(uniform, table).astype(np.float16).reshape(shape)
+
+        return rows
+
+    def _shape(self, key: str) -> tuple[int, int]:
+        width = next(linear.in_features for linear in self.meta.linears if linear.input == key)
+        return sum(self.meta.sequence_lengths), width
+
+    def _stream(self, key: str) -> np.random.Generator:
+        """Return one stream a key: the order in which layers are read does not matter."""
+        return np.random.default_rng([self.recipe.seed, zlib.crc32(key.encode())])
 
     def _quantiles(self, key: str) -> NDArray[np.float32]:
         table = read_array(self.path, quantile_array(key))
@@ -114,7 +142,7 @@ class SyntheticSource:
 
 def check_distribution(name: str) -> None:
     """Raise InputError unless `name` is a known distribution."""
-    known = [*DISTRIBUTIONS, QUANTILES]
+    known = [*DISTRIBUTIONS, QUANTILES, SHAPES_ONLY]
     if name not in known:
         raise InputError(
             f"unknown distribution '{name}'{did_you_mean(name, known)}; allowed: {', '.join(known)}"
@@ -136,12 +164,38 @@ def quantile_array(key: str) -> str:
     return f"q/{key}"
 
 
+def _uniform_from(stream: np.random.Generator, first: int, count: int) -> NDArray[np.float32]:
+    """Return numbers `first` … `first + count` of the uniform float32 numbers of a new stream.
+
+    PCG64 makes two of them in a step.
+    """
+    stream.bit_generator.advance(first // 2)  # type: ignore[attr-defined]
+    skipped = first % 2
+    return stream.random(skipped + count, np.float32)[skipped:]
+
+
 def _from_quantiles(
-    rng: np.random.Generator, shape: tuple[int, int], table: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Invert the distribution function: a uniform draw, interpolated in the quantile table."""
-    position = rng.random(shape, np.float32) * np.float32(table.size - 1)
+    uniform: NDArray[np.float32], table: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Invert the distribution function: uniform draws, interpolated in the quantile table."""
+    if pays(uniform.size * _INTERPRETED_NS):
+        drawn = np.empty(uniform.size, np.float64)
+        compiled(_interpolate)(uniform, table, drawn)
+        return drawn
+    position = uniform * np.float32(table.size - 1)
     below = np.minimum(position.astype(np.int32), table.size - 2)
     weight = position - below
-    drawn: NDArray[np.float32] = table[below] * (1 - weight) + table[below + 1] * weight
-    return drawn
+    interpolated: NDArray[np.float64] = table[below] * (1 - weight) + table[below + 1] * weight
+    return interpolated
+
+
+def _interpolate(
+    uniform: NDArray[np.float32], table: NDArray[np.float32], drawn: NDArray[np.float64]
+) -> None:
+    """Do the same in a compiled loop, to the bit."""
+    last = np.float32(table.size - 1)
+    for place in range(uniform.size):
+        position = uniform[place] * last
+        below = min(int(position), table.size - 2)
+        weight = np.float64(position) - np.float64(below)
+        drawn[place] = table[below] * (1 - weight) + table[below + 1] * weight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -55,8 +56,18 @@ class TileJobs:
         return ceil_div(self.columns, path.columns)
 
 
-def tile_jobs(gemm: Gemm, tiling: Tiling, path: Datapath, stores: Stores) -> TileJobs:
+@lru_cache(maxsize=32)
+def tile_jobs(
+    gemm: Gemm, tiling: Tiling, path: Datapath, stores: Stores, outer_tiles: int | None = None
+) -> TileJobs:
     """Lay out the jobs of a layer in program order, with what each finds on chip.
+
+    Args:
+        gemm: the layer.
+        tiling: its tile and loop order.
+        path: the machine's step.
+        stores: its buffers.
+        outer_tiles: lay out only so many of the outer iterations, the last one among them.
 
     Raises:
         InputError: more tiles than an engine could run.
@@ -68,12 +79,14 @@ def tile_jobs(gemm: Gemm, tiling: Tiling, path: Datapath, stores: Stores) -> Til
     >>> jobs.loads_activations.tolist(), jobs.loads_weights.tolist()
     ([True, False, True, False], [True, True, False, False])
     """
+    reuse = Reuse.of(tiling, gemm, path, stores)
+    if outer_tiles is not None:
+        gemm = tiling.shortened(gemm, outer_tiles)
     count = prod(tiling.counts(gemm))
     if count > MAX_JOBS:
         made = f"tiling {describe(tiling)} makes {count} tiles"
         raise InputError(f"{made}; at most {MAX_JOBS} are run")
     token, column, step = _loop_indices(gemm, tiling)
-    reuse = Reuse.of(tiling, gemm, path, stores)
     column_tiles, reduction_tiles = int(column.max()) + 1, int(step.max()) + 1
     first_column, first_token = column == 0, token == 0
     selects = first_column | (reuse.selections > 1)

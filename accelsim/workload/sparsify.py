@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +15,64 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError
 from accelsim.precision import Values
 from accelsim.sparsity import Mask, Pattern
-from accelsim.workload.datapath import Datapath, Ints, bytes_of, ceil_div
-from accelsim.workload.jobs import TileJobs
+from accelsim.trace import Trace
+from accelsim.workload.datapath import Ints
+
+Floats = NDArray[np.float64]
+_BLOCK_VALUES = 2**18  # of a layer input in work at once on a core: its copies stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What survives of one layer input.
+    """What survives of one layer input, as far as time and energy depend on it.
 
     Attributes:
-        mask: `[T, K]`, true where the activation is kept.
+        mask: `[T, K / 8]`, packed bits, set where the activation is kept; None if not asked for.
+        features: K.
         nonzero: `[T]`, kept activations of each token that are not zero.
-        dropped_energy_ratio: share of the squared magnitude that is dropped.
+        energy: `[T]`, squared magnitude of each token; None for a trace without values.
+        dropped_energy: `[T]`, the part of it that is dropped.
     """
 
-    mask: Mask
+    features: int
     nonzero: Ints
-    dropped_energy_ratio: float
+    energy: Floats | None
+    dropped_energy: Floats | None
+    mask: NDArray[np.uint8] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the layer input."""
+        return len(self.nonzero)
+
+    @property
+    def dropped_energy_ratio(self) -> float | None:
+        """Share of the squared magnitude that is dropped; None if there are no values."""
+        if self.energy is None or self.dropped_energy is None:
+            return None
+        total = float(self.energy.sum())
+        return float(self.dropped_energy.sum()) / total if total else 0.0
+
+    @property
+    def kept(self) -> Mask:
+        """Which activations are kept, `[T, K]`."""
+        return self._unpacked(self._mask)
+
+    def unions(self, steps: Ints) -> Mask:
+        """Return which activations any token of a step keeps, `[steps, K]`."""
+        packed = self._mask[steps[:, 0]]
+        for tokens in steps.T[1:]:
+            packed = packed | self._mask[tokens]
+        return self._unpacked(packed)
+
+    @property
+    def _mask(self) -> NDArray[np.uint8]:
+        if self.mask is None:
+            raise ValueError("selected without a mask")
+        return self.mask
+
+    def _unpacked(self, packed: NDArray[np.uint8]) -> Mask:
+        return np.unpackbits(packed, axis=1, count=self.features).view(np.bool_)
 
 
 def select(operands: Values, pattern: Pattern, real: Values | None = None) -> Selection:
@@ -43,74 +88,77 @@ def select(operands: Values, pattern: Pattern, real: Values | None = None) -> Se
     >>> chosen.nonzero.tolist(), chosen.dropped_energy_ratio
     ([2, 2], 0.06896551724137931)
     """
-    mask = pattern.keep(operands)
-    nonzero = np.count_nonzero((operands != 0) & mask, axis=1)
+    (selection,) = select_each(operands, [pattern], real, with_masks=True)
+    return selection
+
+
+def select_each(
+    operands: Values,
+    patterns: Sequence[Pattern],
+    real: Values | None = None,
+    *,
+    with_masks: bool = False,
+) -> list[Selection]:
+    """Select the activations `[T, K]` of one layer input by several patterns."""
     squares = np.square(operands if real is None else real, dtype=np.float64)
-    total = float(squares.sum())
-    dropped = float(squares.sum(where=~mask))
-    return Selection(mask, nonzero.astype(np.int64), dropped / total if total else 0.0)
+    energy, alive = squares.sum(axis=1), operands != 0
+    selections = []
+    for pattern in patterns:
+        mask = pattern.keep(operands)
+        selections.append(
+            Selection(
+                features=operands.shape[1],
+                nonzero=np.count_nonzero(alive & mask, axis=1).astype(np.int64),
+                energy=energy,
+                dropped_energy=(squares * ~mask).sum(axis=1),
+                mask=np.packbits(mask, axis=1) if with_masks else None,
+            )
+        )
+    return selections
 
 
-def decode_batches(sequence_lengths: Sequence[int], batch: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the token indices of each decode step: `batch` tokens, as if of as many sequences.
+def select_input(
+    trace: Trace, key: str, precision: str, patterns: Sequence[Pattern], *, with_masks: bool
+) -> list[Selection]:
+    """Select input `key` of a trace by several patterns, in one pass over its values.
 
-    Tokens are ordered by position, then by sequence, and cut into batches; a last incomplete batch
-    is dropped. A batch holds one position of different sequences where it divides their number and
-    they are equally long; else several positions of a sequence may stand for several sequences.
-
-    Raises:
-        InputError: the trace has fewer tokens than the batch.
-
-    Example:
-        Two sequences of two tokens (0, 1 and 2, 3), batch 2.
-
-        >>> [step.tolist() for step in decode_batches([2, 2], 2)]
-        [[0, 2], [1, 3]]
+    The tokens are cut into blocks that the cores take in turn; numpy and the compiled selection
+    leave the interpreter free meanwhile. The result does not depend on the cut.
     """
-    tokens = sum(sequence_lengths)
-    if batch > tokens:
-        raise InputError(f"batch {batch} is larger than the {tokens} tokens of the trace")
-    position = np.concatenate([np.arange(length) for length in sequence_lengths])
-    by_position = np.argsort(position, kind="stable")
-    for first in range(0, tokens - batch + 1, batch):
-        yield by_position[first : first + batch]
+    if not trace.has_values:
+        return [_without_values(trace, key, pattern, with_masks=with_masks) for pattern in patterns]
+    rows = trace.rows(key)
+    width = trace.features(key)
+    block = max(1, _BLOCK_VALUES // width)
+    cuts = [*range(0, trace.tokens, block), trace.tokens]
+
+    def selected(cut: tuple[int, int]) -> list[Selection]:
+        operands, real = trace.encoded(key, rows(slice(*cut)), precision)
+        return select_each(operands, patterns, real, with_masks=with_masks)
+
+    with ThreadPoolExecutor(os.cpu_count()) as cores:
+        blocks = list(cores.map(selected, pairwise(cuts)))
+    return [_joined(parts) for parts in zip(*blocks, strict=True)]
 
 
-def dense_weight_bytes(jobs: TileJobs, path: Datapath) -> Ints:
-    """Return the weight bytes that each job loads when every row of W is fetched, `[jobs]`."""
-    return bytes_of(jobs.reduction * jobs.columns * path.value_bits) * jobs.loads_weights
+def _joined(blocks: Sequence[Selection]) -> Selection:
+    """Put blocks of tokens together."""
+
+    def column(name: str) -> Any:
+        parts = [getattr(block, name) for block in blocks]
+        return None if parts[0] is None else np.concatenate(parts)
+
+    names = ("nonzero", "energy", "dropped_energy", "mask")
+    return Selection(blocks[0].features, **{name: column(name) for name in names})
 
 
-def gathered_weight_bytes(
-    jobs: TileJobs, path: Datapath, needed: NDArray[np.bool_], burst_bytes: int
-) -> Ints:
-    """Return the weight bytes that each job loads when only rows in `needed` are fetched.
-
-    Rows of a tile are contiguous, one after the other; a burst that holds any needed byte is
-    fetched once, whole.
-
-    Args:
-        jobs: the tile jobs of the layer.
-        path: widths.
-        needed: `[K]`, whether any sequence of the batch keeps this activation.
-        burst_bytes: what DRAM moves at least.
-    """
-    sizes = np.zeros(len(jobs), np.int64)
-    for job in np.flatnonzero(jobs.loads_weights):
-        start = jobs.reduction_start[job]
-        rows = np.flatnonzero(needed[start : start + jobs.reduction[job]])
-        row_bits = int(jobs.columns[job]) * path.value_bits
-        sizes[job] = touched_bursts(rows, row_bits // 8, burst_bytes) * burst_bytes
-    return sizes
-
-
-def touched_bursts(rows: Ints, row_bytes: int, burst_bytes: int) -> int:
-    """Return the distinct bursts that contain the given rows of a contiguous matrix.
-
-    >>> touched_bursts(np.array([0, 1, 5]), row_bytes=32, burst_bytes=64)
-    2
-    """
-    first = rows * row_bytes // burst_bytes
-    last = ceil_div((rows + 1) * row_bytes, burst_bytes) - 1
-    shared = int(np.count_nonzero(first[1:] == last[:-1]))
-    return int((last - first + 1).sum()) - shared
+def _without_values(trace: Trace, key: str, pattern: Pattern, *, with_masks: bool) -> Selection:
+    """Return what a pattern keeps of any values, none of them zero."""
+    if with_masks and not pattern.is_dense:
+        raise InputError(
+            f"{trace.path}: has shapes only; which weights pattern {pattern} fetches in decode "
+            f"depends on values (make the trace with a distribution, or capture it)"
+        )
+    features = trace.features(key)
+    nonzero = np.full(trace.tokens, pattern.kept(features), np.int64)
+    return Selection(features, nonzero, None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from accelsim.errors import InputError
@@ -78,6 +78,22 @@ class Tiling:
             ceil_div(gemm.out_features, self.columns),
             ceil_div(gemm.in_features, self.reduction),
         )
+
+    def outer_tiles(self, gemm: Gemm) -> int:
+        """Return how often the outermost loop runs."""
+        tokens, columns, _ = self.counts(gemm)
+        return tokens if self.order == "tokens_outer" else columns
+
+    def shortened(self, gemm: Gemm, outer_tiles: int) -> Gemm:
+        """Return the layer without all but so many outer iterations; the last one stays.
+
+        >>> Tiling(8, 4, 4, "tokens_outer").shortened(Gemm(43, 4, 4), 3)  # 8 + 8 + 3 tokens
+        Gemm(tokens=19, in_features=4, out_features=4)
+        """
+        skipped = self.outer_tiles(gemm) - outer_tiles
+        if self.order == "tokens_outer":
+            return replace(gemm, tokens=gemm.tokens - skipped * self.tokens)
+        return replace(gemm, out_features=gemm.out_features - skipped * self.columns)
 
 
 @dataclass(frozen=True, slots=True)

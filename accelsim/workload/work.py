@@ -18,6 +18,7 @@ class Work:
         kept: activations that survive selection, padding apart: T × K when dense.
         nonzero: of those, the ones that are not zero; the rest are gated in the MAC array.
         is_decode: whether weights are fetched by what selection kept.
+        steps: decode steps that this stands for, alike but for `nonzero`, which is their sum.
     """
 
     gemm: Gemm
@@ -28,6 +29,7 @@ class Work:
     kept: int
     nonzero: int
     is_decode: bool = False
+    steps: int = 1
 
     @property
     def macs_executed(self) -> int:

@@ -346,7 +346,7 @@ def test_a_defect_is_not_blamed_on_the_user(cli, arch, trace, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr(accelsim.simulation, "simulate", fail)
+    monkeypatch.setattr(accelsim.simulation, "simulate_all", fail)
     outcome = cli("run", arch("nm816"), "--trace", trace)
     assert outcome.code == 1
     assert "ZeroDivisionError: boom" in outcome.err

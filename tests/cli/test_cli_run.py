@@ -78,7 +78,7 @@ def test_json_keeps_the_contract(run_json, trace, name):
     data = run_json(*SLOW, name=name)
     assert data["schema"] == 1
     assert data["accelsim"] == acs.__version__
-    assert (data["phase"], data["engine"]) == ("prefill", "simpy")
+    assert (data["phase"], data["engine"]) == ("prefill", "recurrence")
     assert {"path", "sha256", "model"} <= set(data["trace"])
     assert data["trace"]["path"] == str(trace)
     assert set(data["totals"]) >= TOTALS

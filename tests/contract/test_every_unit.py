@@ -29,7 +29,7 @@ from accelsim.sparsity import parse_pattern
 from accelsim.tech.blocks import BLOCKS
 from accelsim.tech.technology import Technology
 from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
-from accelsim.workload.sparsify import dense_weight_bytes
+from accelsim.workload.decode import dense_weight_bytes
 
 TECH = Technology.load("nangate45")
 SPARSE = ("2:4", "8:16", "16:32", "3:5", "32:64")

@@ -5,7 +5,7 @@ from oracle import toy as toys
 
 from accelsim.sparsity import FORMATS, parse_pattern
 from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
-from accelsim.workload.sparsify import dense_weight_bytes
+from accelsim.workload.decode import dense_weight_bytes
 
 
 @pytest.fixture(scope="session")

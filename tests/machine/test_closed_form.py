@@ -51,7 +51,7 @@ def test_one_dense_tile_by_hand():
     drain:   latency 7, 16 × 32 / 256 = 2 of outputs                                       =   9
     """
     _, run = run_one(changed(load("dense"), WIDE | {"tiling": tile(16, 64, 32)}), (16, 64, 32))
-    parts = run.breakdown
+    parts = run.tally.breakdown
     assert (parts.fill_cycles, parts.ideal_cycles, parts.drain_cycles) == (112, 32, 9)
     assert run.times.cycles == 112 + 32 + 9
 
@@ -87,7 +87,7 @@ def test_a_dense_layer_that_never_starves(shape, tiles, order):
     # No latency, else the first tiles of these small layers would have to wait for the second.
     arch = changed(load("dense"), WIDE | {"dram.latency_ns": 0, "tiling": tile(*tiles, order)})
     _, run = run_one(arch, shape)
-    assert run.breakdown.stall_cycles == {}
+    assert run.tally.breakdown.stall_cycles == {}
 
     def transfer(values):  # bytes, in bursts of 64, 256 bytes a cycle
         return ceil(ceil(values, 64) * 64, 256)
@@ -118,7 +118,7 @@ def test_one_sparse_tile_by_hand():
     """
     _, run = run_one(changed(load("nm816"), SPARSE | {"tiling": tile(16, 256, 64)}), (16, 256, 64))
     assert run.times.stages["select"].finish.tolist() == [180]
-    assert run.breakdown.fill_cycles == 182
+    assert run.tally.breakdown.fill_cycles == 182
     assert run.times.cycles == 182 + 128 + (SPARSE_LATENCY + 4)
 
 
@@ -193,7 +193,7 @@ def test_pipelining_adds_its_stages_to_the_latency_and_nothing_to_the_pace(extra
     few, more = one(0, 0), one(extra, stages)
     assert more.times.cycles == few.times.cycles + extra + stages
     for name in ("selector", "crossbar", "mac_array"):
-        assert more.ledgers[name].busy_cycles == few.ledgers[name].busy_cycles
+        assert more.tally.ledgers[name].busy_cycles == few.tally.ledgers[name].busy_cycles
 
 
 def test_iterative_radix_shows_a_group_two_cycles_after_it_ends():
@@ -222,7 +222,7 @@ def test_half_the_values_take_half_the_array_cycles(name):
 def test_keeping_everything_takes_the_array_cycles_of_dense(shape, pattern):
     def array_busy(chosen):
         work, run = run_one(machine_for(chosen), shape)
-        assert run.ledgers["mac_array"].total_cycles == run.times.cycles
+        assert run.tally.ledgers["mac_array"].total_cycles == run.times.cycles
         return machine_for(chosen).mac_array.busy_cycles(work).sum()
 
     assert array_busy(pattern) == array_busy("dense")

@@ -145,7 +145,7 @@ def test_counts_hold_on_random_machines(arch, shape, batch):
         products = work.jobs.tokens * work.jobs.columns * work.jobs.reduction
         assert products.sum() == rows * reduction * columns == work.gemm.macs
         actions = arch.mac_array.actions(work)
-        lanes = run.ledgers["mac_array"].busy_cycles * path.macs_per_cycle
+        lanes = run.tally.ledgers["mac_array"].busy_cycles * path.macs_per_cycle
         assert actions["mac"] + actions["mac_idle"] == lanes
         assert actions["mac_idle"] >= 0
         moved = arch.dram.actions(work)

@@ -14,12 +14,12 @@ from oracle.small import (
     machine_for,
     tile,
     trace_of,
+    works_of,
 )
 
 from accelsim import load_trace
-from accelsim.simulation import layer_work, selections
 from accelsim.workload import Gemm, Store, Stores, Tiling, tile_jobs
-from accelsim.workload.sparsify import gathered_weight_bytes
+from accelsim.workload.decode import Fetches
 
 LENGTHS = (5, 9, 2, 6)
 
@@ -35,13 +35,12 @@ def test_the_oracle_itself():
 
 
 def assert_fetches_the_union(arch, trace, *, batch, limit=None):
-    (_, selection), *_ = selections(arch, trace)
     linear = trace.linears[0]
     operands = trace.operands(linear.input, arch.precision)
     values = operands[0] if isinstance(operands, tuple) else operands
     n, m = arch.path.kept_per_group, arch.path.group_size
     masks = [kept(row, n, m) for row in values.tolist()]
-    works = layer_work(arch, trace, linear, selection, batch=batch)
+    works = works_of(arch, trace, batch=batch)
     steps = steps_of(trace.meta.sequence_lengths, batch)
     count = 0
     for tokens, work in zip(steps[:limit], works, strict=limit is None):
@@ -80,8 +79,7 @@ def test_the_shipped_trace_fetches_the_union(batch):
 def test_a_dense_machine_fetches_everything_in_every_step(batch):
     """64 × 128 bytes are whole bursts, whatever the tile."""
     trace = trace_of([(64, 128)], lengths=LENGTHS)
-    ((linear, selection),) = selections(load("dense"), trace)
-    works = list(layer_work(load("dense"), trace, linear, selection, batch=batch))
+    works = works_of(load("dense"), trace, batch=batch)
     assert len(works) == sum(LENGTHS) // batch
     assert {int(load("dense").dram.weight_bytes(work).sum()) for work in works} == {64 * 128}
 
@@ -100,8 +98,8 @@ def test_one_sequence_fetches_n_of_m_rows(pattern):
 def test_one_sequence_of_the_shipped_trace_fetches_about_half():
     """Exactly half of the rows; a little more where a tile's row ends inside a burst."""
     arch, trace = load("nm816"), load_trace(SHIPPED_TRACE)
-    for linear, selection in list(selections(arch, trace))[:7]:
-        work = next(layer_work(arch, trace, linear, selection, batch=1))
+    for layer, linear in enumerate(trace.linears[:7]):
+        work, *_ = works_of(arch, trace, batch=1, layer=layer)
         share = arch.dram.weight_bytes(work).sum() / (linear.in_features * linear.out_features)
         assert 0.5 <= share < 0.8, linear.name
         if work.tiling.columns % 64 == 0:
@@ -123,10 +121,10 @@ def test_rows_narrower_than_a_burst_share_it():
 
 def test_larger_batches_need_more_rows_a_step_and_fewer_a_token():
     arch, trace = load("nm816"), load_trace(SHIPPED_TRACE)
-    linear, selection = next(selections(arch, trace))
+    linear = trace.linears[0]
     mean = []
     for batch in (1, 2, 8, 32):
-        works = list(layer_work(arch, trace, linear, selection, batch=batch))
+        works = works_of(arch, trace, batch=batch)
         mean.append(sum(int(work.weight_bytes.sum()) for work in works) / len(works))
     assert mean == sorted(mean)
     per_token = [total / batch for total, batch in zip(mean, (1, 2, 8, 32), strict=True)]
@@ -161,7 +159,8 @@ def test_gathered_bytes_of_any_tiling(gemm, tiling, *, value_bits, burst, share,
     store = Store(1 << 20 if stays else 1)
     jobs = tile_jobs(gemm, tiling, path, Stores(store, store, store, store))
     needed = np.random.default_rng(seed).random(gemm.in_features) < share
-    found = gathered_weight_bytes(jobs, path, needed, burst)
+    fetches = Fetches.of(jobs, path, needed[None], burst)
+    found = fetches.size_bytes[0, fetches.kind]
     for job, size in enumerate(found.tolist()):
         first, count = int(jobs.reduction_start[job]), int(jobs.reduction[job])
         rows = {row for row in range(count) if needed[first + row]}

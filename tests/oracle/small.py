@@ -11,7 +11,8 @@ from accelsim.config import load_arch
 from accelsim.config.architecture import TilingChoice
 from accelsim.simulation import Runner, layer_work, selections
 from accelsim.trace import Linear, Trace
-from accelsim.trace.record import InputInfo, TraceMeta
+from accelsim.trace.record import InputInfo, TraceMeta, ValueSource
+from accelsim.workload.decode import decode_batches
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURES = sorted(path.stem for path in (ROOT / "arch_configs").glob("*.yaml"))
@@ -57,7 +58,7 @@ def _replaced(model, path, value):
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Drawn(ValueSource):
     """A source of int8 activations, the same for the same key; every fifth is zero."""
 
     meta: TraceMeta
@@ -92,9 +93,16 @@ def layer_runs(arch, shape, *, batch=None, lengths=None, values=None):
     tokens, in_features, out_features = shape
     arrays = {} if values is None else {"layers.0.x": values}
     trace = trace_of([(in_features, out_features)], lengths=lengths or (tokens,), arrays=arrays)
-    ((linear, selection),) = selections(arch, trace)
     runner = Runner(arch)
-    return [(w, runner(w)) for w in layer_work(arch, trace, linear, selection, batch=batch)]
+    return [(work, runner.run(work)) for work in works_of(arch, trace, batch=batch)]
+
+
+def works_of(arch, trace, *, batch=None, layer=0):
+    """Return the work of a layer of a trace, one entry a decode step, in order of time."""
+    chosen = list(selections([arch], trace, with_masks=batch is not None))
+    linear, (selection,) = chosen[layer]
+    steps = None if batch is None else decode_batches(trace.meta.sequence_lengths, batch)
+    return list(layer_work(arch, linear, selection, steps, one_by_one=True))
 
 
 def cycles_of(arch, shape, *, batch=None):

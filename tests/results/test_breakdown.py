@@ -41,12 +41,12 @@ def test_parts_add_up_on_random_machines(arch, shape, batch):
     except InputError:
         return  # not even the smallest tile fits
     for _, run in runs[:3]:
-        parts = run.breakdown
+        parts = run.tally.breakdown
         assert parts.total_cycles == run.times.cycles
         assert parts.ideal_cycles > 0
         assert min(parts.edge_cycles, parts.fill_cycles, parts.drain_cycles) >= 0
         assert all(cycles > 0 for cycles in parts.stall_cycles.values())
-        for ledger in run.ledgers.values():
+        for ledger in run.tally.ledgers.values():
             assert ledger.total_cycles == run.times.cycles
 
 
@@ -89,15 +89,15 @@ def test_breakdowns_add_up_cause_by_cause():
 def test_a_machine_that_is_fast_enough_has_no_stalls():
     # 16 tokens × 128 × 64 in one tile: 2 × 8 blocks of 8 steps.
     run = one_run("dense", (16, 128, 64))
-    assert run.breakdown.stall_cycles == {}
-    assert run.breakdown.ideal_cycles == 16 * 128 * 64 // 1024 == 128
-    assert run.breakdown.edge_cycles == 0
+    assert run.tally.breakdown.stall_cycles == {}
+    assert run.tally.breakdown.ideal_cycles == 16 * 128 * 64 // 1024 == 128
+    assert run.tally.breakdown.edge_cycles == 0
 
 
 def test_ragged_tiles_cost_edge_cycles():
     # 9 tokens are two row blocks, 9 outputs two column blocks, 17 of K two steps: 8 cycles.
     # Ideal is ceil(9 × 17 × 9 / 1024) = 2.
-    parts = one_run("dense", (9, 17, 9)).breakdown
+    parts = one_run("dense", (9, 17, 9)).tally.breakdown
     assert (parts.ideal_cycles, parts.edge_cycles) == (2, 6)
 
 
@@ -109,7 +109,7 @@ def test_a_slow_selector_is_blamed():
     slow = load("nm816", {"selector": "{kind: radix, instances: 1}"})
     ((_, run),) = layer_runs(changed(slow, {"tiling": tile(8, 256, 64)}), (32, 256, 64))
     assert run.machine.network.jobs == 4
-    assert run.breakdown.stall_cycles == {"selector": 3 * (1152 - 64)}
+    assert run.tally.breakdown.stall_cycles == {"selector": 3 * (1152 - 64)}
     assert bound_of(run) == "selector"
 
 
@@ -119,7 +119,7 @@ def test_slow_dram_is_blamed():
     The stores stand behind all four loads; so the array waits 3 × (512 - 4).
     """
     run = one_run("dense", (8, 64, 32), {"dram.bandwidth_gb_per_s": 1, "tiling": tile(8, 64, 8)})
-    assert run.breakdown.stall_cycles == {"dram": 3 * (512 - 4)}
+    assert run.tally.breakdown.stall_cycles == {"dram": 3 * (512 - 4)}
     assert bound_of(run) == "dram"
 
 
@@ -131,7 +131,7 @@ def test_a_narrow_weight_port_is_blamed():
     run = one_run(
         "dense", (64, 256, 32), {"buffers.weights.port_bytes": 16, "tiling": tile(64, 256, 8)}
     )
-    assert run.breakdown.stall_cycles == {"weight_buffer": 4 * 8 * (128 - 16)}
+    assert run.tally.breakdown.stall_cycles == {"weight_buffer": 4 * 8 * (128 - 16)}
     assert bound_of(run) == "weight_buffer"
 
 
@@ -161,7 +161,7 @@ def test_a_narrow_compressed_port_is_blamed_where_metadata_is_wide(
     (port,) = (m for m in run.machine.members["compute"] if m.unit == "compressed_buffer")
     groups = 8 * 512 // int(pattern.split(":")[1])
     assert port.busy.tolist() == [-(-int(groups * group_bytes * 8) // 160)]
-    assert run.breakdown.stall_cycles == expected
+    assert run.tally.breakdown.stall_cycles == expected
     assert bound_of(run) == ("compressed_buffer" if expected else "compute")
 
 
@@ -170,7 +170,7 @@ def test_a_narrow_output_port_is_blamed():
     run = one_run(
         "dense", (8, 16, 64), {"buffers.outputs.port_bytes": 8, "tiling": tile(8, 16, 64)}
     )
-    assert run.breakdown.stall_cycles == {"output_buffer": 64 - 8}
+    assert run.tally.breakdown.stall_cycles == {"output_buffer": 64 - 8}
     assert bound_of(run) == "output_buffer"
 
 
@@ -183,7 +183,7 @@ def test_a_full_output_buffer_is_traced_to_the_channel_that_should_empty_it():
         "tiling": tile(8, 64, 8),
     }
     run = one_run("dense", (8, 64, 64), changes)
-    assert set(run.breakdown.stall_cycles) == {"dram"}
+    assert set(run.tally.breakdown.stall_cycles) == {"dram"}
 
 
 def test_a_port_that_just_keeps_up_is_not_blamed():
@@ -201,8 +201,8 @@ def test_a_port_that_just_keeps_up_is_not_blamed():
     run = one_run("dense", (256, 16, 64), changes)
     wider = one_run("dense", (256, 16, 64), changes | wide)
     assert run.times.cycles == wider.times.cycles
-    assert run.breakdown.stall_cycles["dram"] > 1000
-    assert set(run.breakdown.stall_cycles) <= {"dram", "mac_array"}
+    assert run.tally.breakdown.stall_cycles["dram"] > 1000
+    assert set(run.tally.breakdown.stall_cycles) <= {"dram", "mac_array"}
 
 
 def test_a_narrow_fill_port_is_not_blamed_on_dram():
@@ -226,5 +226,5 @@ def test_stalls_behind_a_narrow_fill_port_are_blamed_on_the_port():
     """
     changes = {"buffers.weights.port_bytes": 4, "dram.latency_ns": 0, "tiling": tile(8, 64, 8)}
     run = one_run("dense", (8, 64, 32), changes)
-    assert set(run.breakdown.stall_cycles) == {"weight_buffer"}
+    assert set(run.tally.breakdown.stall_cycles) == {"weight_buffer"}
     assert bound_of(run) == "weight_buffer"

@@ -7,7 +7,7 @@ import pytest
 from oracle.small import ARCHITECTURES, SHIPPED_TRACE, changed, layer_runs, load, tile
 
 from accelsim import load_trace, simulate
-from accelsim.engine import Network, Room, Stage, simpy_engine
+from accelsim.engine import Network, Requests, Room, Stage, recurrence
 from accelsim.machine import Machine, Member
 from accelsim.results.ledger import UnitLedger, intervals, ledgers
 
@@ -51,7 +51,7 @@ def test_there_are_machines_and_tiles_to_test(observed, arch):
 def test_causes_add_up_to_the_run(observed):
     result, runs = observed
     for _, run in runs:
-        for name, ledger in run.ledgers.items():
+        for name, ledger in run.tally.ledgers.items():
             assert ledger.total_cycles == run.times.cycles, name
     for name, unit in result.units.items():
         assert unit.ledger.total_cycles == result.cycles, name
@@ -60,7 +60,7 @@ def test_causes_add_up_to_the_run(observed):
 def test_no_cause_is_negative(observed):
     _, runs = observed
     for _, run in runs:
-        for name, ledger in run.ledgers.items():
+        for name, ledger in run.tally.ledgers.items():
             for cause in (*CAUSES, "idle"):
                 assert getattr(ledger, f"{cause}_cycles") >= 0, (name, cause)
 
@@ -69,7 +69,7 @@ def test_a_unit_is_busy_for_its_own_service_times(observed, arch):
     result, runs = observed
     for name, unit in arch.units.items():
         for work, run in runs:
-            assert run.ledgers[name].busy_cycles == unit.busy_cycles(work).sum(), name
+            assert run.tally.ledgers[name].busy_cycles == unit.busy_cycles(work).sum(), name
         expected = sum(int(unit.busy_cycles(work).sum()) for work, _ in runs)
         assert result.units[name].ledger.busy_cycles == expected, name
 
@@ -84,8 +84,8 @@ def test_the_channel_is_busy_for_its_streams(observed):
     _, runs = observed
     for _, run in runs:
         streams = ("activation_dma", "weight_dma", "output_dma")
-        busy = sum(run.ledgers[stream].busy_cycles for stream in streams)
-        assert run.ledgers["dram"].busy_cycles == busy
+        busy = sum(run.tally.ledgers[stream].busy_cycles for stream in streams)
+        assert run.tally.ledgers["dram"].busy_cycles == busy
 
 
 def test_intervals_tile_the_time_until_the_last_job(observed):
@@ -94,7 +94,7 @@ def test_intervals_tile_the_time_until_the_last_job(observed):
         for unit in [*run.machine.stage_of, "dram"]:
             parts = list(intervals(run.machine, run.times, unit))
             assert parts[0][2] == 0
-            assert parts[-1][3] == run.times.cycles - run.ledgers[unit].idle_cycles
+            assert parts[-1][3] == run.times.cycles - run.tally.ledgers[unit].idle_cycles
             for (*_, end), (_, _, start, _) in pairwise(parts):
                 assert start == end
 
@@ -106,7 +106,7 @@ def test_intervals_agree_with_the_ledger(observed):
             sums = dict.fromkeys(CAUSES, 0)
             for _, cause, start, end in intervals(run.machine, run.times, unit):
                 sums[cause] += end - start
-            ledger = run.ledgers[unit]
+            ledger = run.tally.ledgers[unit]
             assert sums == {cause: getattr(ledger, f"{cause}_cycles") for cause in CAUSES}, unit
 
 
@@ -125,11 +125,11 @@ def test_the_shipped_trace_adds_up(phase):
 def machine(*stages, members=None, order=None):
     """A machine of bare stages; `members` may put several units into one."""
     alone = {stage.name: (Member(stage.name, stage.busy),) for stage in stages}
-    return Machine(Network(stages, {"dram": order or ()}), alone | (members or {}))
+    return Machine(Network(stages, {"dram": Requests.of(order or ())}), alone | (members or {}))
 
 
 def ledgers_of(built):
-    return ledgers(built, simpy_engine.run(built.network))
+    return ledgers(built, recurrence.run(built.network))
 
 
 def test_lockstep_slack_is_blocked_before_the_slowest_and_starved_after_it():
@@ -207,9 +207,9 @@ def test_dram_is_blocked_and_not_busy_while_a_narrow_port_takes_its_data():
     arch = changed(load("dense"), {"buffers.weights.port_bytes": 16, "tiling": tile(1, 64, 64)})
     ((work, run),) = layer_runs(arch, (1, 64, 64), batch=1)
     assert arch.dram.busy_cycles(work).tolist() == [1 + 64 + 1]
-    assert run.ledgers["dram"].busy_cycles == 1 + 64 + 1
-    assert run.ledgers["dram"].blocked_cycles == 256 - 64
-    assert run.ledgers["dram"].total_cycles == run.times.cycles
+    assert run.tally.ledgers["dram"].busy_cycles == 1 + 64 + 1
+    assert run.tally.ledgers["dram"].blocked_cycles == 256 - 64
+    assert run.tally.ledgers["dram"].total_cycles == run.times.cycles
 
 
 def test_ledgers_add_up_cause_by_cause():

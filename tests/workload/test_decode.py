@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from accelsim.errors import InputError
 from accelsim.sparsity import parse_pattern
 from accelsim.workload import Gemm, Store, Stores, Tiling, tile_jobs
-from accelsim.workload.sparsify import (
+from accelsim.workload.decode import (
+    Fetches,
     decode_batches,
     dense_weight_bytes,
-    gathered_weight_bytes,
-    select,
     touched_bursts,
 )
+from accelsim.workload.sparsify import select
 
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 
@@ -82,7 +82,14 @@ def test_touched_bursts_equal_a_set_of_bursts(rows, row_bytes, burst):
     touched = {
         byte // burst for row in rows for byte in range(row * row_bytes, (row + 1) * row_bytes)
     }
-    assert touched_bursts(np.array(rows, np.int64), row_bytes, burst) == len(touched)
+    needed = np.zeros((2, 61), bool)
+    needed[1, rows] = True
+    assert touched_bursts(needed, row_bytes, burst).tolist() == [0, len(touched)]
+
+
+def gathered_weight_bytes(jobs, path, needed, burst):
+    fetches = Fetches.of(jobs, path, needed[None], burst)
+    return fetches.size_bytes[0, fetches.kind]
 
 
 def layer(path, shape, tile, *, pattern="2:4"):
@@ -126,7 +133,7 @@ def test_gathering_needs_at_least_the_rows_and_at_most_the_tile(path, needed, bu
 
 def test_a_larger_batch_needs_more_weights_and_less_a_token(path):
     x = np.random.default_rng(0).integers(-127, 128, (64, 128), dtype=np.int8)
-    mask = select(x, parse_pattern("8:16")).mask
+    mask = select(x, parse_pattern("8:16")).kept
     jobs = layer(path, (1, 128, 64), (1, 128, 64))
     sizes = [
         int(gathered_weight_bytes(jobs, path("8:16"), mask[:batch].any(axis=0), 64).sum())

@@ -1,13 +1,14 @@
-"""The reference engine against the longest path, on random networks and on shipped machines."""
+"""Both engines against the longest path, on random networks and on shipped machines."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle.engines import run_everywhere
 from oracle.recurrence import solve
 from oracle.small import ARCHITECTURES, layer_runs, load
 
-from accelsim.engine import Network, Room, Stage, program_order, simpy_engine
+from accelsim.engine import Network, Room, Stage, program_order
 from accelsim.errors import DeadlockError
 from accelsim.workload import slot_releases
 
@@ -69,15 +70,15 @@ def networks(draw):
 
 
 def assert_same(network):
-    """Both engines agree on every time; or on who is stuck."""
+    """Engines and oracle agree on every time; or on who is stuck."""
     expected = solve(network)
     if expected.stuck:
         with pytest.raises(DeadlockError) as caught:
-            simpy_engine.run(network)
+            run_everywhere(network)
         named = {reason.split()[0] for reason in str(caught.value).split(": ", 1)[1].split("; ")}
         assert named == expected.stuck
         return
-    times = simpy_engine.run(network)
+    times = run_everywhere(network)
     for stage in network.stages:
         for kind in KINDS:
             found = getattr(times.stages[stage.name], kind).tolist()

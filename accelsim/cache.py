@@ -1,0 +1,101 @@
+"""A bounded store of results on disk, shared by all processes of a user.
+
+One file an entry, named by a hash of everything that the entry depends on. Entries appear whole
+(they are renamed into place) and carry a checksum: a damaged one counts as missing and is made
+again. When the store outgrows its bound, the entries unused for longest go. A store that cannot be
+written is no error: results are then computed every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from accelsim.errors import InputError
+from accelsim.files import replacing
+
+FOLDER_VARIABLE, LIMIT_VARIABLE = "ACCELSIM_CACHE_DIR", "ACCELSIM_CACHE_MIB"
+DEFAULT_LIMIT_MIB = 2048
+_CHECKSUM_BYTES = 32
+_SUFFIX = ".bin"
+
+
+@dataclass(slots=True)
+class DiskCache:
+    """Bytes by key in a folder of at most about `limit_bytes`.
+
+    Each process looks at the whole folder after writing a sixteenth of the limit, so that the bound
+    may be passed by that much for every process that writes.
+    """
+
+    folder: Path
+    limit_bytes: int = DEFAULT_LIMIT_MIB * 2**20
+    _unseen_bytes: int = field(default=0, init=False)
+
+    @classmethod
+    def of_user(cls) -> Self:
+        """Return the store in the user's cache folder, or where `ACCELSIM_CACHE_DIR` says.
+
+        Raises:
+            InputError: `ACCELSIM_CACHE_MIB` is not a number of MiB.
+        """
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        folder = os.environ.get(FOLDER_VARIABLE) or f"{base}/accelsim"
+        limit = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_MIB)
+        if not limit.isdecimal():
+            raise InputError(f"{LIMIT_VARIABLE}={limit}: must be a whole number of MiB")
+        return cls(Path(folder).expanduser(), int(limit) * 2**20)
+
+    def get(self, key: str) -> bytes | None:
+        """Return an entry, or None if it is missing or damaged."""
+        path = self._path(key)
+        try:
+            stored = path.read_bytes()
+            os.utime(path)  # the order of eviction
+        except OSError:
+            return None
+        checksum, content = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
+        return content if _checksum(content) == checksum else None
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store an entry, unless it is larger than the whole store or cannot be written."""
+        size = len(content) + _CHECKSUM_BYTES
+        if size > self.limit_bytes:
+            return
+        with suppress(OSError, InputError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self._path(key)) as temporary:
+                temporary.write_bytes(_checksum(content) + content)
+            self._unseen_bytes += size
+            if self._unseen_bytes > self.limit_bytes // 16:
+                self._unseen_bytes = 0
+                self.evict()
+
+    def evict(self) -> None:
+        """Delete the entries unused for longest until the rest fit."""
+        entries = sorted(self._entries(), reverse=True)  # newest first
+        room = self.limit_bytes
+        for _, size, path in entries:
+            room -= size
+            if room < 0:
+                with suppress(OSError):  # another process was faster
+                    path.unlink()
+
+    def _entries(self) -> Iterator[tuple[int, int, Path]]:
+        """Yield (last use, size, path) of everything that is there, leftovers of a crash too."""
+        for path in self.folder.glob(f"*{_SUFFIX}*"):
+            with suppress(OSError):
+                found = path.stat()
+                yield found.st_mtime_ns, found.st_size, path
+
+    def _path(self, key: str) -> Path:
+        return self.folder / (hashlib.sha256(key.encode()).hexdigest() + _SUFFIX)
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

@@ -1,0 +1,41 @@
+"""Where a run has become periodic, and may be continued without walking it.
+
+A layer repeats one outer iteration after another. If the times of enough consecutive jobs equal
+those of one iteration before, all shifted by the same number of cycles, then every later job repeats
+too, as long as the network does: each time is a maximum of earlier times plus constants, and a
+maximum of shifted numbers is shifted. *Enough* is as far as a job reaches to those it waits for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accelsim.engine.network import Network, Times
+
+
+def reach(network: Network) -> int:
+    """Return how many jobs lie at most between a job and those that it waits for."""
+    jobs = np.arange(network.jobs)
+    waits = [(jobs - room.frees)[room.frees >= 0] for s in network.stages for room in s.rooms]
+    turns = [np.abs(np.diff(order.job)) for order in network.order.values()]
+    return max(int(distances.max(initial=1)) for distances in [*waits, *turns, jobs[:1]])
+
+
+def repeats(network: Network, times: Times, period: int, end: int) -> bool:
+    """Return whether the jobs before `end` repeat those of a period before: network and times.
+
+    Looked at are as many periods as the network reaches back.
+    """
+    looked_at = slice(end - period * -(-reach(network) // period), end)
+    before = slice(looked_at.start - period, end - period)
+    if before.start < 0:
+        return False
+    for stage in network.stages:
+        if not np.array_equal(stage.busy[looked_at], stage.busy[before]):
+            return False
+        for room in stage.rooms:
+            now, then = room.frees[looked_at], room.frees[before]
+            if not np.array_equal(now, np.where(then < 0, then, then + period)):
+                return False
+    shift = times.table[:, :, looked_at] - times.table[:, :, before]
+    return bool((shift == shift[0, 0, 0]).all())

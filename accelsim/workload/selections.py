@@ -1,0 +1,120 @@
+"""Selections of a trace, remembered on disk: a sweep over anything else never selects again."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from accelsim.cache import DiskCache
+from accelsim.precision import PRECISIONS
+from accelsim.sparsity import Pattern
+from accelsim.trace import Trace
+from accelsim.workload import sparsify
+from accelsim.workload.sparsify import Selection, select_input
+
+_COUNTS = ("nonzero", "energy", "dropped_energy")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one machine wants to know of a layer input."""
+
+    precision: str
+    pattern: Pattern
+    with_mask: bool = False
+
+
+def selections_of(
+    trace: Trace, key: str, wishes: Sequence[Wish], store: DiskCache | None = None
+) -> dict[Wish, Selection]:
+    """Select input `key` of a trace in every way that is wished for, in one pass over its values.
+
+    Args:
+        trace: the workload.
+        key: one of its layer inputs.
+        wishes: what to select.
+        store: where earlier selections are found and new ones kept.
+    """
+    if store is None or not trace.has_values:
+        return _select(trace, key, wishes)
+    found = {wish: _load(store, trace, key, wish) for wish in wishes}
+    missing = [wish for wish, selection in found.items() if selection is None]
+    made = _select(trace, key, missing)
+    for wish, selection in made.items():
+        _save(store, trace, key, wish, selection)
+    return {wish: selection for wish, selection in (found | made).items() if selection is not None}
+
+
+def _select(trace: Trace, key: str, wishes: Sequence[Wish]) -> dict[Wish, Selection]:
+    """Select, all wishes of a precision at once; a mask for one is a mask for all."""
+    made: dict[Wish, Selection] = {}
+    for name in dict.fromkeys(wish.precision for wish in wishes):
+        same = [wish for wish in wishes if wish.precision == name]
+        patterns = [wish.pattern for wish in same]
+        with_masks = any(wish.with_mask for wish in same)
+        chosen = select_input(trace, key, name, patterns, with_masks=with_masks)
+        made |= dict(zip(same, chosen, strict=True))
+    return made
+
+
+def _load(store: DiskCache, trace: Trace, key: str, wish: Wish) -> Selection | None:
+    counts = store.get(_name(trace, key, wish, "counts"))
+    mask = store.get(_name(trace, key, wish, "mask")) if wish.with_mask else b""
+    if counts is None or mask is None:
+        return None
+    columns = np.load(io.BytesIO(counts), allow_pickle=False)
+    packed = np.frombuffer(mask, np.uint8).reshape(trace.tokens, -1) if mask else None
+    named = dict(zip(_COUNTS, columns, strict=True))
+    named["nonzero"] = named["nonzero"].astype(np.int64)
+    return Selection(trace.features(key), **named, mask=packed)
+
+
+def _save(store: DiskCache, trace: Trace, key: str, wish: Wish, selection: Selection) -> None:
+    columns = np.array([getattr(selection, name) for name in _COUNTS], np.float64)
+    counts = io.BytesIO()
+    np.save(counts, columns)
+    store.put(_name(trace, key, wish, "counts"), counts.getvalue())
+    if selection.mask is not None:
+        store.put(_name(trace, key, wish, "mask"), selection.mask.tobytes())
+
+
+def _name(trace: Trace, key: str, wish: Wish, part: str) -> str:
+    """Return everything that an entry depends on, the code that makes it included."""
+    kinds = type(wish.pattern), PRECISIONS[wish.precision]
+    code = [_digest(_files_of_package()), *(_digest(_file_of(kind)) for kind in kinds)]
+    return json.dumps([trace.sha256, key, wish.precision, str(wish.pattern), part, code])
+
+
+@cache
+def _files_of_package() -> tuple[Path, ...]:
+    """Return the sources that turn a trace into a selection."""
+    root = Path(sparsify.__file__).parents[1]
+    packages = (path for name in ("trace", "sparsity") for path in (root / name).glob("*.py"))
+    return (root / "precision.py", Path(sparsify.__file__), *sorted(packages))
+
+
+@cache
+def _file_of(kind: type) -> tuple[Path, ...]:
+    """Return the file of a pattern or precision that a user has added, or of one of ours."""
+    try:
+        return (Path(inspect.getfile(kind)),)
+    except (OSError, TypeError):  # typed at a prompt
+        return ()
+
+
+@cache
+def _digest(files: tuple[Path, ...]) -> str:
+    """Return a hash of source files, so that no result outlives the code behind it."""
+    contents = [path.read_bytes() for path in files if path.is_file()]
+    # Code that is in no file may change at any time: then only this process knows its results.
+    contents = contents or [os.urandom(16)]
+    return hashlib.sha256(b"".join([*contents, np.__version__.encode()])).hexdigest()
