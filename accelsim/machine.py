@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from accelsim.config import Architecture
 from accelsim.engine import Network, Room, Stage, program_order
+from accelsim.engine.network import stacked
 from accelsim.hardware.buffer import Buffer
 from accelsim.workload import Ints, Work, slot_releases
 from accelsim.workload.tiling import TileBytes, store_lag
@@ -67,7 +66,7 @@ def build_machine(arch: Architecture, work: Work) -> Machine:
     stages = {
         name: Stage(
             name,
-            busy=np.maximum.reduce([member.busy for member in group]),
+            busy=stacked([member.busy for member in group]).max(axis=-2),
             inputs=inputs.get(name, ()),
             rooms=rooms.get(name, ()),
             latency=latency.get(name, 0),

@@ -31,6 +31,7 @@ from accelsim.workload.tiling import describe
 Phase = Literal["prefill", "decode"]
 DEFAULT_ENGINE = "recurrence"
 _REMEMBERED_RUNS = 512
+_VALUES_AT_ONCE = 2**16  # runs × jobs of decode steps that are run together
 
 
 Observer = Callable[[Linear, Work, Run], None]
@@ -160,13 +161,16 @@ def layer_work(
         for like, alive in zip(which.tolist(), nonzero.tolist(), strict=True):
             yield replace(work, weight_bytes=sizes[like], nonzero=alive)
         return
-    for like, size in enumerate(sizes):
-        same = which == like
+    repeats = np.bincount(which)
+    chunk = max(1, _VALUES_AT_ONCE // len(work.jobs))
+    for first in range(0, len(sizes), chunk):
+        part = slice(first, first + chunk)
+        same = (which >= first) & (which < first + chunk)
         yield replace(
             work,
-            weight_bytes=size,
+            weight_bytes=sizes[part],
+            repeats=repeats[part],
             nonzero=int(nonzero[same].sum()),
-            steps=int(np.count_nonzero(same)),
         )
 
 
@@ -243,7 +247,7 @@ class Runner:
     def layer(self, linear: Linear, selection: Selection, steps: Ints | None) -> LayerResult:
         """Run a layer, in prefill or in all its decode steps, and price it."""
         parts, nonzero = self._parts(linear, selection, steps)
-        tally, count = combine(parts), sum(number for number, _ in parts)
+        tally, count = combine(parts), 1 if steps is None else len(steps)
         gemm = layer_gemm(linear, selection, steps)
         kept = gemm.tokens * self.arch.pattern.kept(gemm.in_features)
         return LayerResult(
@@ -266,7 +270,7 @@ class Runner:
     def _parts(
         self, linear: Linear, selection: Selection, steps: Ints | None
     ) -> tuple[list[tuple[int, Tally]], int]:
-        """Return how often which run takes place, and the nonzero activations of all of them."""
+        """Return how often which runs take place, and the nonzero activations of all of them."""
         is_uniform = steps is None or not self.arch.path.is_sparse
         if is_uniform and self.observer is None:
             gemm = layer_gemm(linear, selection, steps)
@@ -275,12 +279,10 @@ class Runner:
             tokens = slice(None) if steps is None else steps
             count = 1 if steps is None else len(steps)
             return [(count, tally)], int(selection.nonzero[tokens].sum())
-        works = layer_work(
-            self.arch, linear, selection, steps, one_by_one=self.observer is not None
-        )
+        is_watched = self.observer is not None
         parts, nonzero = [], 0
-        for work in works:
-            parts.append((work.steps, self._tally(work)))
+        for work in layer_work(self.arch, linear, selection, steps, one_by_one=is_watched):
+            parts.append((1, self._tally(work)))
             nonzero += work.nonzero
             if self.observer is not None:
                 self.observer(linear, work, self.run(work))
@@ -302,14 +304,15 @@ class Runner:
         return self._remembered((gemm, is_decode), make)
 
     def run(self, work: Work) -> Run:
-        """Run the work of one layer, or of one decode step."""
+        """Run the work of one layer, or of decode steps."""
         machine = build_machine(self.arch, work)
         times = self._engine(machine.network)
         return Run(machine, times, Tally.of(machine, times, work, self.arch.units))
 
     def _tally(self, work: Work) -> Tally:
         """Return what one layer run adds up to, from memory if it is known."""
-        key = (work.gemm, work.is_decode, work.weight_bytes.tobytes())
+        runs = work.weight_bytes.tobytes(), np.asarray(work.repeats).tobytes()
+        key = (work.gemm, work.is_decode, *runs)
         return self._remembered(key, lambda: self.run(work).tally)
 
     def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:

@@ -14,9 +14,9 @@ resource and adds no latency.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -38,7 +38,11 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One process of the network: what it waits for and how long it serves each job."""
+    """One process of the network: what it waits for and how long it serves each job.
+
+    `busy` is `[jobs]`, or `[runs, jobs]` for several runs of the network, each from an empty start;
+    a job has work in all of them or in none.
+    """
 
     name: str
     busy: Ints
@@ -84,7 +88,18 @@ class Network:
     @property
     def jobs(self) -> int:
         """Jobs that flow through every stage."""
-        return len(self.stages[0].busy)
+        return int(self.stages[0].busy.shape[-1])
+
+    def single_runs(self) -> Iterator[Network]:
+        """Yield the network of each of several runs by itself, or the network of the only one."""
+        for busy in self.busy.reshape(-1, len(self.stages), self.jobs):
+            stages = (replace(s, busy=row) for s, row in zip(self.stages, busy, strict=True))
+            yield Network(tuple(stages), self.order)
+
+    @property
+    def busy(self) -> Ints:
+        """Service times of all stages, `[stages, jobs]` or `[runs, stages, jobs]`."""
+        return stacked([stage.busy for stage in self.stages])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,7 @@ class Flat:
 
     A value of stage s and job i stands at `s * jobs + i`; of room r at `r * jobs + i`. The inputs
     of stage s are `inputs[input_start[s]:input_start[s + 1]]`; so are its rooms, and the requests
-    of a resource. A stage without a resource has -1.
+    of a resource. A stage without a resource has -1. `busy` has a row for each of several runs.
     """
 
     jobs: int
@@ -119,7 +134,7 @@ class Flat:
         numbers = [np.array([index[n] for n in r.names], np.int64)[r.stage] for _, r in orders]
         return cls(
             jobs=network.jobs,
-            busy=_joined([stage.busy for stage in stages]),
+            busy=network.busy.reshape(*network.busy.shape[:-2], -1),
             latency=_ints(stage.latency for stage in stages),
             input_start=_starts(len(stage.inputs) for stage in stages),
             inputs=_ints(index[name] for stage in stages for name in stage.inputs),
@@ -147,7 +162,7 @@ def _starts(counts: Iterable[int]) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """When each job of one stage happened; all `[jobs]`, in cycles.
+    """When each job of one stage happened; all `[jobs]` or `[runs, jobs]`, in cycles.
 
     Job i waits for inputs until `ready`, for room until `roomy`, for the resource until `start`.
     """
@@ -160,24 +175,32 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The outcome of a run.
+    """The outcome of one run, or of several.
 
     Attributes:
         stages: times of each stage, views of `table`.
-        cycles: the cycle in which the last result is out.
-        table: `[4, stages, jobs]`, ready, roomy, start, finish of the stages of the network.
+        cycles: the cycle in which the last result is out; `[runs]` of several runs.
+        table: `[4, stages, jobs]` or `[runs, 4, stages, jobs]`: ready, roomy, start, finish.
     """
 
     stages: Mapping[str, StageTimes]
-    cycles: int
+    cycles: Any
     table: Ints
 
     @classmethod
     def of(cls, network: Network, table: Ints) -> Self:
-        """Name the rows of a table of times; the run ends with the last visible result."""
-        named = {stage.name: StageTimes(*table[:, i]) for i, stage in enumerate(network.stages)}
-        done = [network.jobs] * len(network.stages)
-        return cls(named, _last_result(network, done, table), table)
+        """Name the rows of a table of times; a run ends with its last visible result."""
+        named = {
+            stage.name: StageTimes(*(table[..., kind, row, :] for kind in range(4)))
+            for row, stage in enumerate(network.stages)
+        }
+        cycles = _visible(network, table).max(axis=(-2, -1), initial=0)
+        return cls(named, cycles if cycles.ndim else int(cycles), table)
+
+
+def stacked(arrays: Sequence[Ints]) -> Ints:
+    """Put arrays `[jobs]` or `[runs, jobs]` on top of each other: `[runs,] arrays, jobs`."""
+    return np.stack(np.broadcast_arrays(*arrays), axis=-2)
 
 
 def program_order(streams: Sequence[tuple[Stage, int]]) -> Requests:
@@ -192,7 +215,7 @@ def program_order(streams: Sequence[tuple[Stage, int]]) -> Requests:
         >>> list(program_order([(load, 0), (store, 1)]))
         [('load', 0), ('load', 1), ('store', 0), ('store', 1)]
     """
-    jobs = [np.flatnonzero(stage.busy) for stage, _ in streams]
+    jobs = [np.flatnonzero(np.atleast_2d(stage.busy)[0]) for stage, _ in streams]
     job = np.concatenate(jobs) if jobs else np.zeros(0, np.int64)
     which = np.repeat(np.arange(len(streams)), [len(part) for part in jobs])
     lag = np.array([lag for _, lag in streams], np.int64)
@@ -214,17 +237,16 @@ def deadlock(network: Network, done: Sequence[int], table: Ints) -> DeadlockErro
         for stage in network.stages
         if finished[stage.name] < network.jobs
     )
-    cycle = _last_result(network, done, table)
+    is_over = np.arange(network.jobs) < np.array(done)[:, None]
+    cycle = _visible(network, table).max(where=is_over, initial=0)
     return DeadlockError(f"deadlock at cycle {cycle}: {reasons}")
 
 
-def _last_result(network: Network, done: Sequence[int], table: Ints) -> int:
-    """Return when the last result of the jobs that are done is visible."""
-    last = 0
-    for stage, jobs, finish in zip(network.stages, done, table[3], strict=True):
-        visible = finish + stage.latency * (stage.busy > 0)
-        last = max(last, int(visible[:jobs].max(initial=0)))
-    return last
+def _visible(network: Network, table: Ints) -> Ints:
+    """Return when each result is visible, `[stages, jobs]` or `[runs, stages, jobs]`."""
+    latency = np.array([[stage.latency] for stage in network.stages])
+    visible: Ints = table[..., 3, :, :] + latency * (network.busy > 0)
+    return visible
 
 
 def _missing(stage: Stage, done: Mapping[str, int]) -> str:

@@ -29,13 +29,16 @@ def run(network: Network) -> Times:
         DeadlockError: some stage can never proceed; the message names it and what it waits for.
     """
     flat = Flat.of(network)
-    table = np.zeros((4, len(network.stages), network.jobs), np.int64)
+    table = np.zeros((*flat.busy.shape[:-1], 4, len(network.stages), network.jobs), np.int64)
     done = np.zeros(len(network.stages), np.int64)
-    inputs = [getattr(flat, field.name) for field in fields(flat)]
-    outputs = (done, *table.reshape(4, -1))
-    run_loop(_walk, inputs, outputs, interpreted_ns=len(flat.busy) * _INTERPRETED_NS)
-    if done.min() < network.jobs:
-        raise deadlock(network, done.tolist(), table)
+    jobs, _, *others = (getattr(flat, field.name) for field in fields(flat))
+    runs = table.reshape(-1, 4, flat.busy.shape[-1])
+    for busy, times in zip(np.atleast_2d(flat.busy), runs, strict=True):
+        done[:] = 0
+        cost_ns = len(busy) * _INTERPRETED_NS
+        run_loop(_walk, [jobs, busy, *others], [done, *times], interpreted_ns=cost_ns)
+        if done.min() < network.jobs:
+            raise deadlock(network, done.tolist(), times.reshape(4, len(done), -1))
     return Times.of(network, table)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import simpy
 
 from accelsim.engine.network import Network, Requests, Stage, Times, deadlock
+from accelsim.workload import Ints
 
 Steps = Generator[simpy.Event, Any, None]
 
@@ -19,7 +20,8 @@ def run(network: Network) -> Times:
     Raises:
         DeadlockError: some stage can never proceed; the message names it and what it waits for.
     """
-    return _Run(network).times()
+    tables = [_Run(single).table() for single in network.single_runs()]
+    return Times.of(network, np.array(tables).reshape(*network.busy.shape[:-2], *tables[0].shape))
 
 
 class _Run:
@@ -31,21 +33,22 @@ class _Run:
         names = [stage.name for stage in network.stages]
         self.visible = {name: self._events() for name in names}
         self.done = {name: self._events() for name in names}
-        self.table = np.zeros((4, len(names), network.jobs), np.int64)
-        self.log = {name: self.table[:, i] for i, name in enumerate(names)}
+        self.times = np.zeros((4, len(names), network.jobs), np.int64)
+        self.log = {name: self.times[:, row] for row, name in enumerate(names)}
         self.turn: dict[tuple[str, int], simpy.Event] = {}
         self.next_turn: dict[tuple[str, int], simpy.Event] = {}
         for requests in network.order.values():
             self._queue(requests)
 
-    def times(self) -> Times:
+    def table(self) -> Ints:
+        """Let time pass; return when each job of each stage happened."""
         for stage in self.network.stages:
             self.env.process(self._serve(stage))
         self.env.run()
         done = [sum(event.triggered for event in events) for events in self.done.values()]
         if min(done) < self.network.jobs:
-            raise deadlock(self.network, done, self.table)
-        return Times.of(self.network, self.table)
+            raise deadlock(self.network, done, self.times)
+        return self.times
 
     def _events(self) -> list[simpy.Event]:
         return [self.env.event() for _ in range(self.network.jobs)]

@@ -1,8 +1,8 @@
 """Where a run has become periodic, and may be continued without walking it.
 
 A layer repeats one outer iteration after another. If the times of enough consecutive jobs equal
-those of one iteration before, all shifted by the same number of cycles, then every later job repeats
-too, as long as the network does: each time is a maximum of earlier times plus constants, and a
+those of one iteration before, all shifted by the same number of cycles, every later job repeats
+too, as long as the network does. Each time is a maximum of earlier times plus constants, and a
 maximum of shifted numbers is shifted. *Enough* is as far as a job reaches to those it waits for.
 """
 

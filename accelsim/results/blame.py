@@ -8,50 +8,58 @@ import numpy as np
 
 from accelsim.compiled import run_loop
 from accelsim.engine import Times
-from accelsim.engine.network import Flat
+from accelsim.engine.network import Flat, stacked
 from accelsim.machine import Machine
 from accelsim.workload import Ints
 
 _INTERPRETED_NS = 5000  # of one job of the stage in the interpreter
 
 
-def blame(machine: Machine, times: Times, stage: str) -> Counter[str]:
+def blame(machine: Machine, times: Times, stage: str, repeats: Ints | int = 1) -> Counter[str]:
     """Distribute the waits of `stage` between its first and last job over causes.
 
     A cause is a unit that was at work, `dram`, or `buffers.x` where a producer waited for room.
+
+    Args:
+        machine: the machine.
+        times: of one run, or of several.
+        stage: whose waits.
+        repeats: how often each run takes place.
     """
-    row = [s.name for s in machine.network.stages].index(stage)
-    flat = Flat.of(machine.network)
+    network = machine.network
+    flat, size = Flat.of(network), len(network.stages) * network.jobs
     worker, causes = _workers(machine)
-    cycles = np.zeros(len(causes), np.int64)
-    inputs = (
-        flat.jobs,
-        *(flat.busy, flat.latency, flat.input_start, flat.inputs),
-        *(flat.room_start, flat.consumer, flat.frees),
-        _room_causes(machine, causes),
-        worker.ravel(),
-        *times.table.reshape(4, -1),
-        row,
-    )
-    run_loop(_follow, inputs, [cycles], interpreted_ns=flat.jobs * _INTERPRETED_NS)
-    return Counter({cause: int(n) for cause, n in zip(causes, cycles, strict=True) if n})
+    row = [s.name for s in network.stages].index(stage)
+    tables = times.table.reshape(-1, 4, size)
+    cycles = np.zeros((len(tables), len(causes)), np.int64)
+    of_runs = (np.broadcast_to(a, (len(tables), size)) for a in (flat.busy, worker))
+    for busy, workers, moments, charged in zip(*of_runs, tables, cycles, strict=True):
+        inputs = (
+            *(flat.jobs, busy, flat.latency, flat.input_start, flat.inputs),
+            *(flat.room_start, flat.consumer, flat.frees, _room_causes(machine, causes)),
+            *(workers, *moments, row),
+        )
+        run_loop(_follow, inputs, [charged], interpreted_ns=flat.jobs * _INTERPRETED_NS)
+    sums = (cycles * np.reshape(repeats, (-1, 1))).sum(axis=0).tolist()
+    return Counter({cause: count for cause, count in zip(causes, sums, strict=True) if count})
 
 
 def _workers(machine: Machine) -> tuple[Ints, list[str]]:
-    """Return which cause sets the pace of each stage in each job, and the names of all causes."""
+    """Return which cause sets the pace of each stage and job, flat, and the names of all causes."""
     causes = ["dram"]
     rows = []
     for stage in machine.network.stages:
         members = machine.members[stage.name]
         # A unit that just keeps up with the stream or the array is not to blame.
-        first = [member.is_stream or member.unit == "mac_array" for member in members]
-        busy = np.array([member.busy for member in members])
-        slowest = (2 * busy + np.array(first)[:, None]).argmax(axis=0)
+        first = np.array([[member.is_stream or member.unit == "mac_array"] for member in members])
+        slowest = (2 * stacked([member.busy for member in members]) + first).argmax(axis=-2)
         names = ["dram" if member.is_stream else member.unit for member in members]
         causes += [name for name in names if name not in causes]
         rows.append(np.array([causes.index(name) for name in names])[slowest])
     buffers = dict.fromkeys(r.buffer for stage in machine.network.stages for r in stage.rooms)
-    return np.array(rows), [*causes, *(f"buffers.{buffer}" for buffer in buffers)]
+    workers = stacked(rows)
+    flat = workers.reshape(*workers.shape[:-2], -1)
+    return flat, [*causes, *(f"buffers.{buffer}" for buffer in buffers)]
 
 
 def _room_causes(machine: Machine, causes: list[str]) -> Ints:

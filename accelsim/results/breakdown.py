@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from accelsim.engine import Times
+from accelsim.engine.network import stacked
 from accelsim.machine import Machine
 from accelsim.results.blame import blame
-from accelsim.workload import Work, ceil_div
+from accelsim.results.ledger import total
+from accelsim.workload import Ints, Work, ceil_div
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +53,34 @@ class Breakdown:
 
 
 def breakdown(machine: Machine, times: Times, work: Work) -> Breakdown:
-    """Split the cycles of one layer run."""
-    compute = times.stages["compute"]
-    array_busy = _busy_of(machine, "compute", "mac_array")
-    ideal = ceil_div(work.macs_executed, work.path.macs_per_cycle)
-    stalls = _lockstep_stalls(machine) + blame(machine, times, "compute")
+    """Split the cycles of the runs of a layer's work."""
+    compute, repeats = times.stages["compute"], work.repeats
+    array_cycles = total(_busy_of(machine, "compute", "mac_array").sum(axis=-1), repeats)
+    ideal = total(ceil_div(work.macs_executed, work.path.macs_per_cycle), repeats)
+    stalls = _lockstep_stalls(machine, repeats) + blame(machine, times, "compute", repeats)
     return Breakdown(
         ideal_cycles=ideal,
-        edge_cycles=int(array_busy.sum()) - ideal,
-        fill_cycles=int(compute.start[0]),
-        drain_cycles=times.cycles - int(compute.finish[-1]),
+        edge_cycles=array_cycles - ideal,
+        fill_cycles=total(compute.start[..., 0], repeats),
+        drain_cycles=total(times.cycles - compute.finish[..., -1], repeats),
         stall_cycles=dict(sorted((+stalls).items())),
     )
 
 
-def busy_totals(machine: Machine) -> dict[str, int]:
+def busy_totals(machine: Machine, repeats: Ints | int = 1) -> dict[str, int]:
     """Return the cycles that each resource needs at least: a lower bound of the run each.
 
     A buffer counts its busier port; the channel counts all streams.
     """
-    totals: Counter[str] = Counter()
+    needs: dict[str, Any] = {}
     for members in machine.members.values():
         for member in members:
-            busy = int(member.busy.sum())
+            busy = member.busy.sum(axis=-1)
             if member.is_stream:
-                totals["dram"] += busy
+                needs["dram"] = needs.get("dram", 0) + busy
             else:
-                totals[member.unit] = max(totals[member.unit], busy)
-    return dict(totals)
+                needs[member.unit] = np.maximum(needs.get(member.unit, 0), busy)
+    return {name: total(cycles, repeats) for name, cycles in needs.items()}
 
 
 def bound(totals: Mapping[str, int]) -> str:
@@ -86,15 +89,18 @@ def bound(totals: Mapping[str, int]) -> str:
     return max(labels, key=lambda label: (labels[label], label == "compute", label == "dram"))
 
 
-def _busy_of(machine: Machine, stage: str, unit: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _busy_of(machine: Machine, stage: str, unit: str) -> Ints:
     return next(m.busy for m in machine.members[stage] if m.unit == unit)
 
 
-def _lockstep_stalls(machine: Machine) -> Counter[str]:
+def _lockstep_stalls(machine: Machine, repeats: Ints | int) -> Counter[str]:
     """Charge the cycles in which the array waits for a slower unit of its own stage."""
     members = machine.members["compute"]
-    busy = np.stack([member.busy for member in members])
-    slowest = busy.argmax(axis=0)
-    slack = busy.max(axis=0) - _busy_of(machine, "compute", "mac_array")
-    charged = np.bincount(slowest, weights=slack, minlength=len(members)).astype(int)
-    return Counter({m.unit: int(c) for m, c in zip(members, charged, strict=True) if c})
+    busy = stacked([member.busy for member in members])
+    slack = busy.max(axis=-2) - _busy_of(machine, "compute", "mac_array")
+    slowest = busy.argmax(axis=-2)
+    charged = {
+        member.unit: total((slack * (slowest == row)).sum(axis=-1), repeats)
+        for row, member in enumerate(members)
+    }
+    return +Counter(charged)

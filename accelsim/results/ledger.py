@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from accelsim.engine import StageTimes, Times
+from accelsim.engine.network import stacked
 from accelsim.machine import Machine, Member
 from accelsim.workload import Ints
 from accelsim.workload.jobs import Flags
@@ -38,44 +39,63 @@ class UnitLedger:
         return sum(getattr(self, f.name) for f in fields(UnitLedger))
 
 
-def ledgers(machine: Machine, times: Times) -> dict[str, UnitLedger]:
-    """Charge every cycle of every unit, and of the DRAM channel, to one cause."""
-    result = {"dram": _Channel.of(machine, times).ledger(times.cycles)}
+def ledgers(machine: Machine, times: Times, repeats: Ints | int = 1) -> dict[str, UnitLedger]:
+    """Charge every cycle of every unit, and of the DRAM channel, to one cause.
+
+    Args:
+        machine: the machine.
+        times: of one run, or of several.
+        repeats: how often each run takes place.
+    """
+    result = {"dram": _Channel.of(machine, times).ledger(times.cycles, repeats)}
     for stage, members in machine.members.items():
-        result |= dict(_charge(members, times.stages[stage], times.cycles))
+        result |= _charge(members, times.stages[stage], times.cycles, repeats)
     return result
 
 
+def total(values: Ints | int, repeats: Ints | int) -> int:
+    """Add up values of one run, or of each of several runs, over all of their repeats.
+
+    >>> total(5, 2), total(np.array([5, 7]), np.array([1, 10])), total(5, np.array([1, 10]))
+    (10, 75, 55)
+    """
+    return int(np.sum(values * repeats))
+
+
 def _charge(
-    members: tuple[Member, ...], stage: StageTimes, cycles: int
-) -> Iterator[tuple[str, UnitLedger]]:
+    members: tuple[Member, ...], stage: StageTimes, cycles: Ints | int, repeats: Ints | int
+) -> dict[str, UnitLedger]:
     """Charge the units of a stage.
 
     While a slower unit of the same stage works, a unit before it has nowhere to put its results
     (blocked), a unit after it has nothing to work on (starved).
     """
-    busy = np.array([member.busy for member in members])
-    is_upstream = np.arange(len(members))[:, None] < busy.argmax(axis=0)
-    slack = (stage.finish - stage.start) - busy
-    blocked = slack.sum(axis=1, where=is_upstream)
-    starved = slack.sum(axis=1, where=~is_upstream)
-    for member, *own in zip(members, busy.sum(axis=1), starved, blocked, strict=True):
-        if member.is_charged:
-            yield (
-                member.unit,
-                UnitLedger(
-                    busy_cycles=int(own[0]),
-                    starved_cycles=int((stage.ready - previous_finish(stage)).sum() + own[1]),
-                    blocked_cycles=int((stage.roomy - stage.ready).sum() + own[2]),
-                    contended_cycles=int((stage.start - stage.roomy).sum()),
-                    idle_cycles=cycles - int(stage.finish[-1]),
-                ),
-            )
+    busy = stacked([member.busy for member in members])
+    slack = busy.max(axis=-2, keepdims=True) - busy
+    is_upstream = np.arange(len(members))[:, None] < busy.argmax(axis=-2, keepdims=True)
+    worked, blocked = busy.sum(axis=-1), (slack * is_upstream).sum(axis=-1)
+    starved = slack.sum(axis=-1) - blocked
+    waits = [stage.ready - previous_finish(stage), stage.roomy - stage.ready]
+    for_input, for_room, for_turn = (
+        total(wait.sum(axis=-1), repeats) for wait in (*waits, stage.start - stage.roomy)
+    )
+    idle = total(cycles - stage.finish[..., -1], repeats)
+    return {
+        member.unit: UnitLedger(
+            busy_cycles=total(worked[..., row], repeats),
+            starved_cycles=for_input + total(starved[..., row], repeats),
+            blocked_cycles=for_room + total(blocked[..., row], repeats),
+            contended_cycles=for_turn,
+            idle_cycles=idle,
+        )
+        for row, member in enumerate(members)
+        if member.is_charged
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class _Channel:
-    """What the DRAM channel did around each request, in program order; all `[requests]`.
+    """What the DRAM channel did around each request, in program order; `[requests]` of each run.
 
     From `free` it waits for the stage's data (starved) until `due`, then for its room (blocked)
     until `start`. It works until `worked` and is held until `finish` if the port of the buffer is
@@ -95,21 +115,25 @@ class _Channel:
         order, stages = machine.network.order["dram"], machine.network.stages
         row = {stage.name: i for i, stage in enumerate(stages)}
         where = np.array([row[name] for name in order.names], np.int64)[order.stage], order.job
-        ready, _, start, finish = (times[where] for times in times.table)
-        free = np.concatenate([[0], finish[:-1]])[: len(finish)]
+        ready, _, start, finish = (times.table[(..., kind, *where)] for kind in range(4))
+        free = np.roll(finish, 1, axis=-1)
+        free[..., :1] = 0
         groups = [machine.members[stage.name] for stage in stages]
-        busy = np.array([next(m.busy for m in group if m.is_charged) for group in groups])[where]
+        busy = stacked([next(m.busy for m in group if m.is_charged) for group in groups])
         gives = np.array([not group[0].is_charged for group in groups])[where[0]]
         due = np.minimum(start, np.maximum(free, ready))
-        return cls(order.job, gives, free, due, start, start + busy, finish)
+        return cls(order.job, gives, free, due, start, start + busy[(..., *where)], finish)
 
-    def ledger(self, cycles: int) -> UnitLedger:
-        held, gives = self.finish - self.worked, self.gives
+    def ledger(self, cycles: Ints | int, repeats: Ints | int) -> UnitLedger:
+        held = self.finish - self.worked
+        starved = self.due - self.free + held * self.gives
+        blocked = self.start - self.due + held * ~self.gives
+        worked = self.worked - self.start
         return UnitLedger(
-            busy_cycles=int((self.worked - self.start).sum()),
-            starved_cycles=int((self.due - self.free).sum() + held[gives].sum()),
-            blocked_cycles=int((self.start - self.due).sum() + held[~gives].sum()),
-            idle_cycles=cycles - int(self.finish.max(initial=0)),
+            busy_cycles=total(worked.sum(axis=-1), repeats),
+            starved_cycles=total(starved.sum(axis=-1), repeats),
+            blocked_cycles=total(blocked.sum(axis=-1), repeats),
+            idle_cycles=total(cycles - self.finish.max(axis=-1, initial=0), repeats),
         )
 
     def intervals(self) -> Iterator[tuple[int, str, int, int]]:
@@ -151,5 +175,7 @@ def intervals(machine: Machine, times: Times, unit: str) -> Iterator[tuple[int, 
 
 
 def previous_finish(stage: StageTimes) -> Ints:
-    """Return when the stage was done with the job before, `[jobs]`; 0 for the first."""
-    return np.concatenate([[0], stage.finish[:-1]])
+    """Return when the stage was done with the job before it; 0 for the first."""
+    previous = np.roll(stage.finish, 1, axis=-1)
+    previous[..., 0] = 0
+    return previous

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from operator import mul
 
+import numpy as np
+
 from accelsim.engine import Times
 from accelsim.hardware import Unit
 from accelsim.machine import Machine
 from accelsim.results.breakdown import Breakdown, breakdown, busy_totals
-from accelsim.results.ledger import UnitLedger, ledgers
+from accelsim.results.ledger import UnitLedger, ledgers, total
 from accelsim.workload import Work
 
 Counts = Mapping[str, int]
@@ -39,17 +41,30 @@ class Tally:
 
     @classmethod
     def of(cls, machine: Machine, times: Times, work: Work, units: Mapping[str, Unit]) -> Tally:
-        """Add up one layer run; units count actions in proportion to `work.nonzero`."""
-        none, one = (replace(work, nonzero=nonzero) for nonzero in (0, 1))
-        actions = {name: unit.actions(none) for name, unit in units.items()}
+        """Add up the runs of a layer's work.
+
+        Units count actions in proportion to weight bytes and to nonzero activations, so runs that
+        differ in weight bytes need not be counted one by one.
+        """
+        repeats = work.repeats
+        runs = total(1, repeats)
+        fetched = (work.weight_bytes * np.reshape(repeats, (-1, 1))).sum(axis=0)
+        all_weights, none, one = (
+            replace(work, weight_bytes=weights, nonzero=nonzero)
+            for weights, nonzero in ((fetched, 0), (0 * fetched, 0), (0 * fetched, 1))
+        )
+        without = {name: unit.actions(none) for name, unit in units.items()}
         return cls(
-            cycles=times.cycles,
-            ledgers=ledgers(machine, times),
+            cycles=total(times.cycles, repeats),
+            ledgers=ledgers(machine, times, repeats),
             breakdown=breakdown(machine, times, work),
-            bound_cycles=busy_totals(machine),
-            actions=actions,
+            bound_cycles=busy_totals(machine, repeats),
+            actions={
+                name: weighted_sum([(1, unit.actions(all_weights)), (runs - 1, without[name])])
+                for name, unit in units.items()
+            },
             nonzero_actions={
-                name: weighted_sum([(1, unit.actions(one)), (-1, actions[name])])
+                name: weighted_sum([(1, unit.actions(one)), (-1, without[name])])
                 for name, unit in units.items()
             },
         )
@@ -61,7 +76,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One layer run (one decode step of a layer), with everything that time tells about it."""
+    """One layer run (one decode step of a layer), or several, with what time tells about them."""
 
     machine: Machine
     times: Times

@@ -14,11 +14,12 @@ class Work:
     """One layer, tiled and selected.
 
     Attributes:
-        weight_bytes: `[jobs]`, bytes of weights that each job needs from DRAM, in whole bursts.
+        weight_bytes: `[jobs]`, bytes of weights that each job needs from DRAM, in whole bursts;
+            `[runs, jobs]` for decode steps that differ in nothing else.
         kept: activations that survive selection, padding apart: T × K when dense.
         nonzero: of those, the ones that are not zero; the rest are gated in the MAC array.
         is_decode: whether weights are fetched by what selection kept.
-        steps: decode steps that this stands for, alike but for `nonzero`, which is their sum.
+        repeats: how often each run takes place; `nonzero` is the sum over all of them.
     """
 
     gemm: Gemm
@@ -29,9 +30,9 @@ class Work:
     kept: int
     nonzero: int
     is_decode: bool = False
-    steps: int = 1
+    repeats: Ints | int = 1
 
     @property
     def macs_executed(self) -> int:
-        """Multiplications by kept activations, zero-valued ones included: kept × O."""
+        """Multiplications by kept activations in a run, zero-valued ones included: kept × O."""
         return self.kept * self.gemm.out_features
