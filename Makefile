@@ -9,7 +9,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports format bench readme capture-traces clean
+.PHONY: help run test check lint types imports format bench bench-peers readme capture-traces clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,8 +36,14 @@ format: $(VENV)/.dev  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## time the engine, selection and a whole run; ratios from one run
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -o addopts=""
+bench: $(VENV)/.dev  ## time engine, selection, commands and Llama-3-8B shapes; ratios from one run
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -o addopts="" \
+	  --benchmark-json=.benchmarks/speed.json --benchmark-columns=median,iqr,rounds
+	$(BIN)/python benchmarks/ratios.py .benchmarks/speed.json
+	$(BIN)/python benchmarks/llama8b.py
+
+bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minutes, gigabytes)
+	$(BIN)/python benchmarks/peers/run.py
 
 readme: $(VENV)/.run  ## write into the README what its commands print
 	$(BIN)/python .ci/readme.py update

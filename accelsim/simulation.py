@@ -56,6 +56,7 @@ def simulate_all(  # noqa: PLR0913
     cache: DiskCache | None = None,
     on_layer: Callable[[Linear], None] | None = None,
     observer: Observer | None = None,
+    watches: Callable[[Linear], bool] = lambda _: True,
 ) -> list[Result]:
     """Run every layer of `trace` on each of `archs`, in one pass over its values.
 
@@ -69,6 +70,7 @@ def simulate_all(  # noqa: PLR0913
         cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
         on_layer: called before each layer on each machine, for progress.
         observer: called after each layer run on the first machine, for timelines.
+        watches: layers that the observer is called for; default all.
 
     Raises:
         InputError: a tile cannot fit, the batch is larger than the trace, the machine deadlocks.
@@ -82,7 +84,7 @@ def simulate_all(  # noqa: PLR0913
     step_batch = (batch or 1) if phase == "decode" else None
     steps = decode_batches(trace.meta.sequence_lengths, step_batch) if step_batch else None
     runners = [Runner(arch, engine) for arch in archs]
-    runners[0].observer = observer
+    runners[0].observer, runners[0].watches = observer, watches
     layers: list[list[LayerResult]] = [[] for _ in archs]
     for linear, chosen in selections(archs, trace, with_masks=steps is not None, cache=cache):
         for runner, selection, results in zip(runners, chosen, layers, strict=True):
@@ -236,6 +238,7 @@ class Runner:
     def __init__(self, arch: Architecture, engine: str = DEFAULT_ENGINE) -> None:
         self.arch = arch
         self.observer: Observer | None = None
+        self.watches: Callable[[Linear], bool] = lambda _: True
         self._engine = engine_named(engine)
         self._known: OrderedDict[object, Tally] = OrderedDict()
 
@@ -271,21 +274,22 @@ class Runner:
         self, linear: Linear, selection: Selection, steps: Ints | None
     ) -> tuple[list[tuple[int, Tally]], int]:
         """Return how often which runs take place, and the nonzero activations of all of them."""
+        observer = self.observer if self.watches(linear) else None
         is_uniform = steps is None or not self.arch.path.is_sparse
-        if is_uniform and self.observer is None:
+        if is_uniform and observer is None:
             gemm = layer_gemm(linear, selection, steps)
             with naming(self.arch, linear):
                 tally = self._whole_tally(gemm, is_decode=steps is not None)
             tokens = slice(None) if steps is None else steps
             count = 1 if steps is None else len(steps)
             return [(count, tally)], int(selection.nonzero[tokens].sum())
-        is_watched = self.observer is not None
+        one_by_one = observer is not None
         parts, nonzero = [], 0
-        for work in layer_work(self.arch, linear, selection, steps, one_by_one=is_watched):
+        for work in layer_work(self.arch, linear, selection, steps, one_by_one=one_by_one):
             parts.append((1, self._tally(work)))
             nonzero += work.nonzero
-            if self.observer is not None:
-                self.observer(linear, work, self.run(work))
+            if observer is not None:
+                observer(linear, work, self.run(work))
         return parts, nonzero
 
     def _whole_tally(self, gemm: Gemm, *, is_decode: bool) -> Tally:

@@ -83,9 +83,18 @@ def read_yaml(path: Path) -> YamlSource:
 
 def _parse(text: str, where: str, lines: dict[KeyPath, int] | None = None) -> Any:
     """Return the data of a YAML text and note the lines of its keys."""
+    try:  # libyaml is ten times as fast; its messages are other ones, so they are not shown
+        return _parse_with(getattr(yaml, "CSafeLoader", yaml.SafeLoader), text, where, lines)
+    except InputError:
+        if lines is not None:
+            lines.clear()
+        return _parse_with(yaml.SafeLoader, text, where, lines)
+
+
+def _parse_with(loader_type: Any, text: str, where: str, lines: dict[KeyPath, int] | None) -> Any:
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = loader_type(text)
         node = loader.get_single_node()
         if node is None:
             return None

@@ -1,4 +1,4 @@
-"""How fast things are; ratios are between benchmarks of one group in one run."""
+"""How fast things are; ratios are between benchmarks of one group in one run (`ratios.py`)."""
 
 from __future__ import annotations
 
@@ -10,42 +10,83 @@ import numpy as np
 import pytest
 
 import accelsim as acs
-from accelsim.engine import simpy_engine
+from accelsim.compiled.ranking import keep_largest
+from accelsim.engine import engine_named
 from accelsim.machine import build_machine
-from accelsim.simulation import layer_work, selections
+from accelsim.simulation import whole_work
 from accelsim.sparsity import parse_pattern
+from accelsim.trace.shapes import synthesise
+from accelsim.workload import Gemm
+from accelsim.workload.sparsify import select_input
 
 ROOT = Path(__file__).parent.parent
 ARCH, TRACE = ROOT / "arch_configs/nm816.yaml", ROOT / "traces/llama.npz"
-CODES = np.random.default_rng(0).integers(-127, 128, (1024, 16384), dtype=np.int8)
+SMALL_TILES = "tiling={tokens: 8, columns: 8, reduction: 64, order: tokens_outer}"
+MEBIBYTES = 256  # does not fit a cache
 
 
-@pytest.mark.benchmark(group="selection of 16 MiB of int8, against copying it")
-def test_copy(benchmark):
-    benchmark(CODES.copy)
+@pytest.fixture(scope="module")
+def codes():
+    """256 MiB of int8 activations, as the selector sees them."""
+    return np.random.default_rng(0).integers(-127, 128, (MEBIBYTES * 64, 2**14), dtype=np.int8)
 
 
-@pytest.mark.benchmark(group="selection of 16 MiB of int8, against copying it")
-@pytest.mark.parametrize("pattern", ["2:4", "8:16", "16:32"])
-def test_select(benchmark, pattern):
-    benchmark(parse_pattern(pattern).keep, CODES)
+SELECTION = f"selecting {MEBIBYTES} MiB of int8 on one core, against copying it"
 
 
-@pytest.mark.benchmark(group="engine: one layer of 256 × 384 × 1024")
-def test_simpy_engine(benchmark):
-    arch, trace = acs.load_arch(ARCH), acs.load_trace(TRACE)
-    linear, selection = next(s for s in selections(arch, trace) if s[0].kind == "gate_proj")
-    (work,) = layer_work(arch, trace, linear, selection, batch=None)
-    network = build_machine(arch, work).network
+@pytest.mark.benchmark(group=SELECTION)
+def test_copy(benchmark, codes):
+    copy = np.empty_like(codes)
+    benchmark.extra_info["bytes"] = codes.nbytes
+    benchmark.pedantic(np.copyto, args=(copy, codes), rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group=SELECTION)
+@pytest.mark.parametrize("pattern", ["2:4", "4:8", "8:16", "16:32"])
+def test_select(benchmark, codes, pattern):
+    n, m = map(int, pattern.split(":"))
+    benchmark.extra_info["bytes"] = codes.nbytes
+    benchmark.pedantic(keep_largest, args=(codes, n, m), rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="functional pass of one layer input of 2,048 × 14,336, values drawn")
+@pytest.mark.parametrize("pattern", ["dense", "8:16", "16:32"])
+def test_functional_pass(benchmark, tmp_path_factory, pattern):
+    path = tmp_path_factory.mktemp("trace") / "t.npz"
+    trace = synthesise("llama-3-8b", path, tokens=2048, distribution="uniform", layers=1)
+    key = trace.linears[-1].input
+    benchmark.extra_info["values"] = trace.tokens * trace.features(key)
+    chosen = [parse_pattern(pattern)]
+    benchmark.pedantic(
+        select_input, (trace, key, "int8", chosen), {"with_masks": False}, rounds=3, warmup_rounds=1
+    )
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The machine running 24,576 tiles of a layer of 256 × 384 × 1,024."""
+    arch = acs.load_arch(ARCH, [SMALL_TILES])
+    return build_machine(arch, whole_work(arch, Gemm(256, 384, 1024))).network
+
+
+@pytest.mark.benchmark(group="engine: 24,576 jobs through 5 stages")
+@pytest.mark.parametrize("name", ["simpy", "recurrence"])
+def test_engine(benchmark, network, name):
     benchmark.extra_info["unit_services"] = network.jobs * len(network.stages)
-    benchmark(simpy_engine.run, network)
+    rounds = 2 if name == "simpy" else 50
+    benchmark.pedantic(engine_named(name), args=(network,), rounds=rounds, warmup_rounds=1)
 
 
 @pytest.mark.benchmark(group="whole commands, imports included")
 @pytest.mark.parametrize(
     "command",
-    [["--help"], ["run", str(ARCH), "--trace", str(TRACE)]],
-    ids=["help", "run"],
+    [
+        ["--help"],
+        ["run", str(ARCH), "--trace", str(TRACE)],
+        ["run", str(ARCH), "--trace", str(TRACE), "--no-cache"],
+        ["run", str(ARCH), "--trace", str(TRACE), "--no-cache", "--engine", "simpy"],
+    ],
+    ids=["help", "run", "run-no-cache", "run-no-cache-simpy"],
 )
 def test_command(benchmark, command):
     def run():
@@ -53,4 +94,4 @@ def test_command(benchmark, command):
             [sys.executable, "-m", "accelsim", *command], check=True, capture_output=True
         )
 
-    benchmark.pedantic(run, rounds=5)
+    benchmark.pedantic(run, rounds=5, warmup_rounds=1)

@@ -17,6 +17,9 @@ import typer
 from accelsim.errors import InputError
 from accelsim.version import __version__
 
+# Starting its threads takes OpenBLAS longer than numpy itself; what little uses it is done in one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 COMMANDS = ("run", "compare", "area", "rtl", "inspect", "capture", "synth")
 
 app = typer.Typer(

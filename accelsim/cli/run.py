@@ -29,6 +29,7 @@ from accelsim.cli.options import (
 
 if TYPE_CHECKING:
     from accelsim.config import Architecture
+    from accelsim.report.window import Window
     from accelsim.results.result import Result
     from accelsim.simulation import Observer
     from accelsim.trace import Trace
@@ -56,6 +57,13 @@ def command(
     vcd: Annotated[
         Path | None, typer.Option(help="Write a waveform (needs pyvcd).", metavar="FILE")
     ] = None,
+    watch_layers: Annotated[
+        str, typer.Option(help="Layers of --timeline and --vcd: comma-separated globs.")
+    ] = "*",
+    watch_tiles: Annotated[
+        str,
+        typer.Option(help="Tiles of each layer that they show.", metavar="FIRST:END"),
+    ] = ":",
     engine: EngineOption = "recurrence",
     cache: CacheOption = True,
     json_: JsonOption = False,
@@ -65,6 +73,7 @@ def command(
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
     from accelsim.config import load_arch
     from accelsim.files import folder, write_texts
+    from accelsim.report.window import Window
     from accelsim.results.comparison import Ratios
     from accelsim.results.cost import clock_notes
     from accelsim.results.export import csv_text, folder_files, layer_rows
@@ -73,13 +82,21 @@ def command(
     check_run_flags(phase, batch, engine)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
+    window = Window.parse(watch_layers, watch_tiles)
+    window.check(workload)
     for note in clock_notes(machine, machine.load_technology()):
         if note.startswith("warning"):
             print(note, file=sys.stderr)
     with ExitStack() as outputs:  # nothing is left behind if any output fails
-        observers = _observers(outputs, machine, timeline, vcd)
+        observers = _observers(outputs, machine, timeline, vcd, window)
         machines = [machine] if reference is None else [machine, reference]
-        flags = {"phase": phase, "batch": batch, "engine": engine, "cache": selection_cache(cache)}
+        flags = {
+            "phase": phase,
+            "batch": batch,
+            "engine": engine,
+            "cache": selection_cache(cache),
+            "watches": window.shows,
+        }
         result, against = _simulate(machines, workload, observers, **flags)
         data = result.to_dict()
         if against is not None:
@@ -113,19 +130,23 @@ def _baseline(choice: str, machine: Architecture) -> Architecture | None:
 
 
 def _observers(
-    outputs: ExitStack, machine: Architecture, timeline: Path | None, vcd: Path | None
+    outputs: ExitStack,
+    machine: Architecture,
+    timeline: Path | None,
+    vcd: Path | None,
+    window: Window,
 ) -> list[Observer]:
     """Open the files that watch the run."""
     observers: list[Observer] = []
     if timeline is not None:
         from accelsim.report.timeline import Timeline
 
-        observers.append(outputs.enter_context(Timeline(timeline, machine.clock_mhz)).add)
+        observers.append(outputs.enter_context(Timeline(timeline, machine.clock_mhz, window)).add)
     if vcd is not None:
         from accelsim.report.waveform import Waveform
 
         units = [*machine.units, "activation_dma", "weight_dma", "output_dma"]
-        observers.append(outputs.enter_context(Waveform(vcd, units)).add)
+        observers.append(outputs.enter_context(Waveform(vcd, units, window)).add)
     return observers
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from accelsim.files import replacing
-from accelsim.results.ledger import intervals
+from accelsim.report.window import Window
 from accelsim.results.tally import Run
 from accelsim.trace import Linear
 from accelsim.workload import Work
@@ -20,8 +20,9 @@ class Timeline:
     Use as `with Timeline(path, clock_mhz) as timeline: simulate(..., observer=timeline.add)`.
     """
 
-    def __init__(self, path: Path, clock_mhz: float) -> None:
+    def __init__(self, path: Path, clock_mhz: float, window: Window | None = None) -> None:
         self._path = path
+        self._window = window or Window()
         self._us_per_cycle = 1 / clock_mhz
         self._offset = 0
         self._tracks: dict[str, int] = {}
@@ -48,8 +49,8 @@ class Timeline:
         """Append one layer run: a slice for the layer, and one for each state of each unit."""
         self._slice("layer", linear.name, 0, run.times.cycles, {"tokens": work.gemm.tokens})
         for unit in run.machine.units:
-            for job, cause, start, end in intervals(run.machine, run.times, unit):
-                self._slice(unit, f"tile {job}" if cause == "busy" else cause, start, end, {})
+            for tile, cause, start, end in self._window.intervals(run, unit):
+                self._slice(unit, f"tile {tile}" if cause == "busy" else cause, start, end, {})
         self._offset += run.times.cycles
 
     def _slice(self, track: str, name: str, start: int, end: int, args: dict[str, Any]) -> None:

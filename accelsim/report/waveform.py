@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from accelsim.errors import MissingExtraError
 from accelsim.files import replacing
-from accelsim.results.ledger import intervals
+from accelsim.report.window import Window
 from accelsim.results.tally import Run
 from accelsim.trace import Linear
 from accelsim.workload import Work
@@ -20,13 +20,14 @@ class Waveform:
     Use as `with Waveform(path, units) as waveform: simulate(..., observer=waveform.add)`.
     """
 
-    def __init__(self, path: Path, units: list[str]) -> None:
+    def __init__(self, path: Path, units: list[str], window: Window | None = None) -> None:
         try:
             from vcd import VCDWriter
         except ImportError as error:
             raise MissingExtraError("pyvcd", "vcd") from error
         self._writer_type = VCDWriter
         self._path = path
+        self._window = window or Window()
         self._stack = ExitStack()
         self._units = units
         self._offset = 0
@@ -62,7 +63,7 @@ class Waveform:
         """Append one layer run."""
         changes: dict[tuple[int, str], str] = {}
         for unit in run.machine.units:
-            for _, cause, start, end in intervals(run.machine, run.times, unit):
+            for _, cause, start, end in self._window.intervals(run, unit):
                 changes[start, unit] = cause
                 changes.setdefault((end, unit), "idle")  # unless the next interval begins here
         self._vcd.change(self._layer, self._offset, linear.name)

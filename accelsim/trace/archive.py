@@ -28,46 +28,55 @@ DAMAGE = (
 )
 
 
-def read_array(path: Path, name: str, *, noun: str = "array") -> Values:
-    """Read array `name` of an .npz; raise InputError naming file and array if it cannot be read."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_header(path, archive, name, noun=noun)
-            with archive.open(f"{name}.npy") as file:
+class Archive(zipfile.ZipFile):
+    """An .npz open for reading; its table of contents is read once, its arrays when asked for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
+        return Archive, (self.path,)
+
+    def read_array(self, name: str, *, noun: str = "array") -> Values:
+        """Read array `name`; raise InputError naming file and array if it cannot be read."""
+        try:
+            self.check_header(name, noun=noun)
+            with self.open(f"{name}.npy") as file:
                 values: Values = npy.read_array(file, allow_pickle=False)
                 return values
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise InputError(f"{path}: {noun} '{name}' is damaged ({error})") from error
+        except InputError:
+            raise
+        except DAMAGE as error:
+            raise InputError(f"{self.path}: {noun} '{name}' is damaged ({error})") from error
 
+    def check_header(
+        self, name: str, *, noun: str = "array"
+    ) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return shape and dtype of an array after comparing them with the bytes that are there.
 
-def check_header(
-    path: Path, archive: zipfile.ZipFile, name: str, *, noun: str = "array"
-) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and dtype of an array after comparing them with the bytes that are there.
-
-    Raises:
-        InputError: missing, an object array, a damaged header, or a size that the file cannot hold.
-    """
-    where = f"{path}: {noun} '{name}'"
-    if f"{name}.npy" not in archive.namelist():
-        raise InputError(f"{where} is missing")
-    stored_bytes = archive.getinfo(f"{name}.npy").file_size
-    try:
-        with archive.open(f"{name}.npy") as file:
-            shape, dtype, header_bytes = _read_header(file)
-    except DAMAGE as error:
-        raise InputError(f"{where} has a damaged header ({error})") from error
-    if dtype.hasobject:
-        raise InputError(f"{where} is an object array (pickle); allowed: float16, uint16, int8")
-    needed = header_bytes + math.prod(shape) * dtype.itemsize
-    if needed != stored_bytes or needed > MAX_ARRAY_BYTES:
-        raise InputError(
-            f"{where} declares {needed} bytes, but the file holds {stored_bytes} "
-            f"(at most {MAX_ARRAY_BYTES} are read)"
-        )
-    return shape, dtype
+        Raises:
+            InputError: missing, an object array, a damaged header, or a size that the file cannot
+                hold.
+        """
+        where = f"{self.path}: {noun} '{name}'"
+        if f"{name}.npy" not in self.NameToInfo:
+            raise InputError(f"{where} is missing")
+        stored_bytes = self.getinfo(f"{name}.npy").file_size
+        try:
+            with self.open(f"{name}.npy") as file:
+                shape, dtype, header_bytes = _read_header(file)
+        except DAMAGE as error:
+            raise InputError(f"{where} has a damaged header ({error})") from error
+        if dtype.hasobject:
+            raise InputError(f"{where} is an object array (pickle); allowed: float16, uint16, int8")
+        needed = header_bytes + math.prod(shape) * dtype.itemsize
+        if needed != stored_bytes or needed > MAX_ARRAY_BYTES:
+            raise InputError(
+                f"{where} declares {needed} bytes, but the file holds {stored_bytes} "
+                f"(at most {MAX_ARRAY_BYTES} are read)"
+            )
+        return shape, dtype
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:

@@ -22,7 +22,7 @@ from typing_extensions import override
 from accelsim.errors import InputError
 from accelsim.files import replacing
 from accelsim.precision import Values
-from accelsim.trace.archive import DAMAGE, check_header, read_array
+from accelsim.trace.archive import DAMAGE, Archive
 from accelsim.trace.record import InputInfo, Trace, TraceMeta, ValueSource, array_name
 from accelsim.trace.synthetic import SyntheticSource
 
@@ -41,10 +41,10 @@ def load_trace(path: str | Path) -> Trace:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        with zipfile.ZipFile(path) as archive:
-            meta = _read_meta(path, archive)
-            for key in meta.inputs if meta.synthetic is None else ():
-                _check_array(path, archive, meta, key)
+        archive = Archive(path)
+        meta = _read_meta(archive)
+        for key in meta.inputs if meta.synthetic is None else ():
+            _check_array(archive, meta, key)
     except InputError:
         raise
     except OSError as error:
@@ -52,23 +52,25 @@ def load_trace(path: str | Path) -> Trace:
     except DAMAGE as error:
         raise InputError(f"{path}: not a readable .npz trace ({error})") from error
     if meta.synthetic is not None:
-        return Trace(path, sha256, meta, SyntheticSource.parse(path, meta))
-    return Trace(path, sha256, meta, NpzSource(path, meta))
+        return Trace(path, sha256, meta, SyntheticSource.parse(archive, meta))
+    return Trace(path, sha256, meta, NpzSource(archive, meta))
 
 
 @dataclass(frozen=True, slots=True)
 class NpzSource(ValueSource):
     """Activations stored in the file."""
 
-    path: Path
+    archive: Archive
     meta: TraceMeta
 
     @override
     def read(self, key: str) -> Values:
         """Read one array; raise InputError if it is damaged or not finite."""
-        values = read_array(self.path, array_name(key))
+        values = self.archive.read_array(array_name(key))
         if not _is_finite(values, self.meta.inputs[key]):
-            raise InputError(f"{self.path}: array '{array_name(key)}' holds NaN or infinity")
+            raise InputError(
+                f"{self.archive.path}: array '{array_name(key)}' holds NaN or infinity"
+            )
         return values
 
 
@@ -109,15 +111,11 @@ class TraceWriter:
             npy.write_array(file, np.asarray(values), allow_pickle=False)
 
 
-def _expected_shape(meta: TraceMeta, key: str) -> tuple[int, int]:
-    widths = {linear.in_features for linear in meta.linears if linear.input == key}
-    return sum(meta.sequence_lengths), widths.pop()
-
-
-def _read_meta(path: Path, archive: zipfile.ZipFile) -> TraceMeta:
+def _read_meta(archive: Archive) -> TraceMeta:
+    path = archive.path
     if f"{_META}.npy" not in archive.namelist():
         raise InputError(f"{path}: has no '{_META}' entry; is this an accelsim trace?")
-    text = str(read_array(path, _META, noun="entry"))
+    text = str(archive.read_array(_META, noun="entry"))
     try:
         meta = TraceMeta.model_validate_json(text)
     except ValidationError as error:
@@ -137,24 +135,23 @@ def _check_table(path: Path, meta: TraceMeta) -> None:
     for linear in meta.linears:
         if linear.input not in meta.inputs:
             raise InputError(f"{path}: layer '{linear.name}' reads unknown input '{linear.input}'")
+    shapes = {(linear.input, linear.in_features) for linear in meta.linears}
+    widths = Counter(key for key, _ in shapes)
     for key in meta.inputs:
-        widths = {linear.in_features for linear in meta.linears if linear.input == key}
-        if len(widths) != 1:
-            raise InputError(f"{path}: input '{key}' has {len(widths)} widths in the layer table")
+        if widths[key] != 1:
+            raise InputError(f"{path}: input '{key}' has {widths[key]} widths in the layer table")
 
 
-def _check_array(path: Path, archive: zipfile.ZipFile, meta: TraceMeta, key: str) -> None:
+def _check_array(archive: Archive, meta: TraceMeta, key: str) -> None:
     """Compare what an activation array says of itself with the table."""
-    shape, dtype = check_header(path, archive, array_name(key))
-    where = f"{path}: array '{array_name(key)}'"
+    shape, dtype = archive.check_header(array_name(key))
+    where = f"{archive.path}: array '{array_name(key)}'"
     stored_as = meta.inputs[key].dtype
     if dtype != STORED_DTYPES[stored_as]:
         expected = np.dtype(STORED_DTYPES[stored_as])
         raise InputError(f"{where} is {dtype}, but the table says {stored_as} ({expected})")
-    if shape != _expected_shape(meta, key):
-        raise InputError(
-            f"{where} has shape {list(shape)}, expected {list(_expected_shape(meta, key))}"
-        )
+    if shape != meta.shape(key):
+        raise InputError(f"{where} has shape {list(shape)}, expected {list(meta.shape(key))}")
 
 
 def _is_finite(values: Values, info: InputInfo) -> bool:

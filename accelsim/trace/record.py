@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,6 +62,20 @@ class TraceMeta(BaseModel):
     synthetic: dict[str, Any] | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
 
+    @cached_property
+    def tokens(self) -> int:
+        """Tokens over all sequences."""
+        return sum(self.sequence_lengths)
+
+    @cached_property
+    def features(self) -> dict[str, int]:
+        """Width of each input."""
+        return {linear.input: linear.in_features for linear in self.linears}
+
+    def shape(self, key: str) -> tuple[int, int]:
+        """Return the shape of input `key`, `[tokens, in_features]`."""
+        return self.tokens, self.features[key]
+
 
 def array_name(key: str) -> str:
     """Return the name of the array that holds input `key` in a trace file."""
@@ -102,7 +117,7 @@ class Trace:
     @property
     def tokens(self) -> int:
         """Tokens over all sequences."""
-        return sum(self.meta.sequence_lengths)
+        return self.meta.tokens
 
     @property
     def has_values(self) -> bool:
@@ -111,7 +126,7 @@ class Trace:
 
     def features(self, key: str) -> int:
         """Return the width of input `key`."""
-        return next(linear.in_features for linear in self.linears if linear.input == key)
+        return self.meta.features[key]
 
     def rows(self, key: str) -> Rows:
         """Return a function that gives any tokens of input `key` as stored; see `encoded`."""

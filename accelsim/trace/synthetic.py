@@ -23,7 +23,7 @@ from accelsim.compiled import compiled, pays
 from accelsim.errors import InputError
 from accelsim.precision import Values
 from accelsim.registry import did_you_mean
-from accelsim.trace.archive import MAX_ARRAY_BYTES, read_array
+from accelsim.trace.archive import MAX_ARRAY_BYTES, Archive
 from accelsim.trace.record import SHAPES_ONLY, Rows, TraceMeta, ValueSource
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float32]]
@@ -77,13 +77,14 @@ class Recipe(BaseModel):
 class SyntheticSource(ValueSource):
     """Draws a layer's activations from the recipe; the same key gives the same values always."""
 
-    path: Path
+    archive: Archive
     meta: TraceMeta
     recipe: Recipe
 
     @classmethod
-    def parse(cls, path: Path, meta: TraceMeta) -> Self:
+    def parse(cls, archive: Archive, meta: TraceMeta) -> Self:
         """Check the recipe of a trace file; raise InputError if it is unknown."""
+        path = archive.path
         try:
             recipe = Recipe.model_validate(meta.synthetic)
         except ValidationError as error:
@@ -98,17 +99,19 @@ class SyntheticSource(ValueSource):
             raise InputError(f"{path}: entry 'meta': {error}") from error
         widest = max(linear.in_features for linear in meta.linears)
         if recipe.distribution != SHAPES_ONLY:
-            check_size(path, sum(meta.sequence_lengths), widest)
-        return cls(path, meta, recipe)
+            check_size(path, meta.tokens, widest)
+        return cls(archive, meta, recipe)
 
     @override
     def read(self, key: str) -> Values:
         """Draw the float16 activations of input `key`, `[tokens, in_features]`."""
-        shape = self._shape(key)
+        shape = self.meta.shape(key)
         if self.recipe.distribution == QUANTILES:
             return self.open(key)(slice(0, shape[0]))
         if self.recipe.distribution == SHAPES_ONLY:
-            raise InputError(f"{self.path}: has shapes only, no values (distribution 'none')")
+            raise InputError(
+                f"{self.archive.path}: has shapes only, no values (distribution 'none')"
+            )
         return DISTRIBUTIONS[self.recipe.distribution](self._stream(key), shape).astype(np.float16)
 
     @override
@@ -116,7 +119,7 @@ class SyntheticSource(ValueSource):
         """Draw only what is asked for, where the stream can be entered anywhere."""
         if self.recipe.distribution != QUANTILES:
             return self.read(key).__getitem__
-        table, width = self._quantiles(key), self._shape(key)[1]
+        table, width = self._quantiles(key), self.meta.shape(key)[1]
 
         def rows(tokens: slice) -> Values:
             shape = (tokens.stop - tokens.start, width)
@@ -125,18 +128,15 @@ class SyntheticSource(ValueSource):
 
         return rows
 
-    def _shape(self, key: str) -> tuple[int, int]:
-        width = next(linear.in_features for linear in self.meta.linears if linear.input == key)
-        return sum(self.meta.sequence_lengths), width
-
     def _stream(self, key: str) -> np.random.Generator:
         """Return one stream a key: the order in which layers are read does not matter."""
         return np.random.default_rng([self.recipe.seed, zlib.crc32(key.encode())])
 
     def _quantiles(self, key: str) -> NDArray[np.float32]:
-        table = read_array(self.path, quantile_array(key))
+        table = self.archive.read_array(quantile_array(key))
         if table.ndim != 1 or table.size < 2 or not np.isfinite(table).all():  # noqa: PLR2004
-            raise InputError(f"{self.path}: 'q/{key}' must be a row of at least 2 finite quantiles")
+            where = f"{self.archive.path}: 'q/{key}'"
+            raise InputError(f"{where} must be a row of at least 2 finite quantiles")
         return table.astype(np.float32)
 
 

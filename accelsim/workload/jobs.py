@@ -14,7 +14,7 @@ from accelsim.workload.datapath import Datapath, Ints, ceil_div
 from accelsim.workload.tiling import Gemm, Reuse, Stores, Tiling, describe
 
 Flags = NDArray[np.bool_]
-MAX_JOBS = 2**20  # the event engine takes minutes for as many, and memory in proportion
+MAX_JOBS = 2**20  # memory and time are in proportion; 2.5 million services take a second or two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from accelsim.workload.tiling import (
     fits,
 )
 
-PREFERRED_JOBS = 512  # a tile is the event engine's token; more tiles cost time and gain little
+PREFERRED_JOBS = 512  # a tile is an engine's token; more tiles cost time and gain little
 TIME_SLACK = 1.05  # give up at most 5 % of nominal time for less DRAM traffic
 # A nominal memory, for ranking tiles only: the machine's real one plays no part in the choice, so
 # that a faster DRAM never changes the tiling and therefore never slows a layer.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,7 +22,24 @@ from accelsim.trace import Trace
 from accelsim.workload.datapath import Ints
 
 Floats = NDArray[np.float64]
-_BLOCK_VALUES = 2**18  # of a layer input in work at once on a core: its copies stay in the cache
+_BLOCK_VALUES = 2**17  # of a layer input in work at once on a core: its copies stay in the cache
+
+
+class _Scratch(threading.local):
+    """Memory of a thread that every block uses again: fresh pages would cost more than the sums."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0)
+
+    def arrays(self, count: int, shape: tuple[int, ...]) -> Iterator[Floats]:
+        """Return so many arrays, valid until the next call."""
+        size = prod(shape)
+        if self._memory.size < count * size:
+            self._memory = np.empty(count * size)
+        return (self._memory[i * size : (i + 1) * size].reshape(shape) for i in range(count))
+
+
+_scratch = _Scratch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +120,9 @@ def select_each(
     with_masks: bool = False,
 ) -> list[Selection]:
     """Select the activations `[T, K]` of one layer input by several patterns."""
-    squares = np.square(operands if real is None else real, dtype=np.float64)
+    values = operands if real is None else real
+    squares, dropped = _scratch.arrays(2, operands.shape)
+    np.multiply(values, values, out=squares, dtype=np.float64)
     energy, alive = squares.sum(axis=1), operands != 0
     selections = []
     for pattern in patterns:
@@ -110,7 +132,7 @@ def select_each(
                 features=operands.shape[1],
                 nonzero=np.count_nonzero(alive & mask, axis=1).astype(np.int64),
                 energy=energy,
-                dropped_energy=(squares * ~mask).sum(axis=1),
+                dropped_energy=np.multiply(squares, ~mask, out=dropped).sum(axis=1),
                 mask=np.packbits(mask, axis=1) if with_masks else None,
             )
         )
@@ -136,9 +158,18 @@ def select_input(
         operands, real = trace.encoded(key, rows(slice(*cut)), precision)
         return select_each(operands, patterns, real, with_masks=with_masks)
 
-    with ThreadPoolExecutor(os.cpu_count()) as cores:
-        blocks = list(cores.map(selected, pairwise(cuts)))
+    blocks = list(_cores().map(selected, pairwise(cuts)))
     return [_joined(parts) for parts in zip(*blocks, strict=True)]
+
+
+@cache
+def _cores() -> ThreadPoolExecutor:
+    """Return one thread a core, which keep their memory from input to input."""
+    return ThreadPoolExecutor(os.cpu_count())
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive in a forked process
+    os.register_at_fork(after_in_child=_cores.cache_clear)
 
 
 def _joined(blocks: Sequence[Selection]) -> Selection:
