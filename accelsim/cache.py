@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,27 +30,36 @@ _SUFFIX = ".bin"
 class DiskCache:
     """Bytes by key in a folder of at most about `limit_bytes`.
 
-    Each process looks at the whole folder after writing a sixteenth of the limit, so that the bound
-    may be passed by that much for every process that writes.
+    Each process looks at the whole folder when it first writes, and after each sixteenth of the
+    limit, so that the bound may be passed by that much for every process that writes.
     """
 
     folder: Path
     limit_bytes: int = DEFAULT_LIMIT_MIB * 2**20
-    _unseen_bytes: int = field(default=0, init=False)
+    _unseen_bytes: int | None = field(default=None, init=False)
 
     @classmethod
-    def of_user(cls) -> Self:
+    def of_user(cls) -> Self | None:
         """Return the store in the user's cache folder, or where `ACCELSIM_CACHE_DIR` says.
 
+        None for a user without a home.
+
         Raises:
-            InputError: `ACCELSIM_CACHE_MIB` is not a number of MiB.
+            InputError: `ACCELSIM_CACHE_DIR` names the home of nobody, or `ACCELSIM_CACHE_MIB` is
+                not a number of MiB.
         """
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        folder = os.environ.get(FOLDER_VARIABLE) or f"{base}/accelsim"
         limit = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_MIB)
         if not limit.isdecimal():
             raise InputError(f"{LIMIT_VARIABLE}={limit}: must be a whole number of MiB")
-        return cls(Path(folder).expanduser(), int(limit) * 2**20)
+        chosen = os.environ.get(FOLDER_VARIABLE)
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        try:
+            folder = Path(chosen or f"{base}/accelsim").expanduser()
+        except RuntimeError as error:
+            if chosen:
+                raise InputError(f"{FOLDER_VARIABLE}={chosen}: {error}") from error
+            return None
+        return cls(folder, int(limit) * 2**20)
 
     def get(self, key: str) -> bytes | None:
         """Return an entry, or None if it is missing or damaged."""
@@ -68,11 +78,15 @@ class DiskCache:
         if size > self.limit_bytes:
             return
         with suppress(OSError, InputError):
+            path = self._path(key)
             self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self._path(key)) as temporary:
+            if path.is_dir():  # not ours, but in the place of an entry
+                _remove(path)
+            with replacing(path) as temporary:
                 temporary.write_bytes(_checksum(content) + content)
-            self._unseen_bytes += size
-            if self._unseen_bytes > self.limit_bytes // 16:
+            is_first = self._unseen_bytes is None
+            self._unseen_bytes = (self._unseen_bytes or 0) + size
+            if is_first or self._unseen_bytes > self.limit_bytes // 16:
                 self._unseen_bytes = 0
                 self.evict()
 
@@ -83,18 +97,27 @@ class DiskCache:
         for _, size, path in entries:
             room -= size
             if room < 0:
-                with suppress(OSError):  # another process was faster
-                    path.unlink()
+                _remove(path)
 
     def _entries(self) -> Iterator[tuple[int, int, Path]]:
         """Yield (last use, size, path) of everything that is there, leftovers of a crash too."""
-        for path in self.folder.glob(f"*{_SUFFIX}*"):
-            with suppress(OSError):
-                found = path.stat()
-                yield found.st_mtime_ns, found.st_size, path
+        with suppress(OSError):
+            for path in self.folder.glob(f"*{_SUFFIX}*"):
+                with suppress(OSError):
+                    found = path.stat()
+                    yield found.st_mtime_ns, found.st_size, path
 
     def _path(self, key: str) -> Path:
         return self.folder / (hashlib.sha256(key.encode()).hexdigest() + _SUFFIX)
+
+
+def _remove(path: Path) -> None:
+    """Delete an entry, whatever it is, if it is still there."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _checksum(content: bytes) -> bytes:

@@ -84,7 +84,8 @@ def simulate_all(  # noqa: PLR0913
     step_batch = (batch or 1) if phase == "decode" else None
     steps = decode_batches(trace.meta.sequence_lengths, step_batch) if step_batch else None
     runners = [Runner(arch, engine) for arch in archs]
-    runners[0].observer, runners[0].watches = observer, watches
+    for runner in runners[:1]:
+        runner.observer, runner.watches = observer, watches
     layers: list[list[LayerResult]] = [[] for _ in archs]
     for linear, chosen in selections(archs, trace, with_masks=steps is not None, cache=cache):
         for runner, selection, results in zip(runners, chosen, layers, strict=True):

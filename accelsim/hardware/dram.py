@@ -63,9 +63,9 @@ class Dram(Unit):
         # Through text: 0.3 is meant as 3/10, not as the binary fraction nearest to it.
         clock, bandwidth = Fraction(str(clock_mhz)), Fraction(str(self.bandwidth_gb_per_s))
         cycles_per_byte = clock / (1000 * bandwidth)
-        sizes, which = np.unique(size_bytes, return_inverse=True)
-        cycles = [ceil(int(size) * cycles_per_byte) for size in sizes]
-        return np.array(cycles, np.int64)[which]
+        sizes = sorted(set(size_bytes.ravel().tolist()))
+        cycles = [ceil(size * cycles_per_byte) for size in sizes]
+        return np.array(cycles, np.int64)[np.searchsorted(sizes, size_bytes)]
 
     def activation_bytes(self, work: Work) -> Ints:
         """Return the bytes of X that each job loads."""

@@ -124,7 +124,7 @@ def _log_table() -> tuple[tuple[_Array, ...], _Array]:
     file = resources.files("accelsim.tech") / "data" / "sram_cacti.csv"
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
     rows = np.log(np.array([line.split(",") for line in lines[1:]], np.float64))
-    axes = tuple(np.unique(column) for column in rows[:, :4].T)
+    axes = tuple(np.array(sorted(set(column.tolist()))) for column in rows[:, :4].T)
     places = tuple(
         np.searchsorted(axis, column) for axis, column in zip(axes, rows[:, :4].T, strict=True)
     )

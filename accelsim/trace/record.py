@@ -18,7 +18,8 @@ from accelsim.precision import PRECISIONS, Int8, Values
 StoredDtype = Literal["float16", "bfloat16", "int8"]
 # The distribution of a synthetic trace that has no values.
 SHAPES_ONLY = "none"
-Positive = Annotated[int, Field(gt=0, le=2**31)]
+MAX_TOKENS = 2**31
+Positive = Annotated[int, Field(gt=0, le=MAX_TOKENS)]
 
 
 class Linear(BaseModel):

@@ -16,7 +16,14 @@ from accelsim.errors import InputError
 from accelsim.registry import did_you_mean
 from accelsim.trace.archive import DAMAGE, Archive
 from accelsim.trace.npz import TraceWriter, load_trace
-from accelsim.trace.record import SHAPES_ONLY, InputInfo, Linear, Trace, TraceMeta
+from accelsim.trace.record import (
+    MAX_TOKENS,
+    SHAPES_ONLY,
+    InputInfo,
+    Linear,
+    Trace,
+    TraceMeta,
+)
 from accelsim.trace.synthetic import (
     QUANTILES,
     Recipe,
@@ -119,6 +126,8 @@ def synthesise(  # noqa: PLR0913
         raise InputError(f"--layers {layers}: {model} has 1 to {shape.layers} blocks")
     if tokens < 1 or (seq_len is not None and seq_len < 1):
         raise InputError("tokens and sequence length must be at least 1")
+    if tokens > MAX_TOKENS:
+        raise InputError(f"{out}: {tokens} tokens; a trace holds at most {MAX_TOKENS}")
     if layers is not None:
         shape = shape.model_copy(update={"layers": layers})
     if distribution == QUANTILES and not quantiles:

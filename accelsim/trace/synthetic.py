@@ -107,7 +107,7 @@ class SyntheticSource(ValueSource):
         """Draw the float16 activations of input `key`, `[tokens, in_features]`."""
         shape = self.meta.shape(key)
         if self.recipe.distribution == QUANTILES:
-            return self.open(key)(slice(0, shape[0]))
+            return self.open(key)(slice(None))
         if self.recipe.distribution == SHAPES_ONLY:
             raise InputError(
                 f"{self.archive.path}: has shapes only, no values (distribution 'none')"
@@ -119,11 +119,14 @@ class SyntheticSource(ValueSource):
         """Draw only what is asked for, where the stream can be entered anywhere."""
         if self.recipe.distribution != QUANTILES:
             return self.read(key).__getitem__
-        table, width = self._quantiles(key), self.meta.shape(key)[1]
+        table, (tokens, width) = self._quantiles(key), self.meta.shape(key)
 
-        def rows(tokens: slice) -> Values:
-            shape = (tokens.stop - tokens.start, width)
-            uniform = _uniform_from(self._stream(key), tokens.start * width, prod(shape))
+        def rows(wanted: slice) -> Values:
+            first, end, step = wanted.indices(tokens)
+            if step != 1:
+                return rows(slice(None))[wanted]
+            shape = (max(0, end - first), width)
+            uniform = _uniform_from(self._stream(key), first * width, prod(shape))
             return _from_quantiles(uniform, table).astype(np.float16).reshape(shape)
 
         return rows

@@ -21,6 +21,7 @@ from accelsim.trace import Trace
 from accelsim.workload import sparsify
 from accelsim.workload.sparsify import Selection, select_input
 
+_PROCESS = os.urandom(16).hex()
 _COUNTS = ("nonzero", "energy", "dropped_energy")
 
 
@@ -90,7 +91,7 @@ def _save(store: DiskCache, trace: Trace, key: str, wish: Wish, selection: Selec
 def _name(trace: Trace, key: str, wish: Wish, part: str) -> str:
     """Return everything that an entry depends on, the code that makes it included."""
     kinds = type(wish.pattern), PRECISIONS[wish.precision]
-    code = [_digest(_files_of_package()), *(_digest(_file_of(kind)) for kind in kinds)]
+    code = [_digest(_files_of_package()), *(_code_of(kind) for kind in kinds)]
     return json.dumps([trace.sha256, key, wish.precision, str(wish.pattern), part, code])
 
 
@@ -98,23 +99,22 @@ def _name(trace: Trace, key: str, wish: Wish, part: str) -> str:
 def _files_of_package() -> tuple[Path, ...]:
     """Return the sources that turn a trace into a selection."""
     root = Path(sparsify.__file__).parents[1]
-    packages = (path for name in ("trace", "sparsity") for path in (root / name).glob("*.py"))
-    return (root / "precision.py", Path(sparsify.__file__), *sorted(packages))
+    packages = (root / name for name in ("compiled", "trace", "sparsity"))
+    files = (path for package in packages for path in sorted(package.glob("*.py")))
+    return (root / "precision.py", Path(sparsify.__file__), *files)
 
 
 @cache
-def _file_of(kind: type) -> tuple[Path, ...]:
-    """Return the file of a pattern or precision that a user has added, or of one of ours."""
+def _code_of(kind: type) -> str:
+    """Return a hash of the file of a pattern or precision, the user's own ones included."""
     try:
-        return (Path(inspect.getfile(kind)),)
-    except (OSError, TypeError):  # typed at a prompt
-        return ()
+        return _digest((Path(inspect.getfile(kind)),))
+    except (OSError, TypeError):  # typed at a prompt: known to this process, and to no other
+        return f"{_PROCESS}{id(kind)}"
 
 
 @cache
 def _digest(files: tuple[Path, ...]) -> str:
     """Return a hash of source files, so that no result outlives the code behind it."""
-    contents = [path.read_bytes() for path in files if path.is_file()]
-    # Code that is in no file may change at any time: then only this process knows its results.
-    contents = contents or [os.urandom(16)]
-    return hashlib.sha256(b"".join([*contents, np.__version__.encode()])).hexdigest()
+    contents = b"".join(path.read_bytes() for path in files)
+    return hashlib.sha256(contents + np.__version__.encode()).hexdigest()

@@ -32,8 +32,10 @@ class _Scratch(threading.local):
         self._memory = np.empty(0)
 
     def arrays(self, count: int, shape: tuple[int, ...]) -> Iterator[Floats]:
-        """Return so many arrays, valid until the next call."""
+        """Return so many arrays, to be used until the next call."""
         size = prod(shape)
+        if size > 2 * _BLOCK_VALUES:  # a whole layer at once: not to be kept
+            return (np.empty(shape) for _ in range(count))
         if self._memory.size < count * size:
             self._memory = np.empty(count * size)
         return (self._memory[i * size : (i + 1) * size].reshape(shape) for i in range(count))
