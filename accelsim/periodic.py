@@ -18,7 +18,8 @@ from accelsim.results.tally import Run, Tally, combine
 from accelsim.workload import Stores, Work, ceil_div
 from accelsim.workload.tiling import TileBytes
 
-_FEWEST = 4  # outer iterations: the first, one to repeat, one that repeats it, the last
+_FEWEST = 5  # outer iterations: the first, one to repeat, one that repeats it, one spare, the last
+_CYCLES = (1, 2, 3, 4)  # iterations after which a run may repeat itself
 
 
 def periodic_tally(
@@ -36,20 +37,32 @@ def periodic_tally(
     if outer_tiles > 2 * walked:
         walked += _fills(work_of(_FEWEST), stores)
     while 2 * walked < outer_tiles:
-        works = work_of(walked), work_of(walked + 1)
-        longer = run(works[1])
-        network = longer.machine.network
-        period = network.jobs // (walked + 1)
+        probe = run(work_of(walked))
+        period = probe.machine.network.jobs // walked
         # The last iteration may differ, and what comes shortly before may wait for it.
-        end = (walked - ceil_div(reach(network), period)) * period
-        if repeats(network, longer.times, period, end):
-            more = outer_tiles - walked
-            tally = combine([(1 - more, run(works[0]).tally), (more, longer.tally)])
-            executed = (1 - more) * works[0].macs_executed + more * works[1].macs_executed
-            ideal = ceil_div(executed, works[0].path.macs_per_cycle)  # rounded up once, not twice
-            return replace(tally, breakdown=tally.breakdown.with_ideal(ideal))
+        end = (walked - 1 - ceil_div(reach(probe.machine.network), period)) * period
+        for cycle in _CYCLES:
+            if repeats(probe.machine.network, probe.times, cycle * period, end):
+                return _continued(work_of, walked, outer_tiles, cycle, run)
         walked *= 2
     return run(work_of(outer_tiles)).tally
+
+
+def _continued(
+    work_of: Callable[[int], Work],
+    walked: int,
+    outer_tiles: int,
+    cycle: int,
+    run: Callable[[Work], Run],
+) -> Tally:
+    """Extrapolate from two runs, at least as long as what was walked, that differ by one cycle."""
+    shorter = walked + (outer_tiles - walked) % cycle
+    works = work_of(shorter), work_of(shorter + cycle)
+    more = (outer_tiles - shorter) // cycle
+    tally = combine([(1 - more, run(works[0]).tally), (more, run(works[1]).tally)])
+    executed = (1 - more) * works[0].macs_executed + more * works[1].macs_executed
+    ideal = ceil_div(executed, works[0].path.macs_per_cycle)  # rounded up once, not twice
+    return replace(tally, breakdown=tally.breakdown.with_ideal(ideal))
 
 
 def _fills(work: Work, stores: Stores) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ from accelsim.workload.tiling import describe
 Phase = Literal["prefill", "decode"]
 DEFAULT_ENGINE = "recurrence"
 _REMEMBERED_RUNS = 512
+_WALKED_TILES = 4096  # a layer of so many is walked sooner than looked at for repetition
 _VALUES_AT_ONCE = 2**16  # runs × jobs of decode steps that are run together
 
 
@@ -297,13 +299,14 @@ class Runner:
         """Return what a layer adds up to that fetches every row of W, from memory if known."""
         tiling = layer_tiling(self.arch, gemm, is_decode=is_decode)
 
+        work_of = partial(whole_work, self.arch, gemm, is_decode=is_decode)
+
         def make() -> Tally:
-            work_of = partial(whole_work, self.arch, gemm, is_decode=is_decode)
+            if prod(tiling.counts(gemm)) <= _WALKED_TILES:
+                return self.run(work_of()).tally
+            outer_tiles, stores = tiling.outer_tiles(gemm), self.arch.stores
             return periodic_tally(
-                lambda outer: work_of(outer_tiles=outer),
-                tiling.outer_tiles(gemm),
-                self.arch.stores,
-                self.run,
+                lambda outer: work_of(outer_tiles=outer), outer_tiles, stores, self.run
             )
 
         return self._remembered((gemm, is_decode), make)

@@ -8,9 +8,11 @@ maximum of shifted numbers is shifted. *Enough* is as far as a job reaches to th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from accelsim.engine.network import Network, Times
+from accelsim.engine.network import Network, Stage, Times
 
 
 def reach(network: Network) -> int:
@@ -37,5 +39,22 @@ def repeats(network: Network, times: Times, period: int, end: int) -> bool:
             now, then = room.frees[looked_at], room.frees[before]
             if not np.array_equal(now, np.where(then < 0, then, then + period)):
                 return False
-    shift = times.table[:, :, looked_at] - times.table[:, :, before]
-    return bool((shift == shift[0, 0, 0]).all())
+    shifts = times.table[:, :, looked_at] - times.table[:, :, before]
+    if (shifts != shifts[:1, :, :1]).any():
+        return False
+    shift_of = dict(zip([stage.name for stage in network.stages], shifts[0, :, 0], strict=True))
+    shift = max(shift_of.values())
+    return all(
+        shift_of[stage.name] == shift or _rests(stage, looked_at, shift_of)
+        for stage in network.stages
+    )
+
+
+def _rests(stage: Stage, looked_at: slice, shift_of: Mapping[str, int]) -> bool:
+    """Whether a stage is done with its work and waits for nothing: its times stay as they are.
+
+    Those who wait for it are not held up: their times grow, so others than its decide.
+    """
+    waits = any((room.frees[looked_at] >= 0).any() for room in stage.rooms)
+    inputs = [stage.name, *stage.inputs]
+    return not waits and not stage.busy[looked_at].any() and not any(map(shift_of.get, inputs))

@@ -97,12 +97,13 @@ def _follow(  # noqa: C901, PLR0913, PLR0917 - one loop nest, compiled as a whol
     stack.clear()
     for wait in range(1, jobs):
         at = target * jobs + wait
-        since, until = finish[at - 1], start[at]
-        if until > ready[at]:  # for room: what was its holder doing?
+        since = finish[at - 1]
+        cycles[0] += start[at] - roomy[at]  # for its turn
+        if roomy[at] > ready[at]:  # for room: what was its holder doing?
             k = room_start[target]
-            stack.append((consumer[k], frees[k * jobs + wait], max(since, ready[at]), until))
+            stack.append((consumer[k], frees[k * jobs + wait], ready[at], roomy[at]))
         # The wait for inputs, as one more interval of the target that its own work does not touch.
-        stack.append((target, wait, since, min(until, ready[at])))
+        stack.append((target, wait, since, ready[at]))
         while len(stack) > 0:
             stage, job, low, high = stack.pop()
             if high <= low or job < 0:

@@ -43,28 +43,28 @@ class Tally:
     def of(cls, machine: Machine, times: Times, work: Work, units: Mapping[str, Unit]) -> Tally:
         """Add up the runs of a layer's work.
 
-        Units count actions in proportion to weight bytes and to nonzero activations, so runs that
-        differ in weight bytes need not be counted one by one.
+        Units count actions in proportion to weight bytes (in whole bursts where runs differ) and to
+        nonzero activations, so the runs need not be counted one by one.
         """
-        repeats = work.repeats
-        runs = total(1, repeats)
-        fetched = (work.weight_bytes * np.reshape(repeats, (-1, 1))).sum(axis=0)
-        all_weights, none, one = (
-            replace(work, weight_bytes=weights, nonzero=nonzero)
-            for weights, nonzero in ((fetched, 0), (0 * fetched, 0), (0 * fetched, 1))
+        repeats, runs = work.repeats, total(1, work.repeats)
+        weights = np.atleast_2d(work.weight_bytes)
+        more = ((weights - weights[0]) * np.reshape(repeats, (-1, 1))).sum(axis=0)
+        first, rest, one = (
+            replace(work, weight_bytes=fetched, nonzero=nonzero)
+            for fetched, nonzero in ((weights[0], 0), (weights[0] + more, 0), (weights[0], 1))
         )
-        without = {name: unit.actions(none) for name, unit in units.items()}
+        once = {name: unit.actions(first) for name, unit in units.items()}
         return cls(
             cycles=total(times.cycles, repeats),
             ledgers=ledgers(machine, times, repeats),
             breakdown=breakdown(machine, times, work),
             bound_cycles=busy_totals(machine, repeats),
             actions={
-                name: weighted_sum([(1, unit.actions(all_weights)), (runs - 1, without[name])])
+                name: weighted_sum([(1, unit.actions(rest)), (runs - 1, once[name])])
                 for name, unit in units.items()
             },
             nonzero_actions={
-                name: weighted_sum([(1, unit.actions(one)), (-1, without[name])])
+                name: weighted_sum([(1, unit.actions(one)), (-1, once[name])])
                 for name, unit in units.items()
             },
         )

@@ -48,7 +48,7 @@ class NM(Pattern):
 
     @override
     def keep(self, values: Values) -> Mask:
-        if values.dtype.kind in "if" and pays(values.size * _INTERPRETED_NS):
+        if _is_plain(values) and pays(values.size * _INTERPRETED_NS):
             from accelsim.compiled.ranking import keep_largest
 
             return keep_largest(values, self.kept_per_group, self.group_size)
@@ -75,3 +75,9 @@ class NM(Pattern):
     @override
     def __str__(self) -> str:
         return f"{self.kept_per_group}:{self.group_size}"
+
+
+def _is_plain(values: Values) -> bool:
+    """Whether the values are what vector registers hold: native integers or floats, and some."""
+    kind = values.dtype
+    return kind.kind in "if" and kind.isnative and kind.itemsize <= 8 and values.size > 0  # noqa: PLR2004

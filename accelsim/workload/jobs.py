@@ -79,13 +79,12 @@ def tile_jobs(
     >>> jobs.loads_activations.tolist(), jobs.loads_weights.tolist()
     ([True, False, True, False], [True, True, False, False])
     """
-    reuse = Reuse.of(tiling, gemm, path, stores)
+    reuse, count = Reuse.of(tiling, gemm, path, stores), prod(tiling.counts(gemm))
     if outer_tiles is not None:
         gemm = tiling.shortened(gemm, outer_tiles)
-    count = prod(tiling.counts(gemm))
-    if count > MAX_JOBS:
+    if prod(tiling.counts(gemm)) > MAX_JOBS:
         made = f"tiling {describe(tiling)} makes {count} tiles"
-        raise InputError(f"{made}; at most {MAX_JOBS} are run")
+        raise InputError(f"{made}; at most {MAX_JOBS} are run, unless they repeat soon")
     token, column, step = _loop_indices(gemm, tiling)
     column_tiles, reduction_tiles = int(column.max()) + 1, int(step.max()) + 1
     first_column, first_token = column == 0, token == 0

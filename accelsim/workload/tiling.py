@@ -80,9 +80,9 @@ class Tiling:
         )
 
     def outer_tiles(self, gemm: Gemm) -> int:
-        """Return how often the outermost loop runs."""
+        """Return how often the outermost loop runs that runs more than once (K apart)."""
         tokens, columns, _ = self.counts(gemm)
-        return tokens if self.order == "tokens_outer" else columns
+        return tokens if self._repeats_tokens(gemm) else columns
 
     def shortened(self, gemm: Gemm, outer_tiles: int) -> Gemm:
         """Return the layer without all but so many outer iterations; the last one stays.
@@ -91,9 +91,13 @@ class Tiling:
         Gemm(tokens=19, in_features=4, out_features=4)
         """
         skipped = self.outer_tiles(gemm) - outer_tiles
-        if self.order == "tokens_outer":
+        if self._repeats_tokens(gemm):
             return replace(gemm, tokens=gemm.tokens - skipped * self.tokens)
         return replace(gemm, out_features=gemm.out_features - skipped * self.columns)
+
+    def _repeats_tokens(self, gemm: Gemm) -> bool:
+        tokens, columns, _ = self.counts(gemm)
+        return tokens > 1 if self.order == "tokens_outer" else columns == 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -130,6 +131,68 @@ def test_counts_are_whole_and_not_negative(unit, pattern):
     for count in unit.actions(ragged_work(pattern)).values():
         assert type(count) is int  # numpy integers would not survive json
         assert count >= 0
+
+
+# --- sums: a layer of many runs is counted once (`accelsim.results.tally`) ------------------------
+
+BURST_BYTES = UNITS["dram"].burst_bytes
+
+
+def sums(*counts):
+    """Add up counts by name."""
+    assert len({frozenset(part) for part in counts}) == 1
+    return {name: sum(part[name] for part in counts) for name in counts[0]}
+
+
+@pytest.mark.parametrize(("unit", "pattern"), CASES)
+@given(first=st.integers(0, 2000), second=st.integers(0, 2000))
+def test_actions_are_proportional_to_nonzero_activations(unit, pattern, first, second):
+    """What one more adds does not depend on how many there are, nor on the rest."""
+    work = ragged_work(pattern)
+    none, one, some, others, all_of_them = (
+        unit.actions(replace(work, nonzero=count))
+        for count in (0, 1, first, second, first + second)
+    )
+    assert sums(some, others) == sums(all_of_them, none)
+    assert all(some[name] == none[name] + first * (one[name] - none[name]) for name in none)
+
+
+@pytest.mark.parametrize(("unit", "pattern"), CASES)
+@given(seed=st.integers(0, 2**16), largest=st.sampled_from([1, 3, 1000]))
+def test_actions_are_proportional_to_weight_bytes_in_whole_bursts(unit, pattern, seed, largest):
+    """Any two runs together, or one of them thrice, are what they are one by one."""
+    work, rng = ragged_work(pattern), np.random.default_rng(seed)
+    none = 0 * work.weight_bytes
+    first, second = (BURST_BYTES * rng.integers(0, largest + 1, len(work.jobs)) for _ in range(2))
+
+    def counts(weight_bytes, **changes):
+        return unit.actions(replace(work, weight_bytes=weight_bytes, is_decode=True, **changes))
+
+    assert sums(counts(first), counts(second)) == sums(counts(first + second), counts(none))
+    assert sums(*3 * [counts(first)]) == sums(counts(3 * first), *2 * [counts(none)])
+    # Nor does what nonzero activations add depend on the weights.
+    assert sums(counts(first, nonzero=7), counts(none, nonzero=0)) == sums(
+        counts(first, nonzero=0), counts(none, nonzero=7)
+    )
+
+
+def test_weights_and_nonzero_activations_are_counted_by_someone():
+    """A guard: counts that do not depend on something are proportional to it."""
+    work = ragged_work("8:16")
+    more = replace(work, weight_bytes=work.weight_bytes + BURST_BYTES, nonzero=work.nonzero + 1)
+    grown = {
+        (name, action)
+        for name, unit in UNITS.items()
+        if name not in {"crossbar none"}
+        for action in unit.action_names
+        if unit.actions(more)[action] != unit.actions(work)[action]
+    }
+    assert grown == {
+        ("dram", "read_bytes"),
+        ("weights", "write_bytes"),
+        ("mac_array", "mac"),
+        ("mac_array", "mac_idle"),
+    }
 
 
 @pytest.mark.parametrize(("unit", "pattern"), CASES)

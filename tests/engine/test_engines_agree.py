@@ -1,72 +1,19 @@
 """Both engines against the longest path, on random networks and on shipped machines."""
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from oracle.engines import run_everywhere
+from oracle.engines import loops, run_everywhere
+from oracle.random_networks import networks
 from oracle.recurrence import solve
-from oracle.small import ARCHITECTURES, layer_runs, load
+from oracle.small import ARCHITECTURES, cramped, layer_runs, load
 
-from accelsim.engine import Network, Room, Stage, program_order
+from accelsim import simulate
 from accelsim.errors import DeadlockError
-from accelsim.workload import slot_releases
 
 KINDS = ("ready", "roomy", "start", "finish")
-
-
-@st.composite
-def tile_walks(draw, jobs):
-    """Which tile each job works on, and which jobs bring it in; the first user always does."""
-    tile = draw(st.lists(st.integers(0, 3), min_size=jobs, max_size=jobs))
-    again = draw(st.lists(st.booleans(), min_size=jobs, max_size=jobs))
-    fills = [again[job] or tile[job] not in tile[:job] for job in range(jobs)]
-    return np.array(fills), np.array(tile)
-
-
-@st.composite
-def stages_of(draw, names, position, jobs, *, is_chain):
-    """One stage: inputs from before it, rooms freed by stages after it, or by any at all."""
-    earlier = names[:position]
-    inputs = tuple(earlier[-1:])
-    if not is_chain and earlier:
-        inputs = tuple(sorted(draw(st.sets(st.sampled_from(earlier), max_size=3))))
-    busy = np.array(draw(st.lists(st.integers(0, 9), min_size=jobs, max_size=jobs)))
-    rooms = []
-    for consumer in draw(st.lists(st.sampled_from([*names[position + 1 :], None]), max_size=2)):
-        if consumer is not None:
-            fills, tile = draw(tile_walks(jobs))
-            slots = draw(st.integers(1, 4))
-            uses = draw(st.none() | st.just(fills))
-            rooms.append(Room(consumer, slot_releases(fills, tile, slots, uses), "memory"))
-            busy = busy * fills
-    if draw(st.integers(0, 7)) == 0:  # any wait at all: many of these can never be met
-        frees = np.array(draw(st.lists(st.integers(-1, jobs - 1), min_size=jobs, max_size=jobs)))
-        rooms.append(Room(draw(st.sampled_from(names)), frees, "memory"))
-    return Stage(
-        names[position],
-        busy=busy.astype(np.int64),
-        inputs=inputs,
-        rooms=tuple(rooms),
-        latency=draw(st.integers(0, 7)),
-        resource=draw(st.sampled_from([None, "bus", "bus", "port"])),
-    )
-
-
-@st.composite
-def networks(draw):
-    """Chains and graphs with joins; buffers of a few tiles; shared resources with lags."""
-    jobs, is_chain = draw(st.integers(1, 8)), draw(st.booleans())
-    names = [f"s{position}" for position in range(draw(st.integers(1, 5)))]
-    stages = [
-        draw(stages_of(names, position, jobs, is_chain=is_chain)) for position in range(len(names))
-    ]
-    order = {}
-    for resource in ("bus", "port"):
-        sharing = [stage for stage in stages if stage.resource == resource]
-        streams = [(stage, draw(st.integers(0, 3))) for stage in draw(st.permutations(sharing))]
-        order[resource] = program_order(streams)
-    return Network(tuple(stages), order)
+PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
 
 
 def assert_same(network):
@@ -119,3 +66,57 @@ def test_the_comparison_sees_deadlocks_and_waits_of_every_kind():
 
     look()
     assert seen == {"deadlock", "room", "turn"}
+
+
+# Whole results ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=[*ARCHITECTURES, *(f"{n}-cramped" for n in ARCHITECTURES)])
+def arch(request):
+    name, _, is_cramped = request.param.partition("-")
+    return cramped(name) if is_cramped else load(name)
+
+
+@pytest.fixture(scope="module", params=PHASES, ids=lambda phase: f"{phase[0]}-{phase[1]}")
+def phase(request):
+    return dict(zip(("phase", "batch"), request.param, strict=True))
+
+
+@pytest.fixture(scope="module")
+def result(arch, phase, small_trace):
+    """What the recurrence says, with whatever loops the process has come to use."""
+    return simulate(arch, small_trace, engine="recurrence", **phase)
+
+
+def assert_equal_but_for_the_engine(found, expected):
+    assert replace(found, engine=expected.engine) == expected
+    # The same for what `--json` writes, so that no number is of another type either.
+    assert replace(found, engine=expected.engine).to_json() == expected.to_json()
+
+
+def test_both_engines_give_one_result(arch, phase, small_trace, result):
+    by_events = simulate(arch, small_trace, engine="simpy", **phase)
+    assert (by_events.engine, result.engine) == ("simpy", "recurrence")
+    assert by_events != result
+    assert_equal_but_for_the_engine(by_events, result)
+
+
+@pytest.mark.parametrize("are_compiled", [True, False], ids=["compiled", "interpreted"])
+def test_compiled_and_interpreted_loops_give_one_result(
+    arch, phase, small_trace, result, are_compiled
+):
+    with loops(are_compiled=are_compiled) as seen:
+        again = simulate(arch, small_trace, **phase)
+    assert seen.called  # the loops asked
+    assert_equal_but_for_the_engine(again, result)
+
+
+def test_whole_results_are_of_layers_with_waits_of_every_kind(result, arch):
+    """A guard: on a machine where nothing waits, engines would agree whatever they do."""
+    if arch != cramped(arch.name):
+        return
+    ledgers = [unit.ledger for unit in result.units.values()]
+    assert sum(ledger.starved_cycles for ledger in ledgers) > 0
+    assert sum(ledger.contended_cycles for ledger in ledgers) > 0
+    if result.phase == "prefill":
+        assert sum(ledger.blocked_cycles for ledger in ledgers) > 0

@@ -30,6 +30,14 @@ def _load(name, overrides):
     return load_arch(ROOT / "arch_configs" / f"{name}.yaml", overrides)
 
 
+def cramped(name):
+    """Load a shipped architecture with buffers so small that layers take many tiles."""
+    sizes = {"activations": 1, "weights": 4, "outputs": 2}
+    if name != "dense":
+        sizes["compressed"] = 1
+    return load(name, {f"buffers.{buffer}.capacity_kib": size for buffer, size in sizes.items()})
+
+
 def machine_for(pattern, changes=None):
     """Load the dense or the 8:16 machine with another pattern; 64 activations a cycle selected."""
     if pattern == "dense":

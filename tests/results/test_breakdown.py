@@ -7,6 +7,7 @@ from oracle.small import ARCHITECTURES, changed, layer_runs, load, tile
 
 from accelsim import simulate
 from accelsim.errors import DeadlockError, InputError
+from accelsim.results.blame import blame
 from accelsim.results.breakdown import Breakdown, bound, busy_totals
 
 
@@ -81,6 +82,21 @@ def test_breakdowns_add_up_cause_by_cause():
     total = Breakdown(1, 2, 3, 4, {"dram": 5}) + Breakdown(10, 20, 30, 40, {"dram": 50, "x": 6})
     assert total == Breakdown(11, 22, 33, 44, {"dram": 55, "x": 6})
     assert total.total_cycles == 11 + 22 + 33 + 44 + 55 + 6
+
+
+@given(arch=machines(), shape=shapes(), batch=batches())
+def test_blame_covers_every_wait_of_every_stage(arch, shape, batch):
+    """What is charged is what lies between the jobs of a stage, its turns on the channel too."""
+    try:
+        runs = layer_runs(arch, shape, batch=min(batch, shape[0]) if batch else None)
+    except InputError:
+        return
+    for _, run in runs[:2]:
+        for name, stage in run.times.stages.items():
+            waits = int((stage.start[1:] - stage.finish[:-1]).sum())
+            found = blame(run.machine, run.times, name)
+            assert sum(found.values()) == waits
+            assert all(cycles > 0 for cycles in found.values())
 
 
 # Who is to blame -------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from oracle.small import ARCHITECTURES, SHIPPED_TRACE, changed, layer_runs, load, tile
+from oracle.small import ARCHITECTURES, SHIPPED_TRACE, changed, cramped, layer_runs, load, tile
 
 from accelsim import load_trace, simulate
 from accelsim.engine import Network, Requests, Room, Stage, recurrence
@@ -21,13 +21,9 @@ def ints(*values):
 
 @pytest.fixture(scope="module", params=[*ARCHITECTURES, *(f"{n}-cramped" for n in ARCHITECTURES)])
 def arch(request):
-    """A shipped machine; `cramped` with buffers so small that layers take many tiles."""
+    """A shipped machine, with its own buffers or with small ones."""
     name, _, is_cramped = request.param.partition("-")
-    sizes = {"activations": 1, "weights": 4, "outputs": 2}
-    if name != "dense":
-        sizes["compressed"] = 1
-    cramped = {f"buffers.{buffer}.capacity_kib": size for buffer, size in sizes.items()}
-    return load(name, cramped if is_cramped else {})
+    return cramped(name) if is_cramped else load(name)
 
 
 @pytest.fixture(scope="module", params=PHASES, ids=lambda phase: f"{phase[0]}-{phase[1]}")
