@@ -537,7 +537,11 @@ def test_a_run_may_repeat_itself_every_second_iteration():
 
 
 def test_a_decode_step_repeats_over_its_columns():
-    """One tile of tokens: the columns are what is repeated, whatever the order is called."""
+    """One tile of tokens: the columns are what is repeated, whatever the order is called.
+
+    An output of 64 accumulators takes 256 bytes, so that 1 KiB is full after four of them.
+    """
     for order in ("tokens_outer", "columns_outer"):
-        arch = changed(load("dense"), {"tiling": tile(8, 256, 64, order)})
+        changes = {"tiling": tile(8, 256, 64, order), "buffers.outputs.capacity_kib": 1}
+        arch = changed(load("dense"), changes)
         assert_short_and_exact(arch, Gemm(1, 4096, 14336), is_decode=True)
