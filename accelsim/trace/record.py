@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from accelsim.compiled import compiled, pays
 from accelsim.errors import InputError
 from accelsim.precision import PRECISIONS, Int8, Values
 
 StoredDtype = Literal["float16", "bfloat16", "int8"]
+_INTERPRETED_NS = 2  # of one number in numpy
+# Value of the last digit of a float16 number by its exponent.
+_UNITS = np.ldexp(np.float32(1), np.maximum(np.arange(32), 1) - 25)
 # The distribution of a synthetic trace that has no values.
 SHAPES_ONLY = "none"
 MAX_TOKENS = 2**31
@@ -158,8 +163,9 @@ class Trace:
         info = self.meta.inputs[key]
         if info.dtype == "bfloat16":
             return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        real = stored.astype(np.float32)
-        return real * np.float32(info.scale) if info.dtype == "int8" else real
+        if info.dtype == "float16":
+            return _float32_of(stored)
+        return stored.astype(np.float32) * np.float32(info.scale)
 
     def describe(self) -> Mapping[str, Any]:
         """Return the identity of this trace for a result file."""
@@ -172,3 +178,22 @@ class Trace:
             "linears": len(self.linears),
             "synthetic": self.meta.synthetic is not None,
         }
+
+
+def _float32_of(halves: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Return finite float16 numbers as float32; numpy does it number by number."""
+    if not pays(halves.size * _INTERPRETED_NS):
+        return halves.astype(np.float32)
+    wide = np.empty(halves.shape, np.float32)
+    bits = np.ascontiguousarray(halves).view(np.uint16)
+    compiled(_widen)(bits.ravel(), _UNITS, wide.reshape(-1))
+    return wide
+
+
+def _widen(bits: NDArray[np.uint16], units: NDArray[np.float32], wide: NDArray[np.float32]) -> None:
+    """Multiply 10 bits, and the hidden one if there is one, with the unit of the exponent."""
+    for place in range(bits.size):
+        exponent = (bits[place] >> 10) & 31
+        digits = (bits[place] & 1023) + (1024 if exponent > 0 else 0)
+        value = np.float32(np.int32(digits)) * units[exponent]
+        wide[place] = -value if bits[place] & 0x8000 else value

@@ -54,6 +54,7 @@ DISTRIBUTIONS: dict[str, Draw] = {
     "relu": _relu,
 }
 QUANTILES = "quantiles"
+LARGEST_HALF = 65504
 _INTERPRETED_NS = 20  # of one draw from quantiles in numpy
 
 
@@ -127,7 +128,7 @@ class SyntheticSource(ValueSource):
                 return rows(slice(None))[wanted]
             shape = (max(0, end - first), width)
             uniform = _uniform_from(self._stream(key), first * width, prod(shape))
-            return _from_quantiles(uniform, table).astype(np.float16).reshape(shape)
+            return _from_quantiles(uniform, table).reshape(shape)
 
         return rows
 
@@ -137,9 +138,11 @@ class SyntheticSource(ValueSource):
 
     def _quantiles(self, key: str) -> NDArray[np.float32]:
         table = self.archive.read_array(quantile_array(key))
-        if table.ndim != 1 or table.size < 2 or not np.isfinite(table).all():  # noqa: PLR2004
+        if table.ndim != 1 or table.size < 2 or not (np.abs(table) <= LARGEST_HALF).all():  # noqa: PLR2004
             where = f"{self.archive.path}: 'q/{key}'"
-            raise InputError(f"{where} must be a row of at least 2 finite quantiles")
+            raise InputError(
+                f"{where} must be a row of at least 2 quantiles within ±{LARGEST_HALF}"
+            )
         return table.astype(np.float32)
 
 
@@ -179,17 +182,19 @@ def _uniform_from(stream: np.random.Generator, first: int, count: int) -> NDArra
 
 def _from_quantiles(
     uniform: NDArray[np.float32], table: NDArray[np.float32]
-) -> NDArray[np.float64]:
+) -> NDArray[np.float16]:
     """Invert the distribution function: uniform draws, interpolated in the quantile table."""
     if pays(uniform.size * _INTERPRETED_NS):
-        drawn = np.empty(uniform.size, np.float64)
+        drawn, halves = np.empty(uniform.size, np.float64), np.empty(uniform.size, np.uint16)
         compiled(_interpolate)(uniform, table, drawn)
-        return drawn
+        compiled(_halve)(drawn, drawn.view(np.int64), halves)
+        return halves.view(np.float16)
     position = uniform * np.float32(table.size - 1)
     below = np.minimum(position.astype(np.int32), table.size - 2)
     weight = position - below
-    interpolated: NDArray[np.float64] = table[below] * (1 - weight) + table[below + 1] * weight
-    return interpolated
+    interpolated = table[below] * (1 - weight) + table[below + 1] * weight
+    rounded: NDArray[np.float16] = interpolated.astype(np.float16)
+    return rounded
 
 
 def _interpolate(
@@ -202,3 +207,17 @@ def _interpolate(
         below = min(int(position), table.size - 2)
         weight = np.float64(position) - np.float64(below)
         drawn[place] = table[below] * (1 - weight) + table[below + 1] * weight
+
+
+def _halve(drawn: NDArray[np.float64], bits: NDArray[np.int64], halves: NDArray[np.uint16]) -> None:
+    """Round within ±65504 to float16, half to even, as numpy does: `bits` are those of `drawn`.
+
+    A normal result keeps the upper 10 of 52 bits and its exponent, less the difference 1008 of the
+    biases; a smaller one counts units of 2^-24.
+    """
+    for place in range(drawn.size):
+        magnitude = bits[place] & 0x7FFFFFFFFFFFFFFF
+        rounded = (magnitude + 0x1FFFFFFFFFF + ((magnitude >> 42) & 1)) >> 42
+        units = np.int32(np.rint(min(np.abs(drawn[place]) * 2.0**24, 1024.0)))
+        half = np.int64(units) if np.abs(drawn[place]) < 2.0**-14 else rounded - (1008 << 10)
+        halves[place] = half | ((bits[place] >> 48) & 0x8000)

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from accelsim.compiled import compiled as compiled_loop
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
-from accelsim.trace.synthetic import DISTRIBUTIONS, _from_quantiles, quantile_array
+from accelsim.trace.record import _float32_of
+from accelsim.trace.synthetic import DISTRIBUTIONS, _from_quantiles, _halve, quantile_array
 
 TABLE = np.array([-3, -1, -0.25, 0, 0, 0.5, 2, 9], np.float32)
 
@@ -141,7 +143,7 @@ def both_ways(draw):
 
 
 unit = st.integers(0, 2**24 - 1).map(lambda step: step / 2**24)  # all that the generator makes
-largest = float(np.finfo(np.float32).max)
+largest = 65504  # of float16
 
 
 @given(
@@ -149,13 +151,38 @@ largest = float(np.finfo(np.float32).max)
     table=arrays(
         np.float32,
         st.one_of(st.integers(2, 9), st.sampled_from([1000, 1025, 4097])),
-        elements=st.floats(-largest / 2, largest / 2, width=32),  # tiny ones, too
+        elements=st.floats(-largest, largest, width=32),  # tiny ones, too
     ),
 )
 def test_compiled_is_interpreted_to_the_bit(uniform, table):
     interpreted, compiled = both_ways(lambda: _from_quantiles(uniform, table))
-    assert interpreted.dtype == compiled.dtype == np.float64
+    assert interpreted.dtype == compiled.dtype == np.float16
     assert interpreted.tobytes() == compiled.tobytes()
+
+
+def test_rounding_to_half_precision_is_that_of_numpy():
+    """Every float16 number, the middle to the next one, what is just beside it, and ends."""
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    every = np.sort(every[np.isfinite(every)].astype(np.float64))
+    middle = (every[:-1] + every[1:]) / 2
+    beside = [np.nextafter(middle, side) for side in (-np.inf, np.inf)]
+    numbers = np.concatenate([every, middle, *beside, [-0.0, 5e-324, -5e-324, 2.0**-25]])
+    halves = np.empty(numbers.size, np.uint16)
+    for halve in (_halve, compiled_loop(_halve)):
+        step = 1 if halve is not _halve else 97  # the interpreter takes a part
+        part = np.ascontiguousarray(numbers[::step])
+        found = halves[: part.size]
+        halve(part, part.view(np.int64), found)
+        assert np.array_equal(found, part.astype(np.float16).view(np.uint16))
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_half_precision_is_read_as_numpy_reads_it(is_compiled, monkeypatch):
+    monkeypatch.setattr("accelsim.trace.record.pays", lambda _: is_compiled)
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)]
+    for halves in (every, every[: 64 * 3].reshape(3, 64), every.reshape(2, -1).T):
+        assert _float32_of(halves).tobytes() == halves.astype(np.float32).tobytes()
 
 
 @pytest.mark.parametrize("points", [2, 3, 4, 6, 65, 1000, 1025, 4097])
@@ -165,8 +192,8 @@ def test_the_ends_of_the_table(points):
     uniform = np.array([0, 1 - 2.0**-24], np.float32)
     for drawn in both_ways(lambda: _from_quantiles(uniform, table)):
         assert drawn[0] == 0
-        assert points - 2 < drawn[1] <= points - 1
-        assert drawn[1] == pytest.approx(points - 1, rel=1e-6)
+        assert points - 2 < float(drawn[1]) <= points - 1
+        assert drawn[1] == pytest.approx(points - 1, rel=2**-11)
 
 
 def test_a_whole_trace_is_the_same_compiled(trace):
