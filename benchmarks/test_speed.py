@@ -12,8 +12,8 @@ import pytest
 import accelsim as acs
 from accelsim.compiled.ranking import keep_largest
 from accelsim.engine import engine_named
+from accelsim.layers import whole_work
 from accelsim.machine import build_machine
-from accelsim.simulation import whole_work
 from accelsim.sparsity import parse_pattern
 from accelsim.trace.shapes import synthesise
 from accelsim.workload import Gemm

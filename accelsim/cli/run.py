@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accelsim.config import Architecture
     from accelsim.report.window import Window
     from accelsim.results.result import Result
-    from accelsim.simulation import Observer
+    from accelsim.runner import Observer
     from accelsim.trace import Trace
 
 EXAMPLE = "accelsim run arch_configs/nm816.yaml --trace traces/llama.npz"

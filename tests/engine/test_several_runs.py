@@ -13,14 +13,16 @@ from oracle.random_machines import batches, machines, shapes
 from oracle.random_networks import machines_of, several_runs
 from oracle.small import ARCHITECTURES, cramped, load, machine_for, trace_of, works_of
 
-from accelsim import simulate, simulation
+from accelsim import layers, simulate
 from accelsim.engine import Network, Requests, Room, Stage
 from accelsim.errors import DeadlockError, InputError
+from accelsim.layers import layer_work
 from accelsim.machine import Machine, Member, build_machine
 from accelsim.results.blame import blame
 from accelsim.results.breakdown import breakdown, busy_totals
 from accelsim.results.ledger import UnitLedger, ledgers
-from accelsim.simulation import Runner, layer_work, selections
+from accelsim.runner import Runner
+from accelsim.simulation import selections
 from accelsim.workload.decode import decode_batches
 
 KINDS = ("ready", "roomy", "start", "finish")
@@ -272,7 +274,7 @@ def test_like_steps_are_run_in_parts_of_any_size(pattern, shape, batch):
     assert len(together) == 1
     assert together[0].weight_bytes.shape == (kinds, len(together[0].jobs))
     for values in (1, 2 * len(together[0].jobs)):
-        with patch.object(simulation, "_VALUES_AT_ONCE", values):
+        with patch.object(layers, "_VALUES_AT_ONCE", values):
             _, parts = steps_of(arch, shape, batch)
         at_once = max(1, values // len(together[0].jobs))
         assert [len(part.repeats) for part in parts[:-1]] == [at_once] * (len(parts) - 1)
@@ -326,5 +328,5 @@ def test_a_watched_run_gives_the_result_of_an_unwatched_one(make, name, phase, b
     watched = simulate(make(name), small_trace, **options, observer=lambda *run: seen.append(run))
     assert len(seen) == 4 * (1 if batch is None else 21 // batch)  # layers × steps of 21 tokens
     assert watched == simulate(make(name), small_trace, **options)
-    with patch.object(simulation, "_VALUES_AT_ONCE", 1):
+    with patch.object(layers, "_VALUES_AT_ONCE", 1):
         assert watched == simulate(make(name), small_trace, **options)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from oracle.random_machines import machines
 from oracle.small import ARCHITECTURES, changed, cramped, load, machine_for, tile, trace_of
 
-from accelsim import periodic, simulate, simulation
+from accelsim import periodic, runner, simulate
 from accelsim.engine import Network, Room, Stage, program_order, recurrence
 from accelsim.engine.steady import reach, repeats
 from accelsim.errors import InputError
-from accelsim.simulation import Runner, layer_tiling, whole_work
+from accelsim.layers import layer_tiling, whole_work
+from accelsim.runner import Runner
 from accelsim.trace import Trace
 from accelsim.workload import Gemm
 from accelsim.workload.jobs import MAX_JOBS
@@ -185,13 +186,13 @@ def test_whole_results_are_those_of_walking_everything(name, engine, long_trace)
         return found[-1]
 
     with (
-        patch.object(simulation, "_WALKED_TILES", 0),
+        patch.object(runner, "_WALKED_TILES", 0),
         patch.object(periodic, "repeats", spy),
     ):
         result = simulate(arch, long_trace, engine=engine)
     assert any(found)
     assert simulate(arch, long_trace, engine=engine, observer=lambda *_: None) == result
-    with patch.object(simulation, "_WALKED_TILES", 2**20):
+    with patch.object(runner, "_WALKED_TILES", 2**20):
         assert simulate(arch, long_trace, engine=engine) == result
 
 

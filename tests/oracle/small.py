@@ -9,7 +9,9 @@ import numpy as np
 
 from accelsim.config import load_arch
 from accelsim.config.architecture import TilingChoice
-from accelsim.simulation import Runner, layer_work, selections
+from accelsim.layers import layer_work
+from accelsim.runner import Runner
+from accelsim.simulation import selections
 from accelsim.trace import Linear, Trace
 from accelsim.trace.record import InputInfo, TraceMeta, ValueSource
 from accelsim.workload.decode import decode_batches

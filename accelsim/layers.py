@@ -1,0 +1,116 @@
+"""The work of a layer on a machine: its product, its tiles, and what each decode step fetches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from accelsim.config import Architecture
+from accelsim.errors import DeadlockError, InputError
+from accelsim.trace import Linear
+from accelsim.workload import Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
+from accelsim.workload.decode import Fetches, dense_weight_bytes
+from accelsim.workload.sparsify import Selection
+
+_VALUES_AT_ONCE = 2**16  # runs × jobs of decode steps that are run together
+
+
+def layer_work(
+    arch: Architecture,
+    linear: Linear,
+    selection: Selection,
+    steps: Ints | None,
+    *,
+    one_by_one: bool = False,
+) -> Iterator[Work]:
+    """Yield the tiled work of a layer: once for prefill, once for like steps of decode.
+
+    Args:
+        arch: the machine.
+        linear: the layer.
+        selection: what survives of its input.
+        steps: `[steps, batch]`, tokens of each decode step; None for prefill.
+        one_by_one: yield each decode step by itself, in order of time.
+    """
+    gemm = layer_gemm(linear, selection, steps)
+    with naming(arch, linear):
+        work = whole_work(arch, gemm, is_decode=steps is not None)
+    if steps is None:
+        yield replace(work, nonzero=int(selection.nonzero.sum()))
+        return
+    nonzero = selection.nonzero[steps].sum(axis=1)
+    sizes, which = work.weight_bytes[None], np.zeros(len(steps), np.int64)
+    if arch.path.is_sparse:  # only rows of W that some token of the batch keeps are fetched
+        needed = selection.unions(steps)
+        fetches = Fetches.of(work.jobs, work.path, needed, arch.dram.burst_bytes)
+        sizes, which = fetches.distinct()
+    if one_by_one:
+        for like, alive in zip(which.tolist(), nonzero.tolist(), strict=True):
+            yield replace(work, weight_bytes=sizes[like], nonzero=alive)
+        return
+    repeats = np.bincount(which)
+    chunk = max(1, _VALUES_AT_ONCE // len(work.jobs))
+    for first in range(0, len(sizes), chunk):
+        part = slice(first, first + chunk)
+        same = (which >= first) & (which < first + chunk)
+        yield replace(
+            work,
+            weight_bytes=sizes[part],
+            repeats=repeats[part],
+            nonzero=int(nonzero[same].sum()),
+        )
+
+
+def layer_gemm(linear: Linear, selection: Selection, steps: Ints | None) -> Gemm:
+    """Return the product that a layer computes, in prefill or in each of its decode steps."""
+    tokens = selection.tokens if steps is None else steps.shape[1]
+    return Gemm(tokens, linear.in_features, linear.out_features)
+
+
+def layer_tiling(arch: Architecture, gemm: Gemm, *, is_decode: bool) -> Tiling:
+    """Return the tile of a layer; where rows of W are fetched one by one, wide enough for DRAM."""
+    gathers = is_decode and arch.path.is_sparse
+    burst_columns = ceil_div(8 * arch.dram.burst_bytes, arch.path.value_bits) if gathers else 1
+    return arch.tile(gemm, least_columns=burst_columns)
+
+
+@contextmanager
+def naming(arch: Architecture, linear: Linear) -> Iterator[None]:
+    """Say in errors which layer of which machine they are about."""
+    try:
+        yield
+    except DeadlockError:
+        raise
+    except InputError as error:
+        raise InputError(f"{arch.name}, layer '{linear.name}': {error}") from error
+
+
+def whole_work(
+    arch: Architecture, gemm: Gemm, *, is_decode: bool = False, outer_tiles: int | None = None
+) -> Work:
+    """Return the tiled work of a layer that fetches every row of W, nonzero values not counted.
+
+    Args:
+        arch: the machine.
+        gemm: the layer.
+        is_decode: whether it is a decode step.
+        outer_tiles: leave out all but so many outer iterations.
+    """
+    path = arch.path
+    tiling = layer_tiling(arch, gemm, is_decode=is_decode)
+    jobs = tile_jobs(gemm, tiling, path, arch.stores, outer_tiles)
+    if outer_tiles is not None:
+        gemm = tiling.shortened(gemm, outer_tiles)
+    return Work(
+        gemm=gemm,
+        path=path,
+        tiling=tiling,
+        jobs=jobs,
+        weight_bytes=dense_weight_bytes(jobs, path),
+        kept=gemm.tokens * arch.pattern.kept(gemm.in_features),
+        nonzero=0,
+        is_decode=is_decode,
+    )
