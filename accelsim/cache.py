@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,7 +24,8 @@ from accelsim.files import replacing
 FOLDER_VARIABLE, LIMIT_VARIABLE = "ACCELSIM_CACHE_DIR", "ACCELSIM_CACHE_MIB"
 DEFAULT_LIMIT_MIB = 2048
 _CHECKSUM_BYTES = 32
-_SUFFIX = ".bin"
+# Entries, and what a crash leaves of one; other files in the folder are somebody else's.
+_OURS = re.compile(r"\.?[0-9a-f]{64}\.bin(\..*\.tmp)?")
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class DiskCache:
                 not a number of MiB.
         """
         limit = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_MIB)
-        if not limit.isdecimal():
+        if not re.fullmatch(r"[0-9]{1,12}", limit):
             raise InputError(f"{LIMIT_VARIABLE}={limit}: must be a whole number of MiB")
         chosen = os.environ.get(FOLDER_VARIABLE)
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -102,13 +104,14 @@ class DiskCache:
     def _entries(self) -> Iterator[tuple[int, int, Path]]:
         """Yield (last use, size, path) of everything that is there, leftovers of a crash too."""
         with suppress(OSError):
-            for path in self.folder.glob(f"*{_SUFFIX}*"):
+            for path in self.folder.iterdir():
                 with suppress(OSError):
-                    found = path.stat()
-                    yield found.st_mtime_ns, found.st_size, path
+                    if _OURS.fullmatch(path.name):
+                        found = path.stat()
+                        yield found.st_mtime_ns, found.st_size, path
 
     def _path(self, key: str) -> Path:
-        return self.folder / (hashlib.sha256(key.encode()).hexdigest() + _SUFFIX)
+        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.bin"
 
 
 def _remove(path: Path) -> None:

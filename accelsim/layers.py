@@ -16,6 +16,7 @@ from accelsim.workload.decode import Fetches, dense_weight_bytes
 from accelsim.workload.sparsify import Selection
 
 _VALUES_AT_ONCE = 2**16  # runs × jobs of decode steps that are run together
+_MASK_BYTES = 2**24  # tokens × K of decode steps whose unions are in memory at once
 
 
 def layer_work(
@@ -44,15 +45,18 @@ def layer_work(
     nonzero = selection.nonzero[steps].sum(axis=1)
     sizes, which = work.weight_bytes[None], np.zeros(len(steps), np.int64)
     if arch.path.is_sparse:  # only rows of W that some token of the batch keeps are fetched
-        needed = selection.unions(steps)
-        fetches = Fetches.of(work.jobs, work.path, needed, arch.dram.burst_bytes)
+        chunks = np.array_split(steps, ceil_div(steps.size * gemm.in_features, _MASK_BYTES))
+        unions = (selection.unions(chunk) for chunk in chunks)
+        fetches = Fetches.of(work.jobs, work.path, unions, arch.dram.burst_bytes)
         sizes, which = fetches.distinct()
     if one_by_one:
         for like, alive in zip(which.tolist(), nonzero.tolist(), strict=True):
             yield replace(work, weight_bytes=sizes[like], nonzero=alive)
         return
     repeats = np.bincount(which)
-    chunk = max(1, _VALUES_AT_ONCE // len(work.jobs))
+    # Steps run together must have work in the same jobs.
+    alike = bool(((sizes > 0) == (sizes[:1] > 0)).all())
+    chunk = max(1, _VALUES_AT_ONCE // len(work.jobs)) if alike else 1
     for first in range(0, len(sizes), chunk):
         part = slice(first, first + chunk)
         same = (which >= first) & (which < first + chunk)

@@ -43,23 +43,25 @@ def periodic_tally(
         end = (walked - 1 - ceil_div(reach(probe.machine.network), period)) * period
         for cycle in _CYCLES:
             if repeats(probe.machine.network, probe.times, cycle * period, end):
-                return _continued(work_of, walked, outer_tiles, cycle, run)
+                return _continued(work_of, walked, outer_tiles, cycle, run, probe)
         walked *= 2
     return run(work_of(outer_tiles)).tally
 
 
-def _continued(
+def _continued(  # noqa: PLR0913, PLR0917
     work_of: Callable[[int], Work],
     walked: int,
     outer_tiles: int,
     cycle: int,
     run: Callable[[Work], Run],
+    probe: Run,
 ) -> Tally:
-    """Extrapolate from two runs, at least as long as what was walked, that differ by one cycle."""
+    """Extrapolate from two runs, at least as long as the probe, that differ by one cycle."""
     shorter = walked + (outer_tiles - walked) % cycle
     works = work_of(shorter), work_of(shorter + cycle)
     more = (outer_tiles - shorter) // cycle
-    tally = combine([(1 - more, run(works[0]).tally), (more, run(works[1]).tally)])
+    less = probe if shorter == walked else run(works[0])
+    tally = combine([(1 - more, less.tally), (more, run(works[1]).tally)])
     executed = (1 - more) * works[0].macs_executed + more * works[1].macs_executed
     ideal = ceil_div(executed, works[0].path.macs_per_cycle)  # rounded up once, not twice
     return replace(tally, breakdown=tally.breakdown.with_ideal(ideal))

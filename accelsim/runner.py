@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
+from hashlib import sha256
 from math import prod
 
 import numpy as np
@@ -39,19 +39,33 @@ class Runner:
 
     def __init__(self, arch: Architecture, engine: str = DEFAULT_ENGINE) -> None:
         self.arch = arch
-        self.observer: Observer | None = None
-        self.watches: Callable[[Linear], bool] = lambda _: True
         self._engine = engine_named(engine)
-        self._known: OrderedDict[object, Tally] = OrderedDict()
+        self._known: dict[object, Tally] = {}
 
     @cached_property
     def prices(self) -> Prices:
         """What the units of the machine cost."""
         return Prices.of(self.arch, self.arch.load_technology())
 
-    def layer(self, linear: Linear, selection: Selection, steps: Ints | None) -> LayerResult:
-        """Run a layer, in prefill or in all its decode steps, and price it."""
-        parts, nonzero = self._parts(linear, selection, steps)
+    def layer(
+        self,
+        linear: Linear,
+        selection: Selection,
+        steps: Ints | None,
+        observer: Observer | None = None,
+    ) -> LayerResult:
+        """Run a layer, in prefill or in all its decode steps, and price it.
+
+        Args:
+            linear: the layer.
+            selection: what survives of its input.
+            steps: `[steps, batch]`, tokens of each decode step; None for prefill.
+            observer: called after each run, which then takes place by itself.
+        """
+        if observer is None:
+            parts, nonzero = self._parts(linear, selection, steps)
+        else:
+            parts, nonzero = self._watched(linear, selection, steps, observer)
         tally, count = combine(parts), 1 if steps is None else len(steps)
         gemm = layer_gemm(linear, selection, steps)
         kept = gemm.tokens * self.arch.pattern.kept(gemm.in_features)
@@ -76,40 +90,40 @@ class Runner:
         self, linear: Linear, selection: Selection, steps: Ints | None
     ) -> tuple[list[tuple[int, Tally]], int]:
         """Return how often which runs take place, and the nonzero activations of all of them."""
-        observer = self.observer if self.watches(linear) else None
-        is_uniform = steps is None or not self.arch.path.is_sparse
-        if is_uniform and observer is None:
+        if steps is None or not self.arch.path.is_sparse:  # every row of W is fetched
             gemm = layer_gemm(linear, selection, steps)
             with naming(self.arch, linear):
                 tally = self._whole_tally(gemm, is_decode=steps is not None)
-            tokens = slice(None) if steps is None else steps
-            count = 1 if steps is None else len(steps)
+            tokens, count = (slice(None), 1) if steps is None else (steps, len(steps))
             return [(count, tally)], int(selection.nonzero[tokens].sum())
+        works = list(layer_work(self.arch, linear, selection, steps))
+        return [(1, self._tally(work)) for work in works], sum(work.nonzero for work in works)
+
+    def _watched(
+        self, linear: Linear, selection: Selection, steps: Ints | None, observer: Observer
+    ) -> tuple[list[tuple[int, Tally]], int]:
+        """Do the same, one step after the other, before the eyes of an observer."""
         parts, nonzero = [], 0
-        one_by_one = observer is not None
-        for work in layer_work(self.arch, linear, selection, steps, one_by_one=one_by_one):
+        weights: Ints | None = None
+        for work in layer_work(self.arch, linear, selection, steps, one_by_one=True):
+            if weights is None or not np.array_equal(weights, work.weight_bytes):
+                run, weights = self.run(work), work.weight_bytes
+            observer(linear, work, run)
+            parts.append((1, run.tally))
             nonzero += work.nonzero
-            if observer is None:
-                parts.append((1, self._tally(work)))
-            else:
-                run = self.run(work)
-                parts.append((1, run.tally))
-                observer(linear, work, run)
         return parts, nonzero
 
     def _whole_tally(self, gemm: Gemm, *, is_decode: bool) -> Tally:
         """Return what a layer adds up to that fetches every row of W, from memory if known."""
         tiling = layer_tiling(self.arch, gemm, is_decode=is_decode)
 
-        work_of = partial(whole_work, self.arch, gemm, is_decode=is_decode)
+        def work_of(outer_tiles: int | None = None) -> Work:
+            return whole_work(self.arch, gemm, is_decode=is_decode, outer_tiles=outer_tiles)
 
         def make() -> Tally:
             if prod(tiling.counts(gemm)) <= _WALKED_TILES:
                 return self.run(work_of()).tally
-            outer_tiles, stores = tiling.outer_tiles(gemm), self.arch.stores
-            return periodic_tally(
-                lambda outer: work_of(outer_tiles=outer), outer_tiles, stores, self.run
-            )
+            return periodic_tally(work_of, tiling.outer_tiles(gemm), self.arch.stores, self.run)
 
         return self._remembered((gemm, is_decode), make)
 
@@ -121,15 +135,14 @@ class Runner:
 
     def _tally(self, work: Work) -> Tally:
         """Return what one layer run adds up to, from memory if it is known."""
-        runs = work.weight_bytes.tobytes(), np.asarray(work.repeats).tobytes()
-        key = (work.gemm, work.is_decode, *runs)
-        return self._remembered(key, lambda: self.run(work).tally)
+        runs = sha256(work.weight_bytes.tobytes() + np.asarray(work.repeats).tobytes()).digest()
+        return self._remembered((work.gemm, work.is_decode, runs), lambda: self.run(work).tally)
 
     def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:
         if key not in self._known:
+            if len(self._known) == _REMEMBERED_RUNS:
+                del self._known[next(iter(self._known))]  # the oldest
             self._known[key] = make()
-            if len(self._known) > _REMEMBERED_RUNS:
-                self._known.popitem(last=False)
         return self._known[key]
 
     def _unit_results(self, tally: Tally, nonzero: int) -> dict[str, UnitResult]:

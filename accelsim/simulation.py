@@ -65,14 +65,14 @@ def simulate_all(  # noqa: PLR0913
     step_batch = (batch or 1) if phase == "decode" else None
     steps = decode_batches(trace.meta.sequence_lengths, step_batch) if step_batch else None
     runners = [Runner(arch, engine) for arch in archs]
-    for runner in runners[:1]:
-        runner.observer, runner.watches = observer, watches
     layers: list[list[LayerResult]] = [[] for _ in archs]
     for linear, chosen in selections(archs, trace, with_masks=steps is not None, cache=cache):
         for runner, selection, results in zip(runners, chosen, layers, strict=True):
             if on_layer is not None:
                 on_layer(linear)
-            results.append(runner.layer(linear, selection, steps))
+            is_watched = runner is runners[0] and watches(linear)
+            watcher = observer if is_watched else None
+            results.append(runner.layer(linear, selection, steps, watcher))
     return [
         Result(
             arch=runner.arch.resolved(),

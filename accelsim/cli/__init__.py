@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,9 +18,6 @@ import typer
 
 from accelsim.errors import InputError
 from accelsim.version import __version__
-
-# Starting its threads takes OpenBLAS longer than numpy itself; what little uses it is done in one.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 COMMANDS = ("run", "compare", "area", "rtl", "inspect", "capture", "synth")
 
@@ -63,6 +62,8 @@ def _pipe_closed() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, 2 on bad input, 1 on an internal error."""
+    if threading.current_thread() is threading.main_thread():  # files are left whole or not at all
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="accelsim")
         sys.stdout.flush()
@@ -73,10 +74,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        return _pipe_closed()
+    except OSError as error:
+        return _output_failed(error)
     except Exception:
-        traceback.print_exc()
-        print("internal error: this is a defect of accelsim, please report it", file=sys.stderr)
-        return 1
+        return _defect()
     return 0
+
+
+def _output_failed(error: OSError) -> int:
+    """End as befits what happened to standard output, or to something else."""
+    if isinstance(error, BrokenPipeError):
+        return _pipe_closed()
+    if error.errno != errno.ENOSPC:
+        return _defect()
+    print("error: cannot write the output: no space left on the device", file=sys.stderr)
+    return 2
+
+
+def _defect() -> int:
+    traceback.print_exc()
+    print("internal error: this is a defect of accelsim, please report it", file=sys.stderr)
+    return 1

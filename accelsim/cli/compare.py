@@ -68,7 +68,7 @@ def command(
         "engine": engine,
         "cache": selection_cache(cache),
     }
-    with progress("layers", len(machines) * len(workload.linears)) as advance:
+    with progress("layer runs", len(machines) * len(workload.linears)) as advance:
         results = simulate_all(machines, workload, on_layer=advance, **flags)
     rows = comparison_rows(results)
     texts = {csv: csv_text(rows)} if csv is not None else {}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from accelsim.cache import DiskCache
 
+_WIDEST = 1000  # characters of a table
+
 ArchArgument = Annotated[Path, typer.Argument(help="Architecture file (YAML).", show_default=False)]
 TraceOption = Annotated[
     Path, typer.Option("--trace", help="Trace file (.npz).", show_default=False)
@@ -39,7 +41,9 @@ EngineOption = Annotated[
 CacheOption = Annotated[
     bool,
     typer.Option(
-        " /--no-cache", help="Select again instead of using what earlier runs kept on disk."
+        " /--no-cache",
+        help="Select again instead of using what earlier runs kept on disk.",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -54,11 +58,18 @@ OutOption = Annotated[
 def show(*renderables: RenderableType) -> None:
     """Print tables and lines to standard output."""
     from rich.console import Console
+    from rich.table import Table
 
     # No markup: names in traces and files are the user's, and may hold brackets.
-    console = Console(highlight=False, markup=False, emoji=False)
+    plain: Any = {"highlight": False, "markup": False, "emoji": False}
+    console = Console(**plain)
     for renderable in renderables:
-        console.print(renderable)
+        chosen = console
+        if isinstance(renderable, Table):
+            # As wide as its numbers: a narrower terminal breaks lines, but no number is cut.
+            width = Console(**plain, width=_WIDEST).measure(renderable).maximum
+            chosen = Console(**plain, width=max(width, console.width))
+        chosen.print(renderable)
 
 
 def show_json(data: Any) -> None:

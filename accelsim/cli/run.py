@@ -160,7 +160,7 @@ def _simulate(
         for observer in observers:
             observer(*event)
 
-    with progress("layers", len(workload.linears) * len(machines)) as advance:
+    with progress("layer runs", len(workload.linears) * len(machines)) as advance:
         observed = observe if observers else None
         results = simulate_all(machines, workload, on_layer=advance, observer=observed, **flags)
     return results[0], (results[1] if len(results) > 1 else None)

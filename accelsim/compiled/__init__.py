@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -25,6 +26,8 @@ def pays(interpreted_ns: float) -> bool:
     more than about twice the better choice. Once numba is there, it is always used.
     """
     global _interpreted_ns  # noqa: PLW0603 - a process starts numba once
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return False
     if "numba" in sys.modules:
         return True
     _interpreted_ns += interpreted_ns
@@ -65,8 +68,16 @@ def compiled(loop: Loop) -> Loop:
     """Return `loop` compiled by numba; the machine code is kept on disk for the next start."""
     from numba import njit
 
+    unstored: Loop = njit(nogil=True)(loop)
     try:
-        function: Loop = njit(cache=True, nogil=True)(loop)
+        stored: Loop = njit(cache=True, nogil=True)(loop)
     except RuntimeError:  # numba finds no folder that it may write to
-        function = njit(nogil=True)(loop)
-    return function
+        return unstored
+
+    def run(*arguments: Any) -> None:
+        try:
+            stored(*arguments)
+        except Exception:  # of files that are damaged or cannot be written: loops raise nothing
+            unstored(*arguments)
+
+    return run

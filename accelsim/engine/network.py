@@ -80,10 +80,20 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Stages, and for each shared resource its program order."""
+    """Stages, and for each shared resource its program order.
+
+    Raises:
+        ValueError: a job has work in some of several runs, but not in all.
+    """
 
     stages: tuple[Stage, ...]
     order: Mapping[str, Requests] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for stage in self.stages:
+            works = np.atleast_2d(stage.busy) > 0
+            if (works != works[0]).any():
+                raise ValueError(f"stage {stage.name}: a job has work in some runs only")
 
     @property
     def jobs(self) -> int:

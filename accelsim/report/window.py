@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -30,9 +31,9 @@ class Window:
         Raises:
             InputError: the tiles are not a range.
         """
-        first, colon, end = tiles.partition(":")
-        if not colon or not all(part == "" or part.isdecimal() for part in (first, end)):
+        if not re.fullmatch(r"[0-9]{0,12}:[0-9]{0,12}", tiles):
             raise InputError(f"--watch-tiles '{tiles}': must be a range such as 0:32, 100: or :")
+        first, _, end = tiles.partition(":")
         window = cls(tuple(layers.split(",")), int(first or 0), int(end) if end else None)
         if window.end is not None and window.end <= window.first:
             raise InputError(

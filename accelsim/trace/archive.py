@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -34,9 +35,15 @@ class Archive(zipfile.ZipFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.path = path
+        self._process = os.getpid()
 
     def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
         return Archive, (self.path,)
+
+    def _own_file(self) -> None:
+        """Open the file again in a forked process: parent and child would share one position."""
+        if self._process != os.getpid():
+            self.fp, self._process = self.path.open("rb"), os.getpid()
 
     def read_array(self, name: str, *, noun: str = "array") -> Values:
         """Read array `name`; raise InputError naming file and array if it cannot be read."""
@@ -64,6 +71,7 @@ class Archive(zipfile.ZipFile):
             raise InputError(f"{where} is missing")
         stored_bytes = self.getinfo(f"{name}.npy").file_size
         try:
+            self._own_file()
             with self.open(f"{name}.npy") as file:
                 shape, dtype, header_bytes = _read_header(file)
         except DAMAGE as error:

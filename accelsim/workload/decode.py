@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +54,9 @@ class Fetches:
     kind: Ints
 
     @classmethod
-    def of(cls, jobs: TileJobs, path: Datapath, needed: Mask, burst_bytes: int) -> Fetches:
+    def of(
+        cls, jobs: TileJobs, path: Datapath, needed: Iterable[Mask], burst_bytes: int
+    ) -> Fetches:
         """Count the bursts of each tile that hold a needed row.
 
         Rows of a tile are contiguous, one after the other; a burst that holds any needed byte is
@@ -63,7 +65,8 @@ class Fetches:
         Args:
             jobs: the tile jobs of the layer.
             path: widths.
-            needed: `[steps, K]`, whether any sequence of the batch keeps this activation.
+            needed: `[steps, K]` of some steps after others, whether any sequence of the batch keeps
+                this activation.
             burst_bytes: what DRAM moves at least.
         """
         shapes = np.stack([jobs.reduction_start, jobs.reduction, jobs.columns], axis=1)
@@ -71,12 +74,15 @@ class Fetches:
         kinds, kind_of_load = np.unique(shapes[loads], axis=0, return_inverse=True)
         kind = np.full(len(jobs), len(kinds), np.int64)
         kind[loads] = kind_of_load.ravel()
-        sizes = np.zeros((len(needed), len(kinds) + 1), np.int64)
-        for column, (start, rows, width) in enumerate(kinds.tolist()):
-            inside = np.ascontiguousarray(needed[:, start : start + rows])
-            row_bytes = width * path.value_bits // 8
-            sizes[:, column] = touched_bursts(inside, row_bytes, burst_bytes) * burst_bytes
-        return cls(sizes, kind)
+        parts = []
+        for masks in needed:
+            sizes = np.zeros((len(masks), len(kinds) + 1), np.int64)
+            for column, (start, rows, width) in enumerate(kinds.tolist()):
+                inside = np.ascontiguousarray(masks[:, start : start + rows])
+                row_bytes = width * path.value_bits // 8
+                sizes[:, column] = touched_bursts(inside, row_bytes, burst_bytes) * burst_bytes
+            parts.append(sizes)
+        return cls(np.concatenate(parts), kind)
 
     def distinct(self) -> tuple[Ints, Ints]:
         """Return `[distinct, jobs]` weight bytes, and which of them each step has."""

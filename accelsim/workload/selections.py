@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +15,8 @@ from accelsim.cache import DiskCache
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity import Pattern
 from accelsim.trace import Trace
-from accelsim.workload import sparsify
 from accelsim.workload.sparsify import Selection, select_input
 
-_PROCESS = os.urandom(16).hex()
 _COUNTS = ("nonzero", "energy", "dropped_energy")
 
 
@@ -43,15 +38,17 @@ def selections_of(
         trace: the workload.
         key: one of its layer inputs.
         wishes: what to select.
-        store: where earlier selections are found and new ones kept.
+        store: where earlier selections are found and new ones kept; those by patterns and
+            precisions from outside of the package are made each time.
     """
     if store is None or not trace.has_values:
         return _select(trace, key, wishes)
-    found = {wish: _load(store, trace, key, wish) for wish in wishes}
-    missing = [wish for wish, selection in found.items() if selection is None]
+    storable = [wish for wish in wishes if _is_storable(wish)]
+    found = {wish: _load(store, trace, key, wish) for wish in storable}
+    missing = [wish for wish in wishes if found.get(wish) is None]
     made = _select(trace, key, missing)
-    for wish, selection in made.items():
-        _save(store, trace, key, wish, selection)
+    for wish in made.keys() & found.keys():
+        _save(store, trace, key, wish, made[wish])
     return {wish: selection for wish, selection in (found | made).items() if selection is not None}
 
 
@@ -90,31 +87,28 @@ def _save(store: DiskCache, trace: Trace, key: str, wish: Wish, selection: Selec
 
 def _name(trace: Trace, key: str, wish: Wish, part: str) -> str:
     """Return everything that an entry depends on, the code that makes it included."""
+    return json.dumps([trace.sha256, key, wish.precision, str(wish.pattern), part, _CODE])
+
+
+def _is_storable(wish: Wish) -> bool:
+    """Whether all code behind a selection is ours: what a user's class calls is not known."""
     kinds = type(wish.pattern), PRECISIONS[wish.precision]
-    code = [_digest(_files_of_package()), *(_code_of(kind) for kind in kinds)]
-    return json.dumps([trace.sha256, key, wish.precision, str(wish.pattern), part, code])
+    return all(kind.__module__.startswith(f"{__package__.partition('.')[0]}.") for kind in kinds)
 
 
-@cache
-def _files_of_package() -> tuple[Path, ...]:
-    """Return the sources that turn a trace into a selection."""
-    root = Path(sparsify.__file__).parents[1]
+def _files_of_package() -> list[Path]:
+    """Return the sources that turn a trace into a selection, and a selection into an entry."""
+    root = Path(__file__).parents[1]
     packages = (root / name for name in ("compiled", "trace", "sparsity"))
     files = (path for package in packages for path in sorted(package.glob("*.py")))
-    return (root / "precision.py", Path(sparsify.__file__), *files)
+    return [root / "precision.py", Path(__file__).with_name("sparsify.py"), Path(__file__), *files]
 
 
-@cache
-def _code_of(kind: type) -> str:
-    """Return a hash of the file of a pattern or precision, the user's own ones included."""
-    try:
-        return _digest((Path(inspect.getfile(kind)),))
-    except (OSError, TypeError):  # typed at a prompt: known to this process, and to no other
-        return f"{_PROCESS}{id(kind)}"
-
-
-@cache
-def _digest(files: tuple[Path, ...]) -> str:
+def _digest(files: Sequence[Path]) -> str:
     """Return a hash of source files, so that no result outlives the code behind it."""
     contents = b"".join(path.read_bytes() for path in files)
     return hashlib.sha256(contents + np.__version__.encode()).hexdigest()
+
+
+# Of the files as they are when the code in them is loaded, not when a result is stored.
+_CODE = _digest(_files_of_package())

@@ -167,7 +167,8 @@ def select_input(
 @cache
 def _cores() -> ThreadPoolExecutor:
     """Return one thread a core, which keep their memory from input to input."""
-    return ThreadPoolExecutor(os.cpu_count())
+    usable = getattr(os, "sched_getaffinity", None)  # of a container there may be fewer
+    return ThreadPoolExecutor(len(usable(0)) if usable else os.cpu_count())
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive in a forked process
@@ -193,5 +194,5 @@ def _without_values(trace: Trace, key: str, pattern: Pattern, *, with_masks: boo
             f"depends on values (make the trace with a distribution, or capture it)"
         )
     features = trace.features(key)
-    nonzero = np.full(trace.tokens, pattern.kept(features), np.int64)
+    nonzero = np.broadcast_to(np.int64(pattern.kept(features)), trace.tokens)  # takes no memory
     return Selection(features, nonzero, None, None)

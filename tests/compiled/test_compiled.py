@@ -170,8 +170,31 @@ def test_machine_code_is_kept_beside_the_loop(monkeypatch):
     asked = []
     real = numba.njit
     monkeypatch.setattr(numba, "njit", lambda **options: asked.append(options) or real(**options))
-    compiled.compiled.__wrapped__(running_sums)
-    assert asked == [{"cache": True, "nogil": True}]
+    sums = ints(0, 0, 0)
+    compiled.compiled.__wrapped__(running_sums)(2, ints(4, 5), sums, ints(0))
+    assert {"cache": True, "nogil": True} in asked
+    assert sums.tolist() == [0, 4, 9]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), EOFError(), ValueError("junk")])
+def test_damaged_or_unwritable_machine_code_is_compiled_again(monkeypatch, error):
+    real = numba.njit
+
+    def njit(*, cache=False, **options):
+        def fail(*_):
+            raise error
+
+        return (lambda _: fail) if cache else real(**options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    sums = ints(0, 0, 0)
+    compiled.compiled.__wrapped__(running_sums)(2, ints(4, 5), sums, ints(0))
+    assert sums.tolist() == [0, 4, 9]
+
+
+def test_nothing_is_compiled_where_numba_is_told_not_to(monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert not compiled.pays(1e15)
 
 
 def test_a_loop_is_compiled_where_nothing_can_be_kept():

@@ -159,7 +159,7 @@ def test_gathered_bytes_of_any_tiling(gemm, tiling, *, value_bits, burst, share,
     store = Store(1 << 20 if stays else 1)
     jobs = tile_jobs(gemm, tiling, path, Stores(store, store, store, store))
     needed = np.random.default_rng(seed).random(gemm.in_features) < share
-    fetches = Fetches.of(jobs, path, needed[None], burst)
+    fetches = Fetches.of(jobs, path, [needed[None]], burst)
     found = fetches.size_bytes[0, fetches.kind]
     for job, size in enumerate(found.tolist()):
         first, count = int(jobs.reduction_start[job]), int(jobs.reduction[job])

@@ -88,7 +88,7 @@ def test_touched_bursts_equal_a_set_of_bursts(rows, row_bytes, burst):
 
 
 def gathered_weight_bytes(jobs, path, needed, burst):
-    fetches = Fetches.of(jobs, path, needed[None], burst)
+    fetches = Fetches.of(jobs, path, [needed[None]], burst)
     return fetches.size_bytes[0, fetches.kind]
 
 

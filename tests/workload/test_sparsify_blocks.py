@@ -224,6 +224,10 @@ def cores(monkeypatch):
 
     def _cores(count):
         monkeypatch.setattr(os, "cpu_count", lambda: count)
+        if count is None:
+            monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        else:
+            monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(count), raising=False)
         sparsify._cores.cache_clear()
 
     yield _cores
