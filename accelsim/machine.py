@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from accelsim.config import Architecture
 from accelsim.engine import Network, Room, Stage, program_order
-from accelsim.engine.network import stacked
 from accelsim.hardware.buffer import Buffer
 from accelsim.workload import Ints, Work, slot_releases
+from accelsim.workload.datapath import stacked
 from accelsim.workload.tiling import TileBytes, store_lag
 
 

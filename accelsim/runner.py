@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from hashlib import sha256
 from math import prod
@@ -16,9 +16,9 @@ from accelsim.machine import build_machine
 from accelsim.periodic import periodic_tally
 from accelsim.results.breakdown import bound
 from accelsim.results.cost import Prices
-from accelsim.results.result import LayerResult, UnitResult
+from accelsim.results.result import LayerResult, Result, UnitResult
 from accelsim.results.tally import Run, Tally, combine
-from accelsim.trace import Linear
+from accelsim.trace import Linear, Trace
 from accelsim.workload import Gemm, Ints, Work
 from accelsim.workload.sparsify import Selection
 from accelsim.workload.tiling import describe
@@ -39,7 +39,8 @@ class Runner:
 
     def __init__(self, arch: Architecture, engine: str = DEFAULT_ENGINE) -> None:
         self.arch = arch
-        self._engine = engine_named(engine)
+        self.engine = engine
+        self._run_network = engine_named(engine)
         self._known: dict[object, Tally] = {}
 
     @cached_property
@@ -127,10 +128,24 @@ class Runner:
 
         return self._remembered((gemm, is_decode), make)
 
+    def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
+        """Put the layers of a trace together."""
+        return Result(
+            arch=self.arch.resolved(),
+            trace=trace.describe(),
+            phase="prefill" if steps is None else "decode",
+            batch=None if steps is None else steps.shape[1],
+            engine=self.engine,
+            clock_mhz=self.arch.clock_mhz,
+            macs_per_cycle=self.arch.path.macs_per_cycle,
+            area_um2=sum(self.prices.area_um2.values()),
+            layers=tuple(layers),
+        )
+
     def run(self, work: Work) -> Run:
         """Run the work of one layer, or of decode steps."""
         machine = build_machine(self.arch, work)
-        times = self._engine(machine.network)
+        times = self._run_network(machine.network)
         return Run(machine, times, Tally.of(machine, times, work, self.arch.units))
 
     def _tally(self, work: Work) -> Tally:

@@ -1,4 +1,7 @@
-"""The data flow: load, select, tile, run, price, return. Read this file first."""
+"""The data flow: load, select, tile, run, price, return. Read this file first.
+
+A layer is tiled in `layers.py`, run and priced in `runner.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from accelsim.errors import InputError
 from accelsim.results.result import LayerResult, Result
 from accelsim.runner import DEFAULT_ENGINE, Observer, Runner
 from accelsim.trace import Linear, Trace
+from accelsim.workload import Ints
 from accelsim.workload.decode import decode_batches
 from accelsim.workload.selections import Wish, selections_of
 from accelsim.workload.sparsify import Selection
@@ -56,14 +60,7 @@ def simulate_all(  # noqa: PLR0913
     Raises:
         InputError: a tile cannot fit, the batch is larger than the trace, the machine deadlocks.
     """
-    if phase not in ("prefill", "decode"):
-        raise InputError(f"unknown phase '{phase}'; allowed: prefill, decode")
-    if phase == "prefill" and batch is not None:
-        raise InputError("a batch is for phase 'decode'; prefill takes all tokens at once")
-    if batch is not None and batch < 1:
-        raise InputError(f"batch {batch}: must be at least 1")
-    step_batch = (batch or 1) if phase == "decode" else None
-    steps = decode_batches(trace.meta.sequence_lengths, step_batch) if step_batch else None
+    steps = decode_steps(trace, phase, batch)
     runners = [Runner(arch, engine) for arch in archs]
     layers: list[list[LayerResult]] = [[] for _ in archs]
     for linear, chosen in selections(archs, trace, with_masks=steps is not None, cache=cache):
@@ -74,19 +71,20 @@ def simulate_all(  # noqa: PLR0913
             watcher = observer if is_watched else None
             results.append(runner.layer(linear, selection, steps, watcher))
     return [
-        Result(
-            arch=runner.arch.resolved(),
-            trace=trace.describe(),
-            phase=phase,
-            batch=step_batch,
-            engine=engine,
-            clock_mhz=runner.arch.clock_mhz,
-            macs_per_cycle=runner.arch.path.macs_per_cycle,
-            area_um2=sum(runner.prices.area_um2.values()),
-            layers=tuple(results),
-        )
+        runner.result(trace, steps, results)
         for runner, results in zip(runners, layers, strict=True)
     ]
+
+
+def decode_steps(trace: Trace, phase: str, batch: int | None) -> Ints | None:
+    """Return the tokens of each decode step, `[steps, batch]`; None for prefill."""
+    if phase not in ("prefill", "decode"):
+        raise InputError(f"unknown phase '{phase}'; allowed: prefill, decode")
+    if phase == "prefill" and batch is not None:
+        raise InputError("a batch is for phase 'decode'; prefill takes all tokens at once")
+    if batch is not None and batch < 1:
+        raise InputError(f"batch {batch}: must be at least 1")
+    return decode_batches(trace.meta.sequence_lengths, batch or 1) if phase == "decode" else None
 
 
 def selections(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from accelsim.runner import Observer
     from accelsim.trace import Trace
 
+_MANY_TILES = 100_000
+_BYTES_PER_TILE = 1800  # of a timeline, all units together
 EXAMPLE = "accelsim run arch_configs/nm816.yaml --trace traces/llama.npz"
 
 
@@ -73,7 +75,6 @@ def command(
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
     from accelsim.config import load_arch
     from accelsim.files import folder, write_texts
-    from accelsim.report.window import Window
     from accelsim.results.comparison import Ratios
     from accelsim.results.cost import clock_notes
     from accelsim.results.export import csv_text, folder_files, layer_rows
@@ -82,11 +83,12 @@ def command(
     check_run_flags(phase, batch, engine)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
-    window = Window.parse(watch_layers, watch_tiles)
-    window.check(workload)
+    window = _window(workload, watch_layers, watch_tiles, is_used=bool(timeline or vcd))
     for note in clock_notes(machine, machine.load_technology()):
         if note.startswith("warning"):
             print(note, file=sys.stderr)
+    if timeline or vcd:
+        _warn_of_size(machine, workload, window, (batch or 1) if phase == "decode" else None)
     with ExitStack() as outputs:  # nothing is left behind if any output fails
         observers = _observers(outputs, machine, timeline, vcd, window)
         machines = [machine] if reference is None else [machine, reference]
@@ -127,6 +129,42 @@ def _baseline(choice: str, machine: Architecture) -> Architecture | None:
         return load_arch(choice)
     except InputError as error:
         raise InputError(f"--baseline: {error} (allowed: dense, none, or a file)") from error
+
+
+def _window(workload: Trace, layers: str, tiles: str, *, is_used: bool) -> Window:
+    """Return the part of the run that is shown."""
+    from accelsim.errors import InputError
+    from accelsim.report.window import Window
+
+    window = Window.parse(layers, tiles)
+    window.check(workload)
+    if window != Window() and not is_used:
+        raise InputError("--watch-layers, --watch-tiles: say what --timeline or --vcd show")
+    return window
+
+
+def _warn_of_size(
+    machine: Architecture, workload: Trace, window: Window, batch: int | None
+) -> None:
+    """Say on stderr how much a timeline will draw if it is very much."""
+    from math import prod
+
+    from accelsim.layers import layer_tiling
+    from accelsim.workload import Gemm
+
+    tokens, steps = (batch, workload.tokens // batch) if batch else (workload.tokens, 1)
+    tiles = 0
+    for linear in filter(window.shows, workload.linears):
+        gemm = Gemm(tokens, linear.in_features, linear.out_features)
+        tiling = layer_tiling(machine, gemm, is_decode=batch is not None)
+        tiles += steps * len(range(prod(tiling.counts(gemm)))[window.first : window.end])
+    if tiles > _MANY_TILES:
+        size_gb = tiles * _BYTES_PER_TILE / 1e9
+        print(
+            f"warning: {tiles:,} tiles will be drawn, some {size_gb:.1f} GB for --timeline; "
+            f"--watch-layers and --watch-tiles choose fewer",
+            file=sys.stderr,
+        )
 
 
 def _observers(

@@ -22,6 +22,7 @@ import numpy as np
 
 from accelsim.errors import DeadlockError
 from accelsim.workload import Ints
+from accelsim.workload.datapath import stacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +207,6 @@ class Times:
         }
         cycles = _visible(network, table).max(axis=(-2, -1), initial=0)
         return cls(named, cycles if cycles.ndim else int(cycles), table)
-
-
-def stacked(arrays: Sequence[Ints]) -> Ints:
-    """Put arrays `[jobs]` or `[runs, jobs]` on top of each other: `[runs,] arrays, jobs`."""
-    return np.stack(np.broadcast_arrays(*arrays), axis=-2)
 
 
 def program_order(streams: Sequence[tuple[Stage, int]]) -> Requests:

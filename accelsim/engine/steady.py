@@ -20,7 +20,7 @@ def reach(network: Network) -> int:
     jobs = np.arange(network.jobs)
     waits = [(jobs - room.frees)[room.frees >= 0] for s in network.stages for room in s.rooms]
     turns = [np.abs(np.diff(order.job)) for order in network.order.values()]
-    return max(int(distances.max(initial=1)) for distances in [*waits, *turns, jobs[:1]])
+    return max([1, *(int(distances.max(initial=1)) for distances in [*waits, *turns])])
 
 
 def repeats(network: Network, times: Times, period: int, end: int) -> bool:

@@ -8,9 +8,10 @@ import numpy as np
 
 from accelsim.compiled import run_loop
 from accelsim.engine import Times
-from accelsim.engine.network import Flat, stacked
+from accelsim.engine.network import Flat
 from accelsim.machine import Machine
 from accelsim.workload import Ints
+from accelsim.workload.datapath import stacked
 
 _INTERPRETED_NS = 5000  # of one job of the stage in the interpreter
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from accelsim.engine import Times
-from accelsim.engine.network import stacked
 from accelsim.machine import Machine
 from accelsim.results.blame import blame
 from accelsim.results.ledger import total
 from accelsim.workload import Ints, Work, ceil_div
+from accelsim.workload.datapath import stacked
 
 
 @dataclass(frozen=True, slots=True)

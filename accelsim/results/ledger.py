@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 
 from accelsim.engine import StageTimes, Times
-from accelsim.engine.network import stacked
 from accelsim.machine import Machine, Member
 from accelsim.workload import Ints
+from accelsim.workload.datapath import stacked
 from accelsim.workload.jobs import Flags
 
 

@@ -88,9 +88,9 @@ def combine(parts: Sequence[tuple[int, Tally]]) -> Tally:
 
     What one nonzero activation adds is not a sum, but the weighted mean of the runs.
     """
-    total = sum(number for number, _ in parts)
+    runs = sum(number for number, _ in parts)
     first = parts[0][1]
-    if len(parts) == 1 and total == 1:
+    if len(parts) == 1 and runs == 1:
         return first
     slopes = {
         unit: weighted_sum((n, tally.nonzero_actions[unit]) for n, tally in parts)
@@ -109,7 +109,7 @@ def combine(parts: Sequence[tuple[int, Tally]]) -> Tally:
             for unit in first.actions
         },
         nonzero_actions={
-            unit: {name: count // total for name, count in counts.items()}
+            unit: {name: count // runs for name, count in counts.items()}
             for unit, counts in slopes.items()
         },
     )

@@ -6,6 +6,7 @@ N kept values in a group of M; T tokens, K input features, O output features of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +25,11 @@ def ceil_div(value: Count, divisor: int) -> Count:
 def bytes_of(bits: Count) -> Count:
     """Return the whole bytes that hold `bits`."""
     return ceil_div(bits, 8)
+
+
+def stacked(arrays: Sequence[Ints]) -> Ints:
+    """Put arrays `[jobs]` or `[runs, jobs]` on top of each other: `[runs,] arrays, jobs`."""
+    return np.stack(np.broadcast_arrays(*arrays), axis=-2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

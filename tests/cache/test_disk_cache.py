@@ -280,6 +280,19 @@ def test_processes_that_write_little_keep_the_bound_together(folder):
     assert size(folder) <= 2 * LIMIT
 
 
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "a.bin", f"{'0' * 63}.bin", f"{'g' * 64}.bin", "notes.txt"]
+)
+def test_files_of_somebody_else_are_left_alone(folder, name):
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(b"x" * 10 * LIMIT)
+    store = DiskCache(folder, LIMIT)
+    for key in range(40):
+        store.put(str(key), b"x" * 900)
+    assert (folder / name).stat().st_size == 10 * LIMIT
+    assert size(folder) - 10 * LIMIT <= 2 * LIMIT
+
+
 # --- trouble -------------------------------------------------------------------------------------
 
 
