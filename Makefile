@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # first; where that cannot be reached, whatever pip is set up to find is taken.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# As an entry of the path: found even where a script lies beside a clone called accelsim.
+EDITABLE := --config-settings editable_mode=compat --editable
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -64,10 +66,10 @@ $(BIN)/python:
 	  { echo "on Debian and Ubuntu, install venv first: apt install python3-venv"; exit 1; }
 
 $(VENV)/.run: $(BIN)/python pyproject.toml
-	$(PIP) --editable .
+	$(PIP) $(EDITABLE) .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --retries 0 --timeout 10 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || $(PIP) $(TORCH)
-	$(PIP) --editable '.[capture,dev]'
+	$(PIP) $(EDITABLE) '.[capture,dev]'
 	@touch $@

@@ -29,7 +29,12 @@ class Unit(BaseModel, ABC):
 
     @abstractmethod
     def actions(self, work: Work) -> Mapping[str, int]:
-        """Count the priced events of the whole layer."""
+        """Count the priced events of the whole layer.
+
+        A sum over its jobs, in proportion to `work.nonzero` and, in whole bursts, to
+        `work.weight_bytes`: layers that repeat themselves and like decode steps are summed up from
+        a few counts.
+        """
 
     @abstractmethod
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
