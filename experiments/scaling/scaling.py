@@ -98,7 +98,8 @@ def plot(ax: plt.Axes, rows: list[dict[str, str]], axis: str) -> None:
         chosen = [row for row in rows if row["axis"] == axis and row["kind"] == kind]
         sizes = [float(row[axis]) for row in chosen]
         seconds = [float(row["seconds"]) for row in chosen]
-        grows = f"{label}: size^{slope(sizes, seconds):.2f}"
+        exponent = round(slope(sizes, seconds), 2) + 0.0  # no "-0.00"
+        grows = f"{label}: size^{exponent:.2f}"
         ax.loglog(sizes, seconds, "o-", color=colour, label=grows)
         if kind == "values":
             ideal = [seconds[-1] * size / sizes[-1] for size in sizes]
