@@ -9,7 +9,6 @@ import errno
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -62,7 +61,7 @@ def _pipe_closed() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, 2 on bad input, 1 on an internal error."""
-    if threading.current_thread() is threading.main_thread():  # files are left whole or not at all
+    if arguments is None:  # the process is ours: ended by a signal, it leaves no half-written files
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="accelsim")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Self
 
@@ -79,7 +80,7 @@ class Requests:
             yield self.names[stage], job
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Network:
     """Stages, and for each shared resource its program order.
 
@@ -107,10 +108,15 @@ class Network:
             stages = (replace(s, busy=row) for s, row in zip(self.stages, busy, strict=True))
             yield Network(tuple(stages), self.order)
 
-    @property
+    @cached_property
     def busy(self) -> Ints:
         """Service times of all stages, `[stages, jobs]` or `[runs, stages, jobs]`."""
         return stacked([stage.busy for stage in self.stages])
+
+    @cached_property
+    def flat(self) -> Flat:
+        """The network as flat arrays."""
+        return Flat.of(self)
 
 
 @dataclass(frozen=True, slots=True)

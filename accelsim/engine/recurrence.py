@@ -16,7 +16,7 @@ from dataclasses import fields
 import numpy as np
 
 from accelsim.compiled import run_loop
-from accelsim.engine.network import Flat, Network, Times, deadlock
+from accelsim.engine.network import Network, Times, deadlock
 from accelsim.workload import Ints
 
 _INTERPRETED_NS = 700  # of one job of one stage in the interpreter
@@ -28,7 +28,7 @@ def run(network: Network) -> Times:
     Raises:
         DeadlockError: some stage can never proceed; the message names it and what it waits for.
     """
-    flat = Flat.of(network)
+    flat = network.flat
     table = np.zeros((*flat.busy.shape[:-1], 4, len(network.stages), network.jobs), np.int64)
     done = np.zeros(len(network.stages), np.int64)
     jobs, _, *others = (getattr(flat, field.name) for field in fields(flat))

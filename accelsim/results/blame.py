@@ -8,7 +8,6 @@ import numpy as np
 
 from accelsim.compiled import run_loop
 from accelsim.engine import Times
-from accelsim.engine.network import Flat
 from accelsim.machine import Machine
 from accelsim.workload import Ints
 from accelsim.workload.datapath import stacked
@@ -28,7 +27,7 @@ def blame(machine: Machine, times: Times, stage: str, repeats: Ints | int = 1) -
         repeats: how often each run takes place.
     """
     network = machine.network
-    flat, size = Flat.of(network), len(network.stages) * network.jobs
+    flat, size = network.flat, len(network.stages) * network.jobs
     worker, causes = _workers(machine)
     row = [s.name for s in network.stages].index(stage)
     tables = times.table.reshape(-1, 4, size)

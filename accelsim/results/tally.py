@@ -117,11 +117,11 @@ def combine(parts: Sequence[tuple[int, Tally]]) -> Tally:
 
 def weighted_sum(parts: Iterable[tuple[int, Counts]]) -> dict[str, int]:
     """Add up counts by name, each as often as its weight says."""
-    total: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
     for weight, counts in parts:
         for name, count in counts.items():
-            total[name] += weight * count
-    return dict(total)
+            sums[name] += weight * count
+    return dict(sums)
 
 
 def _ledger_sum(parts: Sequence[tuple[int, UnitLedger]]) -> UnitLedger:

@@ -6,6 +6,8 @@ import math
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +29,19 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+@contextmanager
+def naming(path: Path, *, unreadable: str, damaged: str) -> Iterator[None]:
+    """Turn whatever reading a broken file raises into an InputError that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: {unreadable}: {error.strerror or error}") from error
+    except DAMAGE as error:
+        raise InputError(f"{path}: {damaged} ({error})") from error
 
 
 class Archive(zipfile.ZipFile):

@@ -22,7 +22,7 @@ from typing_extensions import override
 from accelsim.errors import InputError
 from accelsim.files import replacing
 from accelsim.precision import Values
-from accelsim.trace.archive import DAMAGE, Archive
+from accelsim.trace.archive import Archive, naming
 from accelsim.trace.record import InputInfo, Trace, TraceMeta, ValueSource, array_name
 from accelsim.trace.synthetic import SyntheticSource
 
@@ -38,19 +38,13 @@ def load_trace(path: str | Path) -> Trace:
             an empty trace; sizes that the file cannot hold. The message names file and array.
     """
     path = Path(path)
-    try:
+    with naming(path, unreadable="cannot read the trace", damaged="not a readable .npz trace"):
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         archive = Archive(path)
         meta = _read_meta(archive)
         for key in meta.inputs if meta.synthetic is None else ():
             _check_array(archive, meta, key)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the trace: {error.strerror or error}") from error
-    except DAMAGE as error:
-        raise InputError(f"{path}: not a readable .npz trace ({error})") from error
     if meta.synthetic is not None:
         return Trace(path, sha256, meta, SyntheticSource.parse(archive, meta))
     return Trace(path, sha256, meta, NpzSource(archive, meta))

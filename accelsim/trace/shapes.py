@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.errors import InputError
 from accelsim.registry import did_you_mean
-from accelsim.trace.archive import DAMAGE, Archive
+from accelsim.trace.archive import Archive, naming
 from accelsim.trace.npz import TraceWriter, load_trace
 from accelsim.trace.record import (
     MAX_TOKENS,
@@ -163,15 +163,9 @@ def synthesise(  # noqa: PLR0913
 
 def _quantile_tables(path: Path, layers: int) -> dict[str, NDArray[np.float32]]:
     """Read and check a quantile file."""
-    try:
-        with Archive(path) as archive:
-            tables = {name: archive.read_array(name) for name in QUANTILE_ARRAYS.values()}
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from error
-    except DAMAGE as error:
-        raise InputError(f"{path}: damaged, or not an .npz of quantiles ({error})") from error
+    damaged = "damaged, or not an .npz of quantiles"
+    with naming(path, unreadable="cannot read", damaged=damaged), Archive(path) as archive:
+        tables = {name: archive.read_array(name) for name in QUANTILE_ARRAYS.values()}
     for name, table in tables.items():
         if table.ndim != 2 or table.shape[0] < layers or table.shape[1] < 2:  # noqa: PLR2004
             raise InputError(

@@ -7,6 +7,9 @@ import pytest
 
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
 
+pytestmark = pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="processes do not fork here"
+)
 KEYS = [f"x{number}" for number in range(6)]
 
 
@@ -31,8 +34,6 @@ def sums(trace):
 
 
 def test_forked_children_read_what_the_parent_reads(trace):
-    if "fork" not in multiprocessing.get_all_start_methods():
-        pytest.skip("processes do not fork here")
     expected = sums(trace)
     context = multiprocessing.get_context("fork")
     with context.Pool(3) as pool:
@@ -47,8 +48,6 @@ def _send(connection, trace):
 
 def test_children_inherit_the_open_file(trace):
     """Not pickled: the very object, with the position in the file that all of them share."""
-    if "fork" not in multiprocessing.get_all_start_methods():
-        pytest.skip("processes do not fork here")
     expected = sums(trace)[: len(KEYS)]
     context = multiprocessing.get_context("fork")
     pairs = [context.Pipe() for _ in range(4)]
