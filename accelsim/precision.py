@@ -36,6 +36,19 @@ class Precision(ABC):
         """Round activations `[T, K]` as the machine sees them; a scale, if any, is per token."""
         return cls.encode(values)[0]
 
+    @classmethod
+    def token_scales(cls, values: Values) -> Values:  # noqa: ARG003
+        """Return the value of one code of each token, `[T, 1]` or broadcast to it."""
+        return np.ones((1, 1), np.float32)
+
+    @classmethod
+    @abstractmethod
+    def scores(cls, operands: Values, factors: Values) -> Values:
+        """Return what is ranked if magnitudes `[T, K]` are scaled by positive factors `[K]`.
+
+        The factors are rounded as the hardware holds them; only their ratios count.
+        """
+
 
 PRECISIONS: Registry[Precision] = Registry("precision")
 
@@ -65,9 +78,25 @@ class Int8(Precision):
     @classmethod
     @override
     def encode_tokens(cls, values: Values) -> Values:
+        return np.rint(values.astype(np.float32) / cls.token_scales(values)).astype(np.int8)
+
+    @classmethod
+    @override
+    def token_scales(cls, values: Values) -> Values:
         peak = np.max(np.abs(values), axis=1, keepdims=True, initial=0.0).astype(np.float32)
-        scale = np.where(peak > 0, peak / np.float32(127), np.float32(1))
-        return np.rint(values.astype(np.float32) / scale).astype(np.int8)
+        return np.where(peak > 0, peak / np.float32(127), np.float32(1))
+
+    @classmethod
+    @override
+    def scores(cls, operands: Values, factors: Values) -> Values:
+        """Return int16 products: of a code and a factor of 8 bits, of which the largest is 255.
+
+        >>> Int8.scores(np.array([[100, -127]], np.int8), np.array([1.0, 2.0])).tolist()
+        [[12800, -32385]]
+        """
+        codes = np.rint(255 * factors / factors.max(initial=1e-30)).clip(1, 255)
+        products: Values = operands.astype(np.int16) * codes.astype(np.int16)
+        return products
 
 
 @PRECISIONS.register("fp16")
@@ -84,6 +113,12 @@ class Float16(Precision):
         if np.max(np.abs(values), initial=0.0) > np.finfo(np.float16).max:
             raise InputError("a value exceeds the range of fp16 (65504); use bf16 or int8")
         return values.astype(np.float16).astype(np.float32), 1.0
+
+    @classmethod
+    @override
+    def scores(cls, operands: Values, factors: Values) -> Values:
+        small = cls.encode(factors / factors.max(initial=1e-30))[0]  # at most 1: cannot overflow
+        return cls.encode(operands * small)[0]
 
 
 @PRECISIONS.register("bf16")
@@ -104,3 +139,8 @@ class BFloat16(Precision):
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
         round_up = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))  # half to even
         return ((bits + round_up) & np.uint32(0xFFFF0000)).view(np.float32), 1.0
+
+    @classmethod
+    @override
+    def scores(cls, operands: Values, factors: Values) -> Values:
+        return cls.encode(operands * cls.encode(factors)[0])[0]

@@ -12,7 +12,7 @@ from typing_extensions import override
 from accelsim.compiled import pays
 from accelsim.errors import InputError
 from accelsim.precision import Values
-from accelsim.sparsity.pattern import PATTERNS, Mask, Pattern, magnitude
+from accelsim.sparsity.pattern import PATTERNS, Mask, Pattern, keep_largest, magnitude
 
 MAX_GROUP_SIZE = 64
 _INTERPRETED_NS = 40  # of one value in numpy
@@ -49,28 +49,17 @@ class NM(Pattern):
     @override
     def keep(self, values: Values) -> Mask:
         if _is_plain(values) and pays(values.size * _INTERPRETED_NS):
-            from accelsim.compiled.ranking import keep_largest
+            from accelsim.compiled import ranking
 
-            return keep_largest(values, self.kept_per_group, self.group_size)
+            return ranking.keep_largest(values, self.kept_per_group, self.group_size)
         length = values.shape[-1]
         padding = -length % self.group_size
         strength = magnitude(values)
         if padding:
             strength = np.pad(strength, [(0, 0)] * (values.ndim - 1) + [(0, padding)])
         grouped = strength.reshape(-1, self.group_size)
-        mask: Mask = self._keep_groups(grouped).reshape(strength.shape)
+        mask: Mask = keep_largest(grouped, self.kept_per_group).reshape(strength.shape)
         return mask[..., :length]
-
-    def _keep_groups(self, strength: Values) -> Mask:
-        """Select in `[groups, M]`: all above the N-th largest, then equals from the left."""
-        cut = self.group_size - self.kept_per_group
-        threshold = np.partition(strength, cut, axis=-1)[:, cut : cut + 1]
-        above = strength > threshold
-        equal = strength == threshold
-        room = self.kept_per_group - above.sum(axis=-1, keepdims=True)
-        first_equals: Mask = np.cumsum(equal, axis=-1) <= room
-        mask: Mask = above | (equal & first_equals)
-        return mask
 
     @override
     def __str__(self) -> str:

@@ -1,0 +1,186 @@
+"""Which layer is pruned how: one method for all, or a policy file with rules for names of layers.
+
+    schema: 1
+    pattern: "8:16"            # of layers that no rule names
+    mitigation: var
+    layers:
+      "*.up_proj": dense
+      "*.down_proj": {pattern: "8:16", criterion: amber}
+
+The last rule that matches a layer counts; what it does not say is as for all other layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from accelsim.errors import InputError
+from accelsim.registry import did_you_mean
+from accelsim.sparsity import Pattern, parse_pattern
+from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.demands import Demands
+from accelsim.sparsity.mitigations import parse_mitigation
+from accelsim.yaml_source import YamlSource, read_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a layer is pruned: what is kept, by which ranking, and what makes up for the rest."""
+
+    pattern: Pattern
+    criterion: str = "act"
+    mitigation: str = "none"
+
+    @property
+    def demands(self) -> Demands:
+        """What the method asks of a machine; a dense layer asks for nothing."""
+        if self.pattern.is_dense:
+            return Demands()
+        return CRITERIA[self.criterion].demands | parse_mitigation(self.mitigation).demands
+
+    def __str__(self) -> str:
+        extras = [name for name in (self.criterion, self.mitigation) if name not in ("act", "none")]
+        return " ".join([str(self.pattern), *extras])
+
+
+def _method(raw: object) -> object:
+    """Accept `dense` for `{pattern: dense}`."""
+    return {"pattern": raw} if not isinstance(raw, dict) else raw
+
+
+def _pattern(raw: object) -> object:
+    if not isinstance(raw, str):  # YAML 1.1 reads an unquoted 1:30 as a number of base 60
+        raise InputError(f'YAML read the pattern as {raw!r}; write it in quotes, like "8:16"')
+    return str(parse_pattern(raw))
+
+
+def _criterion(raw: object) -> object:
+    CRITERIA[str(raw)]
+    return raw
+
+
+def _mitigation(raw: object) -> object:
+    parse_mitigation(str(raw))
+    return raw
+
+
+class _Rule(BaseModel):
+    """What a policy file says of some layers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pattern: Annotated[str, BeforeValidator(_pattern)] | None = None
+    criterion: Annotated[str, BeforeValidator(_criterion)] | None = None
+    mitigation: Annotated[str, BeforeValidator(_mitigation)] | None = None
+
+    def applied_to(self, method: Method) -> Method:
+        """Return `method` with what the rule says."""
+        said = self.model_dump(include={"pattern", "criterion", "mitigation"}, exclude_none=True)
+        if "pattern" in said:
+            said["pattern"] = parse_pattern(said["pattern"])
+        return replace(method, **said)
+
+
+class _File(_Rule):
+    """A policy file."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    layers: dict[str, Annotated[_Rule, BeforeValidator(_method)]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Methods of layers by name."""
+
+    default: Method
+    rules: tuple[tuple[str, Method], ...] = ()
+    name: str = ""
+
+    def of(self, layer: str) -> Method:
+        """Return how a layer is pruned.
+
+        >>> half, dense = Method(parse_pattern("8:16")), Method(parse_pattern("dense"))
+        >>> str(Policy(half, (("*.up_proj", dense),)).of("model.layers.0.mlp.up_proj"))
+        'dense'
+        """
+        found = [method for glob, method in self.rules if fnmatchcase(layer, glob)]
+        return found[-1] if found else self.default
+
+    def check(self, layers: Iterable[str]) -> None:
+        """Raise InputError if a rule names no layer: it would silently do nothing."""
+        names = list(layers)
+        for glob, _ in self.rules:
+            if not any(fnmatchcase(name, glob) for name in names):
+                near = did_you_mean(glob, names)
+                raise InputError(
+                    f"{self.name}: no layer matches '{glob}'{near}; there are "
+                    f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"  # noqa: PLR2004
+                )
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """Every method that some layer may have, each once."""
+        return tuple(dict.fromkeys((self.default, *(method for _, method in self.rules))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contents of a policy file."""
+        return {
+            "schema": 1,
+            **_plain(self.default),
+            "layers": {g: _plain(m) for g, m in self.rules},
+        }
+
+
+def _plain(method: Method) -> dict[str, str]:
+    return {
+        "pattern": str(method.pattern),
+        "criterion": method.criterion,
+        "mitigation": method.mitigation,
+    }
+
+
+def load_policy(path: str | Path, default: Method) -> Policy:
+    """Read a policy file; `default` is what neither its rules nor its own default say.
+
+    Raises:
+        InputError: not readable, not YAML, or not a policy; with file and line.
+    """
+    source = read_yaml(Path(path))
+    try:
+        file = _File.model_validate(source.data)
+    except ValidationError as error:
+        raise InputError(_explain(source, error)) from error
+    overall = file.applied_to(default)
+    rules = tuple((glob, rule.applied_to(overall)) for glob, rule in file.layers.items())
+    return Policy(overall, rules, str(path))
+
+
+def _explain(source: YamlSource, error: ValidationError) -> str:
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    key = tuple(location)
+    while key and key not in source.lines:  # a rule written as a bare pattern has no line below it
+        key = key[:-1]
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        known = ["pattern", "criterion", "mitigation"]
+        known += [] if len(location) > 1 else ["schema", "layers"]
+        near = did_you_mean(location[-1], known)
+        message = f"unknown key '{location[-1]}'{near}; allowed: {', '.join(known)}"
+    return f"{source.where(key)}: {'.'.join(key)}: {message}"
+
+
+def same_for_all(method: Method) -> Policy:
+    """Return the policy that prunes every layer alike."""
+    return Policy(method)
+
+
+def with_rules(policy: Policy, methods: Mapping[str, Method]) -> Policy:
+    """Return a policy with more rules, for layers by their full names."""
+    return replace(policy, rules=(*policy.rules, *methods.items()))

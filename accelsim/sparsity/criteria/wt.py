@@ -1,0 +1,13 @@
+"""Weight magnitude: the pruning of weights that the literature compares with."""
+
+from accelsim.sparsity.criteria.base import CRITERIA, Criterion
+
+
+@CRITERIA.register("wt")
+class Weight(Criterion):
+    """S = |w|: of every group of M weights of an output, along K, the N largest stay.
+
+    Activations stay dense. Its hardware (a 2:4 tensor core, say) is not modelled here.
+    """
+
+    ranks_weights = True

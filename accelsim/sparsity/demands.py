@@ -1,0 +1,53 @@
+"""What a pruning method asks of a machine beyond selecting by magnitude."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """The hardware of a criterion and a mitigation; each entry is charged by one unit.
+
+    Attributes:
+        factors: a multiplier a channel in front of the ranking (`pre_scaler`): `fixed` ones come
+            with the layer's weights, `chunk` ones from the statistics pass.
+        shift: a subtraction before selection (`pre_shifter`), of one number a `token` or a
+            `channel`.
+        moments: running sums of x and x², before and after selection, of each token (`moments`).
+        statistics: a pass over the layer's whole input before the first value can be selected
+            (`statistics`): `columns` for norms over tokens, `median` for one number a token.
+        epilogue: what each finished output goes through (`epilogue`): `scale` by a number of its
+            token, `add` a number of its column, `axpy` both.
+        rank: inner size of a low-rank product by which what was dropped comes back; 0: none.
+    """
+
+    factors: Literal["", "fixed", "chunk"] = ""
+    shift: Literal["", "token", "channel"] = ""
+    moments: bool = False
+    statistics: Literal["", "columns", "median"] = ""
+    epilogue: Literal["", "scale", "add", "axpy"] = ""
+    rank: int = 0
+
+    def __or__(self, other: Demands) -> Demands:
+        """Return both; a criterion and a mitigation must not ask for two kinds of the same.
+
+        >>> Demands(factors="fixed") | Demands(epilogue="scale", moments=True)
+        Demands(factors='fixed', shift='', moments=True, statistics='', epilogue='scale', rank=0)
+        """
+        return Demands(
+            **{f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)}
+        )
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of the units that a machine must have for it, in the order of the data flow."""
+        wanted = {
+            "statistics": self.statistics,
+            "pre_shifter": self.shift,
+            "pre_scaler": self.factors,
+            "moments": self.moments,
+            "epilogue": self.epilogue,
+        }
+        return tuple(name for name, is_wanted in wanted.items() if is_wanted)

@@ -1,0 +1,103 @@
+"""What makes dropping activations hurt less: the protocol of a mitigation.
+
+Arrays are torch tensors, of which only methods are used; nothing here imports torch. A mitigation
+changes what enters the matrix product, `y = x̃ @ W.T`, because a number per token or per channel
+that the hardware applies to the output is the same as one applied to the input.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from accelsim.errors import InputError
+from accelsim.registry import Registry
+from accelsim.sparsity.demands import Demands
+
+Tensor = Any  # torch.Tensor, `[T, K]` unless said otherwise
+Select = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From values to the values as the hardware holds them, and which of them are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What enters the product instead of x, and what was dropped if it is used as well."""
+
+    inputs: Tensor
+    dropped: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a mitigation is calibrated on, for one layer.
+
+    Attributes:
+        inputs: `[T, K]`, activations of a calibration text.
+        weight: `[O, K]`.
+        select: which of them are kept, see `Select`.
+        linalg: `torch.linalg`.
+    """
+
+    inputs: Tensor
+    weight: Tensor
+    select: Select
+    linalg: Any = field(repr=False)
+
+
+class Mitigation(ABC):
+    """How the layer makes up for dropped activations; one file in this package each."""
+
+    demands: ClassVar[Demands] = Demands()
+    is_calibrated: ClassVar[bool] = False  # on activations; else `fit` sees none
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the mitigation written as `text`, or None if it is not of this family."""
+
+    def fit(self, sample: Sample) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return the state of one layer, by name."""
+        return {}
+
+    @abstractmethod
+    def prune(self, inputs: Tensor, select: Select, state: Mapping[str, Tensor]) -> Pruned:
+        """Select `[T, K]` activations and return what enters the product."""
+
+
+MITIGATIONS: Registry[Mitigation] = Registry("mitigation")
+
+
+def parse_mitigation(text: str) -> Mitigation:
+    """Return the mitigation called `text`; raise InputError if there is none.
+
+    >>> parse_mitigation("rsparse64").demands.rank
+    64
+    """
+    for family in MITIGATIONS.values():
+        found = family.parse(text)
+        if found is not None:
+            return found
+    names = [f"{name}64" if name == "rsparse" else name for name in MITIGATIONS]
+    raise InputError(f"unknown mitigation '{text}'; allowed: {', '.join(names)} (or another rank)")
+
+
+def masked_solve(gram: Tensor, which: Tensor, target: Tensor, linalg: Any) -> Tensor:
+    """Return v `[K]` that minimises the error of `(which ⊙ v) @ W.T` against `target @ W.T`.
+
+    With G = W.T W (`gram`), the normal equations are (G ⊙ whichᵀ which) v = b, where
+    b_j = sum_t which_tj (target G)_tj. A ridge of 1e-4 of the mean diagonal keeps channels that
+    are hardly ever seen near zero.
+
+    Args:
+        gram: `[K, K]`.
+        which: `[T, K]`, what each entry of v is multiplied with.
+        target: `[T, K]`.
+        linalg: `torch.linalg`.
+    """
+    normal = gram * (which.T @ which)
+    right = (which * (target @ gram)).sum(0)
+    ridge = 1e-4 * normal.diagonal().mean() + 1e-30
+    normal.diagonal().add_(ridge)
+    return linalg.solve(normal, right)
