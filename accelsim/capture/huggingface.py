@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelsim.capture import memory
 from accelsim.capture.extra import require
 from accelsim.errors import InputError
 
@@ -105,6 +106,36 @@ def load_config(source: Source) -> Any:
             f"accelsim.capture.capture(model, batches, ...)"
         )
     return config
+
+
+def check_memory(source: Source, config: Any, device: str) -> None:
+    """Refuse a model that is too large, before its weights are downloaded or read.
+
+    Raises:
+        InputError: it does not fit; says what it needs and what there is.
+    """
+    if getattr(config, "quantization_config", None) is not None:
+        return  # how large it will be, only its own library knows
+    architecture = _architecture(require("transformers"), config)
+    with _reporting(source, "the architecture"):
+        parameters = memory.parameters_of(architecture, config)
+    stored = require("torch").empty(0, dtype=_stored_type(config)).element_size()
+    size = 4 if parameters <= MAX_FLOAT32_PARAMETERS else stored
+    needed = memory.needed_bytes(parameters, size)
+    for place in {"cpu", device}:  # weights go through main memory
+        available = memory.available_bytes(place)
+        if available is not None and needed > available:
+            raise InputError(
+                f"{source.name}: {parameters / 1e9:.2g} billion parameters need some "
+                f"{needed / 2**30:.1f} GiB on '{place}', where {available / 2**30:.1f} GiB are free"
+            )
+
+
+def _stored_type(config: Any) -> Any:
+    """Return the type in which weights are stored; float32 unless the configuration says so."""
+    torch = require("torch")
+    name = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None) or torch.float32
+    return getattr(torch, name) if isinstance(name, str) else name
 
 
 def load_model(source: Source, config: Any, device: str) -> torch.nn.Module:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accelsim.capture.extra import require
 from accelsim.capture.huggingface import (
     Source,
+    check_memory,
     load_config,
     load_model,
     load_tokenizer,
@@ -65,15 +66,16 @@ def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by nam
     out, text_path = Path(out), Path(text_path)
     stored_dtype(dtype)
     _check_lengths(tokens, seq_len)
-    _check_device(device)
+    check_device(device)
     if not out.parent.is_dir():  # said before a model is downloaded, not after
         raise InputError(f"{out}: cannot write here: no such folder")
     content = _read(text_path)
     with quiet():
         source = locate(model_id, revision)
         config = load_config(source)
-        _check_positions(config, source, seq_len)
+        check_positions(config, source, seq_len)
         ids = _token_ids(load_tokenizer(source), content, text_path, tokens)
+        check_memory(source, config, device)
         model: Any = load_model(source, config, device)
         facts = {
             **source.identity,
@@ -102,14 +104,16 @@ def _check_lengths(tokens: int, seq_len: int) -> None:
             raise InputError(f"{name} is {value}; it must be at least 1")
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise InputError unless torch has the device."""
     torch = require("torch")
     available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if device not in available and not (device == "cuda" and len(available) > 1):
         raise InputError(f"device '{device}' is not available; here: {', '.join(available)}")
 
 
-def _check_positions(config: Any, source: Source, seq_len: int) -> None:
+def check_positions(config: Any, source: Source, seq_len: int) -> None:
+    """Raise InputError if a model cannot read sequences of `seq_len` tokens."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions is not None and seq_len > positions:
         raise InputError(f"seq_len is {seq_len}, but {source.name} has {positions} positions")

@@ -37,7 +37,7 @@ def run_batches(
     """
     total = len(batches) if isinstance(batches, Sized) else None
     cuts = []
-    with _evaluating(model), recorder:
+    with evaluating(model), recorder:
         for index, batch in enumerate(batches):
             recorder.start(_cut_of_ids(batch))
             _call(model, batch, index)
@@ -52,7 +52,7 @@ def run_batches(
 
 
 @contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Switch dropout and gradients off; give every module its mode back afterwards."""
     torch = require("torch")
     modes = [(module, module.training) for module in model.modules()]

@@ -1,0 +1,103 @@
+"""Rounding and selection of tensors: the functions of the simulated selector, on any device.
+
+On the CPU these are the very functions that `accelsim run` uses, on the same memory. Elsewhere
+they are written in torch, and tests hold them against the others bit by bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accelsim.capture.extra import require
+from accelsim.errors import InputError
+from accelsim.precision import PRECISIONS, Values
+from accelsim.sparsity import Pattern
+from accelsim.sparsity.nm import NM
+from accelsim.sparsity.threshold import Threshold
+
+if TYPE_CHECKING:
+    import torch
+
+FLOAT = "float"
+
+
+def check_precision(name: str) -> None:
+    """Raise InputError unless a precision is `float` or one that a machine has."""
+    if name != FLOAT and name not in PRECISIONS:
+        raise InputError(
+            f"unknown precision '{name}'; allowed: {', '.join([FLOAT, *sorted(PRECISIONS)])}"
+        )
+
+
+def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return float32 `[T, K]` as the hardware ranks it, and the real values that this stands for.
+
+    `float` leaves everything as it is.
+    """
+    if precision == FLOAT:
+        return values, values
+    if values.device.type == "cpu":
+        kind, array = PRECISIONS[precision], values.numpy()
+        operands = kind.encode_tokens(array)
+        reals = operands * kind.token_scales(array)
+        torch = require("torch")
+        return torch.from_numpy(operands), torch.from_numpy(reals.astype(np.float32, copy=False))
+    return _ROUNDING[precision](values)
+
+
+def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:
+    """Return weights `[O, K]` as the hardware holds them; int8 has one scale an output."""
+    if precision == FLOAT:
+        return weight
+    return round_tokens(weight.detach().float(), precision)[1].to(weight.dtype)
+
+
+def scale_scores(operands: torch.Tensor, factors: Values, precision: str) -> torch.Tensor:
+    """Return what is ranked, `[T, K]`, if magnitudes are scaled by factors `[K]`."""
+    torch = require("torch")
+    if precision == FLOAT:
+        return operands * torch.from_numpy(factors.astype(np.float32)).to(operands.device)
+    scores = PRECISIONS[precision].scores(operands.cpu().numpy(), factors)
+    return torch.from_numpy(scores).to(operands.device)
+
+
+def keep(pattern: Pattern, scores: torch.Tensor) -> torch.Tensor:
+    """Return which of `[T, K]` survive, as a mask of the same shape."""
+    torch = require("torch")
+    if scores.device.type != "cpu" and isinstance(pattern, NM):
+        return _keep_nm(pattern, scores)
+    if isinstance(pattern, Threshold) and pattern.level is not None:
+        return scores.abs() > pattern.level
+    return torch.from_numpy(pattern.keep(scores.cpu().numpy())).to(scores.device)
+
+
+def _keep_nm(pattern: NM, scores: torch.Tensor) -> torch.Tensor:
+    """Do what `NM.keep` does: a stable sort keeps the lower of equal indices in front."""
+    torch = require("torch")
+    length, m = scores.shape[-1], pattern.group_size
+    strength = scores.to(torch.int16 if scores.dtype == torch.int8 else scores.dtype).abs()
+    grouped = torch.nn.functional.pad(strength, (0, -length % m)).reshape(-1, m)
+    best = grouped.sort(dim=-1, descending=True, stable=True).indices[:, : pattern.kept_per_group]
+    mask = torch.zeros_like(grouped, dtype=torch.bool).scatter_(1, best, True)  # noqa: FBT003
+    return mask.reshape(len(scores), -1)[:, :length]
+
+
+def _round_int8(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    torch = require("torch")
+    peak = values.abs().amax(dim=1, keepdim=True)
+    scale = torch.where(peak > 0, peak / 127, torch.ones_like(peak))
+    codes = (values / scale).round()
+    return codes.to(torch.int8), codes * scale
+
+
+def _round_to(name: str) -> Any:
+    def rounded(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        narrow = values.to(getattr(require("torch"), name)).float()
+        return narrow, narrow
+
+    return rounded
+
+
+_ROUNDING = {"int8": _round_int8, "bf16": _round_to("bfloat16"), "fp16": _round_to("float16")}

@@ -1,0 +1,106 @@
+"""How well a model predicts a text: the loss of each window, perplexity, and its error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp, nan, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.accuracy.pruning import Pruner, Rows
+from accelsim.accuracy.windows import Window, batches
+from accelsim.capture.extra import require
+from accelsim.capture.run import evaluating
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Summed loss (nats) and counted tokens of each window, in the order of the text, `[W]`."""
+
+    nats: Floats
+    tokens: NDArray[np.int64]
+
+    @property
+    def mean(self) -> float:
+        """Loss of a token."""
+        return float(self.nats.sum() / self.tokens.sum())
+
+    @property
+    def perplexity(self) -> float:
+        """exp(mean loss); infinite if that is too large a number."""
+        return exp(self.mean) if self.mean < 700 else float("inf")  # noqa: PLR2004
+
+    @property
+    def perplexity_error(self) -> float:
+        """Standard error of the perplexity over windows: perplexity × that of the mean loss."""
+        return self.perplexity * _error(self.nats, self.tokens)
+
+    def increase_over(self, dense: Losses) -> tuple[float, float]:
+        """Return relative increase of perplexity, and its standard error over pairs of windows.
+
+        The text is the same, so what makes a window hard to predict cancels.
+        """
+        ratio = self.perplexity / dense.perplexity
+        return ratio - 1, ratio * _error(self.nats - dense.nats, self.tokens)
+
+
+def _error(nats: Floats, tokens: NDArray[np.int64]) -> float:
+    """Return the standard error of sum(nats) / sum(tokens) over windows, drawn independently.
+
+    >>> _error(np.array([2.0, 4.0]), np.array([1, 1]))  # mean 3, deviation sqrt(2), 2 windows
+    1.0
+    """
+    windows = len(nats)
+    if windows < 2:  # noqa: PLR2004
+        return nan
+    residuals = nats - nats.sum() / tokens.sum() * tokens
+    return float(sqrt(np.square(residuals).sum() * windows / (windows - 1)) / tokens.sum())
+
+
+def measure(  # noqa: PLR0913
+    model: Any,
+    ids: torch.Tensor,
+    windows: Sequence[Window],
+    pruner: Pruner,
+    *,
+    phase: str = "prefill",
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Losses:
+    """Return the losses of a model that `pruner` prunes.
+
+    Args:
+        model: a causal language model of transformers.
+        ids: token ids of the text, int64 `[N]`, on the model's device.
+        windows: where the model looks; of equal length but for the last few.
+        pruner: prunes while the model runs.
+        phase: `prefill` prunes all tokens of a window at once; `decode` leaves those that are
+            context only dense, as a prompt would be, and selects each other token by itself.
+        on_batch: told the windows done after each batch.
+    """
+    torch = require("torch")
+    order, nats = [], []
+    with evaluating(model), pruner:
+        for batch in batches(windows, model.config.get_text_config().vocab_size):
+            length, context = batch[0].shape
+            is_decode = phase == "decode"
+            pruner.rows = Rows(len(batch), length, context if is_decode else 0, alone=is_decode)
+            tokens = torch.stack([ids[w.start : w.end] for w in batch])
+            logits = model(input_ids=tokens, use_cache=False).logits[:, context - 1 : -1]
+            losses = torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), tokens[:, context:].flatten(), reduction="none"
+            )
+            nats += losses.reshape(len(batch), -1).double().sum(dim=1).tolist()
+            order += batch
+            on_batch(len(batch))
+    by_place = sorted(zip(order, nats, strict=True), key=lambda pair: pair[0].start)
+    return Losses(
+        np.array([loss for _, loss in by_place]), np.array([w.counted for w, _ in by_place])
+    )

@@ -1,0 +1,242 @@
+"""Hooks that prune what enters the linear layers of a running model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from accelsim.accuracy.masks import FLOAT, keep, round_tokens, round_weights, scale_scores
+from accelsim.capture.extra import require
+from accelsim.capture.linears import LinearModule
+from accelsim.errors import InputError
+from accelsim.policy import Method, Policy
+from accelsim.precision import Values
+from accelsim.sparsity import Pattern, parse_pattern
+from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.mitigations import Mitigation, Pruned, parse_mitigation
+
+if TYPE_CHECKING:
+    import torch
+
+State = Mapping[str, Any]
+States = Mapping[tuple[str, str], State]  # by layer and method
+Watch = Callable[["torch.Tensor", "torch.Tensor"], None]
+LEVEL, FACTORS = "level", "factors"
+DENSE = Method(parse_pattern("dense"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How the rows of a layer's input `[T, K]` stand to each other.
+
+    Attributes:
+        sequences: so many sequences of equal length.
+        length: tokens of each; 0: unknown.
+        context: tokens at the start of each sequence that stay dense.
+        alone: whether each token is selected by itself, as in decode.
+    """
+
+    sequences: int = 1
+    length: int = 0
+    context: int = 0
+    alone: bool = False
+
+    def check(self, rows: int, method: Method) -> None:
+        """Raise InputError if a layer sees other rows than these, and it matters which they are."""
+        matters = self.context or CRITERIA[method.criterion].demands.factors == "chunk"
+        if self.length and matters and rows != self.sequences * self.length:
+            raise InputError(
+                f"sees {rows} rows in a pass of {self.sequences} × {self.length} tokens (an expert "
+                f"of a mixture?), so its tokens cannot be told apart; leave it out with --exclude"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPruning:
+    """One layer's method with what calibration knows about the layer.
+
+    `watch` is told, for each selection, the values it was made from and the mask.
+    """
+
+    method: Method
+    precision: str = FLOAT
+    state: State = field(default_factory=dict)
+    watch: Watch | None = None
+
+    @property
+    def mitigation(self) -> Mitigation:
+        """What makes up for dropped values."""
+        return parse_mitigation(self.method.mitigation)
+
+    def prune(self, inputs: torch.Tensor, rows: Rows) -> Pruned:
+        """Return what enters the product instead of `[T, K]` float32 inputs."""
+
+        def select(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            operands, reals = round_tokens(values, self.precision)
+            mask = self.mask(operands, reals, rows)
+            if self.watch is not None:
+                self.watch(values, mask)
+            return reals, mask
+
+        return self.mitigation.prune(inputs, select, self.state)
+
+    def mask(self, operands: torch.Tensor, reals: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Return which values the simulated selector keeps."""
+        pattern = self._pattern()
+        if not pattern.is_grouped and LEVEL in self.state:
+            return keep(pattern, reals)
+        torch = require("torch")
+        criterion = CRITERIA[self.method.criterion]
+        if criterion.demands.factors == "chunk" and not rows.alone:
+            parts = zip(operands.chunk(rows.sequences), reals.chunk(rows.sequences), strict=True)
+            return torch.cat(
+                [keep(pattern, self._scores(o, criterion.chunk_factors(_array(r)))) for o, r in parts]
+            )
+        return keep(pattern, self._scores(operands, self.state.get(FACTORS)))
+
+    def _scores(self, operands: torch.Tensor, factors: Values | None) -> torch.Tensor:
+        return operands if factors is None else scale_scores(operands, factors, self.precision)
+
+    def _pattern(self) -> Pattern:
+        pattern: Any = self.method.pattern
+        return replace(pattern, level=self.state[LEVEL]) if LEVEL in self.state else pattern
+
+
+def _array(tensor: torch.Tensor) -> Values:
+    array: Values = tensor.cpu().numpy()
+    return array
+
+
+def weight_of(linear: LinearModule) -> torch.Tensor:
+    """Return the weight of a layer as `[O, K]`; transformers' Conv1D stores it transposed."""
+    weight: torch.Tensor = linear.module.weight.detach()
+    return weight if _is_linear(linear) else weight.T
+
+
+def _is_linear(linear: LinearModule) -> bool:
+    return isinstance(linear.module, require("torch").nn.Linear)
+
+
+def machine_weight(linear: LinearModule, method: Method, precision: str) -> torch.Tensor:
+    """Return the weight of a layer, `[O, K]`, as the machine holds it, and pruned if it is."""
+    weight = round_weights(weight_of(linear), precision)
+    if CRITERIA[method.criterion].ranks_weights:
+        weight = weight * keep(method.pattern, weight.float())
+    return weight
+
+
+class Pruner:
+    """Prunes the linear layers of a model while it is entered; afterwards the model is as before.
+
+    Activations are replaced by a hook in front of each layer. Weights, where a method prunes them
+    or the precision rounds them, are exchanged and put back.
+    """
+
+    def __init__(
+        self,
+        linears: Mapping[str, LinearModule],
+        policy: Policy,
+        *,
+        precision: str = FLOAT,
+        states: States | None = None,
+    ) -> None:
+        self.rows = Rows()
+        self._linears = linears
+        self._layers = {
+            name: LayerPruning(method, precision, (states or {}).get((name, str(method)), {}))
+            for name, method in ((name, policy.of(name)) for name in linears)
+        }
+        self._precision = precision
+        self._dropped: dict[str, torch.Tensor] = {}
+        self._last: tuple[Any, ...] = (None, None, None)  # input, method, what came of them
+
+    def __enter__(self) -> Self:
+        self._undo = ExitStack()
+        try:
+            for name, linear in self._linears.items():
+                self._attach(name, linear, self._layers[name])
+        except BaseException:
+            self._undo.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._last = (None, None, None)
+        self._undo.close()
+
+    def _attach(self, name: str, linear: LinearModule, layer: LayerPruning) -> None:
+        prunes_weights = CRITERIA[layer.method.criterion].ranks_weights
+        if prunes_weights or self._precision != FLOAT:
+            self._exchange(linear, machine_weight(linear, layer.method, self._precision))
+        if prunes_weights:
+            layer = replace(layer, method=DENSE)
+        if layer.method.pattern.is_dense and self._precision == FLOAT:
+            return
+        module = linear.module
+        self._undo.callback(
+            module.register_forward_pre_hook(self._before(name, layer), with_kwargs=True).remove
+        )
+        if layer.method.demands.rank:
+            self._undo.callback(module.register_forward_hook(self._after(name, layer)).remove)
+
+    def _exchange(self, linear: LinearModule, weight: torch.Tensor) -> None:
+        parameter = linear.module.weight
+        former = parameter.data
+        parameter.data = weight if _is_linear(linear) else weight.T.contiguous()
+        self._undo.callback(setattr, parameter, "data", former)
+
+    def _before(self, name: str, layer: LayerPruning) -> Any:
+        def hook(_: torch.nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            inputs, *_others = (*positional, *named.values())
+            return (self._replaced(name, layer, inputs),), {}
+
+        return hook
+
+    def _replaced(self, name: str, layer: LayerPruning, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what enters the layer; q, k and v, say, share it if nothing tells them apart."""
+        what = (layer.method, name if layer.state or layer.method.demands.rank else None)
+        if self._last[0] is not inputs or self._last[1] != what:
+            try:
+                self._last = (inputs, what, self._pruned(name, layer, inputs))
+            except InputError as error:
+                raise InputError(f"layer '{name}': {error}") from error
+        replaced: torch.Tensor = self._last[2]
+        return replaced
+
+    def _pruned(self, name: str, layer: LayerPruning, inputs: torch.Tensor) -> torch.Tensor:
+        flat = inputs.detach().reshape(-1, inputs.shape[-1])
+        self.rows.check(len(flat), layer.method)
+        pruned = layer.prune(flat.float(), self.rows)
+        replaced = pruned.inputs
+        if pruned.dropped is not None:
+            self._dropped[name] = pruned.dropped
+        if self.rows.context:
+            replaced = self._with_context(layer, flat.float(), replaced, name)
+        return replaced.reshape(inputs.shape).to(inputs.dtype)
+
+    def _with_context(
+        self, layer: LayerPruning, flat: torch.Tensor, pruned: torch.Tensor, name: str
+    ) -> torch.Tensor:
+        """Leave the first tokens of each sequence dense, rounded only."""
+        torch = require("torch")
+        place = torch.arange(len(flat), device=flat.device) % self.rows.length
+        is_context = place < self.rows.context
+        if name in self._dropped:
+            self._dropped[name] = self._dropped[name] * ~is_context[:, None]
+        dense = round_tokens(flat, layer.precision)[1]
+        return torch.where(is_context[:, None], dense, pruned)
+
+    def _after(self, name: str, layer: LayerPruning) -> Any:
+        def hook(_: torch.nn.Module, __: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+            back = self._dropped.pop(name) @ layer.state["in"].T @ layer.state["out"].T
+            return output + back.reshape(output.shape).to(output.dtype)
+
+        return hook

@@ -1,0 +1,89 @@
+"""The model under test: loaded, with its text as token ids, and its linear layers by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from accelsim.accuracy.texts import Text
+from accelsim.capture.extra import require
+from accelsim.capture.huggingface import (
+    Source,
+    check_memory,
+    load_config,
+    load_model,
+    load_tokenizer,
+    locate,
+    quiet,
+)
+from accelsim.capture.linears import LinearModule, find_linears, select
+from accelsim.capture.pretrained import check_device, check_positions
+from accelsim.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A causal language model, its tokenizer, and the linear layers that may be pruned."""
+
+    source: Source
+    model: Any
+    tokenizer: Any
+    linears: dict[str, LinearModule]
+    device: str
+
+    def tokens_of(self, text: Text, limit: int | None) -> torch.Tensor:
+        """Return the first `limit` token ids of a text, int64 on the model's device."""
+        with quiet():
+            ids = self.tokenizer(text.content, add_special_tokens=False)["input_ids"]
+        return require("torch").tensor(ids[:limit], device=self.device)
+
+
+def load_subject(  # noqa: PLR0913
+    model_id: str,
+    *,
+    revision: str | None = None,
+    device: str | None = None,
+    layers: str | None = None,
+    exclude: str | None = None,
+    seq_len: int = 1,
+) -> Subject:
+    """Load a causal language model of transformers, from a folder or the Hugging Face hub.
+
+    Args:
+        model_id: folder or hub repository.
+        revision: branch, tag or commit of a hub repository.
+        device: `cpu`, `cuda`, …; default: a GPU if there is one.
+        layers: comma-separated globs of linear layers to prune; default: all but the one that
+            makes the logits, which nobody prunes.
+        exclude: globs of layers to leave out of these.
+        seq_len: positions that will be used.
+
+    Raises:
+        InputError: no such model, it does not fit into memory, or it does not predict tokens.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    torch = require("torch")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    check_device(device)
+    with quiet():
+        source = locate(model_id, revision)
+        config = load_config(source)
+        check_positions(config, source, seq_len)
+        check_memory(source, config, device)
+        model: Any = load_model(source, config, device)
+        tokenizer = load_tokenizer(source)
+    head = model.get_output_embeddings()
+    if head is None:
+        raise InputError(f"{source.name}: not a causal language model: it makes no logits")
+    linears = find_linears(model)
+    body = [name for name, linear in linears.items() if linear.module is not head]
+    wanted = select(linears, layers) if layers else set(body)
+    if exclude:
+        wanted -= select(linears, exclude)
+    if not wanted:
+        raise InputError(f"{source.name}: no linear layer is left to prune")
+    chosen = {name: linear for name, linear in linears.items() if name in wanted}
+    return Subject(source, model, tokenizer, chosen, device)
