@@ -19,12 +19,13 @@ _VALUES_AT_ONCE = 2**16  # runs × jobs of decode steps that are run together
 _MASK_BYTES = 2**24  # tokens × K of decode steps whose unions are in memory at once
 
 
-def layer_work(
+def layer_work(  # noqa: PLR0913
     arch: Architecture,
     linear: Linear,
     selection: Selection,
     steps: Ints | None,
     *,
+    kept: int | None = None,
     one_by_one: bool = False,
 ) -> Iterator[Work]:
     """Yield the tiled work of a layer: once for prefill, once for like steps of decode.
@@ -34,11 +35,12 @@ def layer_work(
         linear: the layer.
         selection: what survives of its input.
         steps: `[steps, batch]`, tokens of each decode step; None for prefill.
+        kept: activations of a token that survive; default: as the machine's pattern has it.
         one_by_one: yield each decode step by itself, in order of time.
     """
     gemm = layer_gemm(linear, selection, steps)
     with naming(arch, linear):
-        work = whole_work(arch, gemm, is_decode=steps is not None)
+        work = whole_work(arch, gemm, kept=kept, is_decode=steps is not None)
     if steps is None:
         yield replace(work, nonzero=int(selection.nonzero.sum()))
         return
@@ -93,28 +95,39 @@ def naming(arch: Architecture, linear: Linear) -> Iterator[None]:
 
 
 def whole_work(
-    arch: Architecture, gemm: Gemm, *, is_decode: bool = False, outer_tiles: int | None = None
+    arch: Architecture,
+    gemm: Gemm,
+    *,
+    kept: int | None = None,
+    is_decode: bool = False,
+    outer_tiles: int | None = None,
 ) -> Work:
     """Return the tiled work of a layer that fetches every row of W, nonzero values not counted.
 
     Args:
         arch: the machine.
         gemm: the layer.
+        kept: activations of a token that survive; default: as the machine's pattern has it.
         is_decode: whether it is a decode step.
         outer_tiles: leave out all but so many outer iterations.
+
+    Raises:
+        InputError: no tile, or not a table that the layer's method needs, fits.
     """
     path = arch.path
+    arch.check_tables(gemm)
     tiling = layer_tiling(arch, gemm, is_decode=is_decode)
     jobs = tile_jobs(gemm, tiling, path, arch.stores, outer_tiles)
-    if outer_tiles is not None:
-        gemm = tiling.shortened(gemm, outer_tiles)
+    walked = gemm if outer_tiles is None else tiling.shortened(gemm, outer_tiles)
+    kept = arch.pattern.kept(gemm.in_features) if kept is None else kept
     return Work(
-        gemm=gemm,
+        gemm=walked,
         path=path,
         tiling=tiling,
         jobs=jobs,
         weight_bytes=dense_weight_bytes(jobs, path),
-        kept=gemm.tokens * arch.pattern.kept(gemm.in_features),
+        kept=walked.tokens * kept,
         nonzero=0,
         is_decode=is_decode,
+        layer=gemm,
     )

@@ -1,21 +1,25 @@
 """The block diagram: which units move in lockstep, and how stages are joined.
 
+    dram ─► prologue ─────────────────────────────┐
     dram ─► activation_dma ─► [activations] ─► select ─► [compressed] ─► compute ─► [outputs]
     dram ─► weight_dma ─────► [weights] ───────────────────────────────────┘           │
     dram ◄─────────────────────────────────────────────────────────── output_dma ◄─────┘
 
 Units of a stage stream into each other word by word, so they share one start and one end a tile and
-the slowest sets the pace. Brackets are buffers: they hold a few tiles and join the stages.
+the slowest sets the pace. Brackets are buffers: they hold a few tiles and join the stages. The
+prologue has one job: what a pruning method must know before the first tile is selected.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accelsim.config import Architecture
 from accelsim.engine import Network, Room, Stage, program_order
+from accelsim.hardware import LaneUnit, Unit
 from accelsim.hardware.buffer import Buffer
-from accelsim.workload import Ints, Work, slot_releases
+from accelsim.workload import Datapath, Ints, Work, slot_releases
 from accelsim.workload.datapath import stacked
 from accelsim.workload.tiling import TileBytes, store_lag
 
@@ -70,7 +74,7 @@ def build_machine(arch: Architecture, work: Work) -> Machine:
             inputs=inputs.get(name, ()),
             rooms=rooms.get(name, ()),
             latency=latency.get(name, 0),
-            resource="dram" if name.endswith("_dma") else None,
+            resource="dram" if any(member.is_stream for member in group) else None,
         )
         for name, group in members.items()
     }
@@ -78,8 +82,10 @@ def build_machine(arch: Architecture, work: Work) -> Machine:
     # of the next tile overlaps the fetch for this one. Stores lag behind both.
     store_delay = store_lag(work.tiling, work.gemm, work.path, arch.stores)
     weight_lag = 1 if "select" in inputs.get("weight_dma", ()) else 0
+    first = [(stages["prologue"], 0)] if "prologue" in stages else []
     order = program_order(
         [
+            *first,
             (stages["activation_dma"], 0),
             (stages["weight_dma"], weight_lag),
             (stages["output_dma"], store_delay + weight_lag),
@@ -101,17 +107,27 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
     def far(name: str, cycles: Ints) -> Member:
         return Member(name, cycles, is_charged=False)
 
+    def helpers(*names: str) -> Iterator[Member]:
+        for name, unit in _helpers(arch, work.path, *names):
+            yield Member(name, unit.busy_cycles(work))
+
     activations = near("activation_buffer", buffers.activations)
+    prologue: dict[str, tuple[Member, ...]] = {}
     select: dict[str, tuple[Member, ...]] = {}
     source = activations
+    if dram.prologue_bytes(work).any():
+        loading = stream("prologue_dma", dram.prologue_bytes(work))
+        prologue = {"prologue": (loading, *helpers("statistics"))}
     if arch.selector is not None and buffers.compressed is not None:
         selector = Member("selector", arch.selector.busy_cycles(work))
         filling = far("compressed_buffer", buffers.compressed.write_cycles(work))
-        select = {"select": (activations, selector, filling)}
+        before, behind = helpers("pre_shifter", "pre_scaler"), helpers("moments")
+        select = {"select": (activations, *before, selector, *behind, filling)}
         source = near("compressed_buffer", buffers.compressed)
     routing = arch.crossbar.is_routing
     crossbar = (Member("crossbar", arch.crossbar.busy_cycles(work)),) if routing else ()
     return {
+        **prologue,
         "activation_dma": (
             stream("activation_dma", dram.activation_bytes(work)),
             far("activation_buffer", buffers.activations.write_cycles(work)),
@@ -126,6 +142,7 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
             near("weight_buffer", buffers.weights),
             *crossbar,
             Member("mac_array", arch.mac_array.busy_cycles(work)),
+            *helpers("epilogue"),
             near("output_buffer", buffers.outputs),
         ),
         "output_dma": (
@@ -135,12 +152,21 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
     }
 
 
+def _helpers(arch: Architecture, path: Datapath, *names: str) -> Iterator[tuple[str, LaneUnit]]:
+    """Yield the units of these names that the layer's pruning method uses."""
+    for name in names:
+        unit = arch.method_units.get(name)
+        if unit is not None and unit.asked(path.demands):
+            yield name, unit
+
+
 def _inputs(arch: Architecture, work: Work) -> dict[str, tuple[str, ...]]:
     """Return what each stage waits for."""
     if arch.selector is None:
         return {"compute": ("activation_dma", "weight_dma"), "output_dma": ("compute",)}
+    prologue = ("prologue",) if any(work.prologue_bytes()) else ()
     inputs: dict[str, tuple[str, ...]] = {
-        "select": ("activation_dma",),
+        "select": (*prologue, "activation_dma"),
         "compute": ("select", "weight_dma"),
         "output_dma": ("compute",),
     }
@@ -151,14 +177,21 @@ def _inputs(arch: Architecture, work: Work) -> dict[str, tuple[str, ...]]:
 
 def _latencies(arch: Architecture, work: Work) -> dict[str, int]:
     """Return the pipeline depth of each stage: the sum over its units."""
-    path = work.path
-    memory = arch.dram.latency_cycles(path)
-    units = (arch.crossbar, arch.mac_array, arch.buffers.outputs)
+    path, dram = work.path, arch.dram
+
+    def depth(*units: Unit, helpers: tuple[str, ...] = ()) -> int:
+        helping = [unit for _, unit in _helpers(arch, path, *helpers)]
+        return sum(unit.latency_cycles(path) for unit in (*units, *helping))
+
+    select = depth(helpers=("pre_shifter", "pre_scaler", "moments"))
     return {
-        "activation_dma": memory,
-        "weight_dma": memory,
-        "select": arch.selector.latency_cycles(path) if arch.selector else 0,
-        "compute": sum(unit.latency_cycles(path) for unit in units),
+        "prologue": depth(dram, helpers=("statistics",)),
+        "activation_dma": depth(dram),
+        "weight_dma": depth(dram),
+        "select": select + (arch.selector.latency_cycles(path) if arch.selector else 0),
+        "compute": depth(
+            arch.crossbar, arch.mac_array, arch.buffers.outputs, helpers=("epilogue",)
+        ),
     }
 
 

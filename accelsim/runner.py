@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from math import prod
@@ -14,10 +15,13 @@ from accelsim.engine import engine_named
 from accelsim.layers import layer_gemm, layer_tiling, layer_work, naming, whole_work
 from accelsim.machine import build_machine
 from accelsim.periodic import periodic_tally
+from accelsim.policy import Method, Policy
 from accelsim.results.breakdown import bound
 from accelsim.results.cost import Prices
-from accelsim.results.result import LayerResult, Result, UnitResult
+from accelsim.results.ledger import UnitLedger
+from accelsim.results.result import LayerResult, Result, UnitResult, with_products
 from accelsim.results.tally import Run, Tally, combine
+from accelsim.sparsity import parse_pattern
 from accelsim.trace import Linear, Trace
 from accelsim.workload import Gemm, Ints, Work
 from accelsim.workload.sparsify import Selection
@@ -30,6 +34,23 @@ _WALKED_TILES = 4096  # a layer of so many is walked sooner than looked at for r
 Observer = Callable[[Linear, Work, Run], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A matrix product, and the machine as it is set for it.
+
+    Attributes:
+        machine: what the product finds (`Architecture.running`).
+        linear: its sizes.
+        selection: what enters it.
+        kept: how many values of a token that are, zeros included.
+    """
+
+    machine: Architecture
+    linear: Linear
+    selection: Selection
+    kept: int
+
+
 class Runner:
     """Runs layers on one machine; layers with the same tiles and sizes are run once.
 
@@ -37,9 +58,12 @@ class Runner:
     share their runs.
     """
 
-    def __init__(self, arch: Architecture, engine: str = DEFAULT_ENGINE) -> None:
+    def __init__(
+        self, arch: Architecture, engine: str = DEFAULT_ENGINE, policy: Policy | None = None
+    ) -> None:
         self.arch = arch
         self.engine = engine
+        self.policy = policy
         self._run_network = engine_named(engine)
         self._known: dict[object, Tally] = {}
 
@@ -47,6 +71,10 @@ class Runner:
     def prices(self) -> Prices:
         """What the units of the machine cost."""
         return Prices.of(self.arch, self.arch.load_technology())
+
+    def method(self, linear: Linear) -> Method:
+        """Return how a layer is pruned."""
+        return self.arch.method if self.policy is None else self.policy.of(linear.name)
 
     def layer(
         self,
@@ -63,70 +91,108 @@ class Runner:
             steps: `[steps, batch]`, tokens of each decode step; None for prefill.
             observer: called after each run, which then takes place by itself.
         """
+        products = self._products(linear, selection)
+        first, *others = (self._product(product, steps, observer) for product in products)
+        return with_products(first, others) if others else first
+
+    def _products(self, linear: Linear, selection: Selection) -> Iterator[Product]:
+        """Yield the products of a layer: its own, and two for what was dropped (low rank).
+
+        What was dropped goes through K × r, as the layer did if the machine's groups have room for
+        it, else dense; and then, dense, through r × O.
+        """
+        method, width, path = self.method(linear), linear.in_features, self.arch.path
+        pattern, rank = method.pattern, method.demands.rank
+        kept = pattern.kept(width)
+        yield Product(self.arch.running(method), linear, selection, kept)
+        if not rank:
+            return
+        dense = self.arch.running(Method(parse_pattern("dense")))
+        machine = dense
+        dropped = path.group_size - path.group_size // pattern.group_size * pattern.kept_per_group
+        if dropped <= path.kept_per_group:
+            machine = self.arch.running(replace(method, mitigation="none"))
+        inner = linear.model_copy(update={"out_features": rank})
+        yield Product(machine, inner, selection.rest, width - kept)
+        outer = linear.model_copy(update={"in_features": rank})
+        ranks = np.broadcast_to(np.int64(rank), selection.tokens)
+        yield Product(dense, outer, Selection(rank, ranks, None, None), rank)
+
+    def _product(
+        self, product: Product, steps: Ints | None, observer: Observer | None
+    ) -> LayerResult:
+        linear, selection = product.linear, product.selection
         if observer is None:
-            parts, nonzero = self._parts(linear, selection, steps)
+            parts, nonzero = self._parts(product, steps)
         else:
-            parts, nonzero = self._watched(linear, selection, steps, observer)
+            parts, nonzero = self._watched(product, steps, observer)
         tally, count = combine(parts), 1 if steps is None else len(steps)
         gemm = layer_gemm(linear, selection, steps)
-        kept = gemm.tokens * self.arch.pattern.kept(gemm.in_features)
+        tiling = layer_tiling(product.machine, gemm, is_decode=steps is not None)
         return LayerResult(
             name=linear.name,
             kind=linear.kind,
+            method=self.method(linear),
             tokens=count * gemm.tokens,
             in_features=linear.in_features,
             out_features=linear.out_features,
             cycles=tally.cycles,
             macs_dense=count * gemm.macs,
-            macs_executed=count * kept * gemm.out_features,
+            macs_executed=count * gemm.tokens * product.kept * gemm.out_features,
             dropped_energy_ratio=selection.dropped_energy_ratio,
             bound=bound(tally.bound_cycles),
             bound_cycles=tally.bound_cycles,
             breakdown=tally.breakdown,
-            tiling=describe(layer_tiling(self.arch, gemm, is_decode=steps is not None)),
+            tiling=describe(tiling),
             units=self._unit_results(tally, nonzero),
         )
 
-    def _parts(
-        self, linear: Linear, selection: Selection, steps: Ints | None
-    ) -> tuple[list[tuple[int, Tally]], int]:
+    def _parts(self, product: Product, steps: Ints | None) -> tuple[list[tuple[int, Tally]], int]:
         """Return how often which runs take place, and the nonzero activations of all of them."""
-        if steps is None or not self.arch.path.is_sparse:  # every row of W is fetched
-            gemm = layer_gemm(linear, selection, steps)
-            with naming(self.arch, linear):
-                tally = self._whole_tally(gemm, is_decode=steps is not None)
+        machine, selection = product.machine, product.selection
+        if steps is None or not machine.path.is_sparse:  # every row of W is fetched
+            gemm = layer_gemm(product.linear, selection, steps)
+            with naming(self.arch, product.linear):
+                tally = self._whole_tally(product, gemm, is_decode=steps is not None)
             tokens, count = (slice(None), 1) if steps is None else (steps, len(steps))
             return [(count, tally)], int(selection.nonzero[tokens].sum())
-        works = list(layer_work(self.arch, linear, selection, steps))
-        return [(1, self._tally(work)) for work in works], sum(work.nonzero for work in works)
+        works = list(_works(product, steps))
+        parts = [(1, self._tally(machine, work)) for work in works]
+        return parts, sum(work.nonzero for work in works)
 
     def _watched(
-        self, linear: Linear, selection: Selection, steps: Ints | None, observer: Observer
+        self, product: Product, steps: Ints | None, observer: Observer
     ) -> tuple[list[tuple[int, Tally]], int]:
         """Do the same, one step after the other, before the eyes of an observer."""
         parts, nonzero = [], 0
         weights: Ints | None = None
-        for work in layer_work(self.arch, linear, selection, steps, one_by_one=True):
+        for work in _works(product, steps, one_by_one=True):
             if weights is None or not np.array_equal(weights, work.weight_bytes):
-                run, weights = self.run(work), work.weight_bytes
-            observer(linear, work, run)
+                run, weights = self.run(work, product.machine), work.weight_bytes
+            observer(product.linear, work, run)
             parts.append((1, run.tally))
             nonzero += work.nonzero
         return parts, nonzero
 
-    def _whole_tally(self, gemm: Gemm, *, is_decode: bool) -> Tally:
+    def _whole_tally(self, product: Product, gemm: Gemm, *, is_decode: bool) -> Tally:
         """Return what a layer adds up to that fetches every row of W, from memory if known."""
-        tiling = layer_tiling(self.arch, gemm, is_decode=is_decode)
+        machine, kept = product.machine, product.kept
+        tiling = layer_tiling(machine, gemm, is_decode=is_decode)
 
         def work_of(outer_tiles: int | None = None) -> Work:
-            return whole_work(self.arch, gemm, is_decode=is_decode, outer_tiles=outer_tiles)
+            return whole_work(
+                machine, gemm, kept=kept, is_decode=is_decode, outer_tiles=outer_tiles
+            )
+
+        def run(work: Work) -> Run:
+            return self.run(work, machine)
 
         def make() -> Tally:
             if prod(tiling.counts(gemm)) <= _WALKED_TILES:
-                return self.run(work_of()).tally
-            return periodic_tally(work_of, tiling.outer_tiles(gemm), self.arch.stores, self.run)
+                return run(work_of()).tally
+            return periodic_tally(work_of, tiling.outer_tiles(gemm), machine.stores, run)
 
-        return self._remembered((gemm, is_decode), make)
+        return self._remembered((machine.path, gemm, kept, is_decode), make)
 
     def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
         """Put the layers of a trace together."""
@@ -140,18 +206,21 @@ class Runner:
             macs_per_cycle=self.arch.path.macs_per_cycle,
             area_um2=sum(self.prices.area_um2.values()),
             layers=tuple(layers),
+            policy=self.policy,
         )
 
-    def run(self, work: Work) -> Run:
-        """Run the work of one layer, or of decode steps."""
-        machine = build_machine(self.arch, work)
+    def run(self, work: Work, arch: Architecture | None = None) -> Run:
+        """Run the work of one layer, or of decode steps, on the machine as it is set for it."""
+        arch = arch or self.arch
+        machine = build_machine(arch, work)
         times = self._run_network(machine.network)
-        return Run(machine, times, Tally.of(machine, times, work, self.arch.units))
+        return Run(machine, times, Tally.of(machine, times, work, arch.units))
 
-    def _tally(self, work: Work) -> Tally:
+    def _tally(self, machine: Architecture, work: Work) -> Tally:
         """Return what one layer run adds up to, from memory if it is known."""
         runs = sha256(work.weight_bytes.tobytes() + np.asarray(work.repeats).tobytes()).digest()
-        return self._remembered((work.gemm, work.is_decode, runs), lambda: self.run(work).tally)
+        key = (work.path, work.gemm, work.kept, work.is_decode, runs)
+        return self._remembered(key, lambda: self.run(work, machine).tally)
 
     def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:
         if key not in self._known:
@@ -161,18 +230,35 @@ class Runner:
         return self._known[key]
 
     def _unit_results(self, tally: Tally, nonzero: int) -> dict[str, UnitResult]:
-        """Price every unit; the DMA engines have a ledger but no cost of their own."""
+        """Price every unit; the DMA engines have a ledger but no cost of their own.
+
+        Units that the layer has no use for are idle all the time, and leak.
+        """
         time_s = tally.cycles / (self.arch.clock_mhz * 1e6)
+        idle = UnitLedger(idle_cycles=tally.cycles)
         results = {}
-        for name in tally.actions:
-            actions = tally.actions_with(name, nonzero)
+        for name, unit in self.arch.units.items():
+            actions = dict.fromkeys(sorted(unit.action_names), 0)
+            if name in tally.actions:
+                actions = tally.actions_with(name, nonzero)
             results[name] = UnitResult(
                 area_um2=self.prices.area_um2[name],
                 leakage_pj=self.prices.static_pj(name, time_s),
-                ledger=tally.ledgers[name],
+                ledger=tally.ledgers.get(name, idle),
                 actions=actions,
                 action_pj=self.prices.dynamic_pj(name, actions),
             )
-        for name in sorted(tally.ledgers.keys() - results.keys()):
-            results[name] = UnitResult(0.0, 0.0, tally.ledgers[name], {}, {})
+        for name in self.arch.streams:
+            results[name] = UnitResult(0.0, 0.0, tally.ledgers.get(name, idle), {}, {})
         return results
+
+
+def _works(product: Product, steps: Ints | None, *, one_by_one: bool = False) -> Iterator[Work]:
+    return layer_work(
+        product.machine,
+        product.linear,
+        product.selection,
+        steps,
+        kept=product.kept,
+        one_by_one=one_by_one,
+    )

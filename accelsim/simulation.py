@@ -6,11 +6,14 @@ A layer is tiled in `layers.py`, run and priced in `runner.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, groupby
 from typing import Any, Literal
 
 from accelsim.cache import DiskCache
 from accelsim.config import Architecture
 from accelsim.errors import InputError
+from accelsim.layers import naming
+from accelsim.policy import Policy
 from accelsim.results.result import LayerResult, Result
 from accelsim.runner import DEFAULT_ENGINE, Observer, Runner
 from accelsim.trace import Linear, Trace
@@ -22,12 +25,14 @@ from accelsim.workload.sparsify import Selection
 Phase = Literal["prefill", "decode"]
 
 
-def simulate(arch: Architecture, trace: Trace, **options: Any) -> Result:
+def simulate(
+    arch: Architecture, trace: Trace, *, policy: Policy | None = None, **options: Any
+) -> Result:
     """Run every layer of `trace` on `arch`; return cycles, energy and area.
 
     Options and errors are those of `simulate_all`.
     """
-    (result,) = simulate_all([arch], trace, **options)
+    (result,) = simulate_all([arch], trace, policies=[policy], **options)
     return result
 
 
@@ -35,6 +40,7 @@ def simulate_all(  # noqa: PLR0913
     archs: Sequence[Architecture],
     trace: Trace,
     *,
+    policies: Sequence[Policy | None] | None = None,
     phase: Phase = "prefill",
     batch: int | None = None,
     engine: str = DEFAULT_ENGINE,
@@ -48,6 +54,8 @@ def simulate_all(  # noqa: PLR0913
     Args:
         archs: the machines.
         trace: the workload; its values decide what is selected.
+        policies: of each machine, how it prunes which layer; None: all alike, as the machine says.
+            It gets the units that the methods of its layers ask for.
         phase: `prefill` runs all tokens of the trace as one batch; `decode` runs one token of each
             of `batch` sequences a step, over all tokens of the trace.
         batch: sequences of a decode step; default 1.
@@ -58,12 +66,17 @@ def simulate_all(  # noqa: PLR0913
         watches: layers that the observer is called for; default all.
 
     Raises:
-        InputError: a tile cannot fit, the batch is larger than the trace, the machine deadlocks.
+        InputError: a tile or a table cannot fit, a layer's pattern does not run on its machine, the
+            batch is larger than the trace, the machine deadlocks.
     """
     steps = decode_steps(trace, phase, batch)
-    runners = [Runner(arch, engine) for arch in archs]
+    policies = policies or [None] * len(archs)
+    pairs = list(zip(archs, policies, strict=True))
+    archs = [equip(arch, trace, policy) for arch, policy in pairs]
+    runners = [Runner(arch, engine, policy) for arch, policy in zip(archs, policies, strict=True)]
     layers: list[list[LayerResult]] = [[] for _ in archs]
-    for linear, chosen in selections(archs, trace, with_masks=steps is not None, cache=cache):
+    found = selections(archs, trace, policies, with_masks=steps is not None, cache=cache)
+    for linear, chosen in found:
         for runner, selection, results in zip(runners, chosen, layers, strict=True):
             if on_layer is not None:
                 on_layer(linear)
@@ -87,24 +100,59 @@ def decode_steps(trace: Trace, phase: str, batch: int | None) -> Ints | None:
     return decode_batches(trace.meta.sequence_lengths, batch or 1) if phase == "decode" else None
 
 
+def equip(arch: Architecture, trace: Trace, policy: Policy | None) -> Architecture:
+    """Return the machine with the units that the methods of a trace's layers ask for.
+
+    Raises:
+        InputError: a rule names no layer, or the machine cannot run what one of them says.
+    """
+    if policy is None:
+        return arch
+    policy.check(linear.name for linear in trace.linears)
+    methods = {policy.of(linear.name): linear for linear in trace.linears}
+    for method, linear in methods.items():
+        with naming(arch, linear):
+            arch.running(method)
+    return arch.equipped(methods)
+
+
 def selections(
     archs: Sequence[Architecture],
     trace: Trace,
+    policies: Sequence[Policy | None] | None = None,
     *,
     with_masks: bool = False,
     cache: DiskCache | None = None,
 ) -> Iterator[tuple[Linear, list[Selection]]]:
     """Yield each layer with what survives of its input on each machine.
 
-    Layers that share an input share it; one input is in memory at a time.
+    Layers that share an input share it, whatever their methods; one input is in memory at a time.
     """
-    wishes = [
-        Wish(arch.precision, arch.pattern, with_masks and not arch.pattern.is_dense)
-        for arch in archs
-    ]
-    key, found = None, {}
-    for linear in trace.linears:
-        if linear.input != key:
-            key = linear.input
-            found = selections_of(trace, key, list(dict.fromkeys(wishes)), cache)
-        yield linear, [found[wish] for wish in wishes]
+    policies = policies or [None] * len(archs)
+    pairs = list(zip(archs, policies, strict=True))
+    for key, group in groupby(trace.linears, lambda linear: linear.input):
+        wishes = {
+            linear: [wish_of(*pair, linear, is_decode=with_masks) for pair in pairs]
+            for linear in group
+        }
+        distinct = list(dict.fromkeys(chain.from_iterable(wishes.values())))
+        found = selections_of(trace, key, distinct, cache)
+        for linear, wanted in wishes.items():
+            yield linear, [found[wish] for wish in wanted]
+
+
+def wish_of(arch: Architecture, policy: Policy | None, linear: Linear, *, is_decode: bool) -> Wish:
+    """Return what a layer wants to know of its input: all that the values of a trace can tell.
+
+    In decode a token is a sequence by itself, whose ranking is by magnitude.
+    """
+    method = arch.method if policy is None else policy.of(linear.name)
+    demands = method.demands
+    ranks_chunks = demands.factors == "chunk" and not is_decode
+    return Wish(
+        arch.precision,
+        method.pattern,
+        with_mask=is_decode and not method.pattern.is_dense,
+        criterion=method.criterion if ranks_chunks else "act",
+        is_centred=demands.statistics == "median",
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 
 from accelsim.config import Architecture
 from accelsim.errors import InputError
+from accelsim.policy import Method, Policy
 from accelsim.precision import PRECISIONS, Values
-from accelsim.sparsity import FORMATS
+from accelsim.simulation import wish_of
+from accelsim.sparsity import FORMATS, Mask
+from accelsim.sparsity.pattern import keep_largest
 from accelsim.trace import Linear, Trace
 from accelsim.workload import Gemm, tile_jobs
+from accelsim.workload.selections import selections_of
+from accelsim.workload.sparsify import held_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +65,21 @@ class Compressed:
     bits: NDArray[np.bool_]
 
 
-def verify(arch: Architecture, trace: Trace) -> Iterator[Check]:
-    """Check every layer of a trace on `arch`, with seeded random weights (a trace has none)."""
+def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> Iterator[Check]:
+    """Check every layer of a trace on `arch`, with seeded random weights (a trace has none).
+
+    Checked is the product of what each layer's method selects; not what follows it (an epilogue, a
+    low-rank product).
+    """
     for linear in trace.linears:
-        operands, _ = trace.operands(linear.input, arch.precision)
-        yield check_layer(arch, linear, operands, random_weights(arch, linear))
+        wish = replace(wish_of(arch, policy, linear, is_decode=False), with_mask=True)
+        mask = selections_of(trace, linear.input, [wish])[wish].kept
+        stored = trace.source.read(linear.input)
+        operands, _ = held_values(
+            trace, linear.input, stored, arch.precision, is_centred=wish.is_centred
+        )
+        machine = arch.running(Method(wish.pattern))
+        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask)
 
 
 def random_weights(arch: Architecture, linear: Linear) -> Values:
@@ -74,9 +89,18 @@ def random_weights(arch: Architecture, linear: Linear) -> Values:
     return PRECISIONS[arch.precision].encode(drawn)[0]
 
 
-def check_layer(arch: Architecture, linear: Linear, operands: Values, weights: Values) -> Check:
-    """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare."""
-    mask = arch.pattern.keep(operands)
+def check_layer(
+    arch: Architecture,
+    linear: Linear,
+    operands: Values,
+    weights: Values,
+    mask: Mask | None = None,
+) -> Check:
+    """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare.
+
+    `mask` says what is kept; by default, what the machine's pattern keeps of the operands.
+    """
+    mask = arch.pattern.keep(operands) if mask is None else mask
     masked = np.where(mask, operands, operands.dtype.type(0))
     if operands.dtype == np.int8:
         expected: Values = masked.astype(np.int64) @ weights.astype(np.int64)
@@ -86,30 +110,37 @@ def check_layer(arch: Architecture, linear: Linear, operands: Values, weights: V
         expected = wide @ heavy
         products = arch.path.slots(linear.in_features) + 1
         allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
-    computed = machine_matmul(arch, operands, weights)
+    computed = machine_matmul(arch, operands, weights, mask)
     difference = np.abs(computed.astype(expected.dtype) - expected)
     worst = np.unravel_index(np.argmax(difference - allowed), difference.shape)
     return Check(linear.name, expected.size, float(difference[worst]), float(allowed[worst]))
 
 
-def compress(arch: Architecture, operands: Values) -> Compressed:
-    """Select and store `[T, K]` activations as the selector writes them."""
+def compress(arch: Architecture, operands: Values, mask: Mask | None = None) -> Compressed:
+    """Store `[T, K]` activations as the selector writes them.
+
+    A group of which fewer than N are kept (padding, a sparser pattern than the machine's) gives
+    zeros from its first other positions: a crossbar needs N positions in index order.
+    """
     path = arch.path
-    padded = np.pad(operands, [(0, 0), (0, -operands.shape[1] % path.group_size)])
-    mask = arch.pattern.keep(padded)
-    values = padded[mask].reshape(len(padded), -1)
-    groups = mask.reshape(-1, path.group_size)
+    mask = arch.pattern.keep(operands) if mask is None else mask
+    padding = [(0, 0), (0, -operands.shape[1] % path.group_size)]
+    padded, kept = np.pad(np.where(mask, operands, 0), padding), np.pad(mask, padding)
+    groups = keep_largest(kept.reshape(-1, path.group_size).view(np.int8), path.kept_per_group)
+    values = padded[groups.reshape(kept.shape)].reshape(len(padded), -1).astype(operands.dtype)
     if arch.pattern.is_dense:
         return Compressed(values, np.zeros((len(groups), 0), np.bool_))
     return Compressed(values, FORMATS[arch.format].encode(groups))
 
 
-def machine_matmul(arch: Architecture, operands: Values, weights: Values) -> Values:
+def machine_matmul(
+    arch: Architecture, operands: Values, weights: Values, mask: Mask | None = None
+) -> Values:
     """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
     path = arch.path
     tokens, in_features = operands.shape
     gemm = Gemm(tokens, in_features, weights.shape[1])
-    stored = compress(arch, operands)
+    stored = compress(arch, operands, mask)
     offsets = _offsets(arch, stored).reshape(tokens, -1)
     rows_of_w = np.pad(weights, [(0, -in_features % path.group_size), (0, 0)])
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32

@@ -16,9 +16,11 @@ from accelsim.cli.options import (
     JsonOption,
     OutOption,
     PhaseOption,
+    PolicyOption,
     SetOption,
     TraceOption,
     check_run_flags,
+    policy_of,
     progress,
     selection_cache,
     show,
@@ -39,6 +41,7 @@ def command(
     trace: TraceOption,
     phase: PhaseOption = "prefill",
     batch: BatchOption = None,
+    policy: PolicyOption = None,
     overrides: SetOption = None,
     engine: EngineOption = "recurrence",
     cache: CacheOption = True,
@@ -67,6 +70,7 @@ def command(
         "batch": batch,
         "engine": engine,
         "cache": selection_cache(cache),
+        "policies": [policy_of(policy, machine) for machine in machines],
     }
     with progress("layer runs", len(machines) * len(workload.linears)) as advance:
         results = simulate_all(machines, workload, on_layer=advance, **flags)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from accelsim.cache import DiskCache
+    from accelsim.config import Architecture
+    from accelsim.policy import Policy
 
 _WIDEST = 1000  # characters of a table
 
@@ -33,6 +35,14 @@ SetOption = Annotated[
         "--set",
         help="Override a key, e.g. dram.bandwidth_gb_per_s=32. Repeatable.",
         metavar="KEY=VALUE",
+    ),
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        help="Pattern, criterion and mitigation layer by layer (YAML); not for dense machines.",
+        metavar="FILE",
     ),
 ]
 EngineOption = Annotated[
@@ -103,6 +113,15 @@ def selection_cache(wanted: bool) -> DiskCache | None:
     from accelsim.cache import DiskCache
 
     return DiskCache.of_user() if wanted else None
+
+
+def policy_of(file: Path | None, machine: Architecture) -> Policy | None:
+    """Return what a policy file says of a machine's layers; None for no file or a dense machine."""
+    from accelsim.policy import load_policy
+
+    if file is None or machine.pattern.is_dense:
+        return None
+    return load_policy(file, machine.method)
 
 
 def check_choice(flag: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -18,9 +18,11 @@ from accelsim.cli.options import (
     JsonOption,
     OutOption,
     PhaseOption,
+    PolicyOption,
     SetOption,
     TraceOption,
     check_run_flags,
+    policy_of,
     progress,
     selection_cache,
     show,
@@ -29,6 +31,7 @@ from accelsim.cli.options import (
 
 if TYPE_CHECKING:
     from accelsim.config import Architecture
+    from accelsim.policy import Policy
     from accelsim.report.window import Window
     from accelsim.results.result import Result
     from accelsim.runner import Observer
@@ -44,6 +47,7 @@ def command(
     trace: TraceOption,
     phase: PhaseOption = "prefill",
     batch: BatchOption = None,
+    policy: PolicyOption = None,
     baseline: Annotated[
         str,
         typer.Option(help="dense: the same array without sparsity; none; or an architecture file."),
@@ -78,11 +82,14 @@ def command(
     from accelsim.results.comparison import Ratios
     from accelsim.results.cost import clock_notes
     from accelsim.results.export import csv_text, folder_files, layer_rows
+    from accelsim.simulation import equip
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
+    rules = _policy(policy, machine)
+    machine = equip(machine, workload, rules)
     window = _window(workload, watch_layers, watch_tiles, is_used=bool(timeline or vcd))
     for note in clock_notes(machine, machine.load_technology()):
         if note.startswith("warning"):
@@ -97,6 +104,7 @@ def command(
             "batch": batch,
             "engine": engine,
             "cache": selection_cache(cache),
+            "policies": [rules, None][: len(machines)],
             "watches": window.shows,
         }
         result, against = _simulate(machines, workload, observers, **flags)
@@ -105,7 +113,7 @@ def command(
             ratios = Ratios.of(result, against).to_dict()
             data["baseline"] = {"name": against.arch["name"], "totals": against.totals(), **ratios}
         if verify:
-            data["verify"] = _verify(machine, workload)
+            data["verify"] = _verify(machine, workload, rules)
         texts = {csv: csv_text(layer_rows(result))} if csv is not None else {}
         if out is not None:
             texts |= folder_files(outputs.enter_context(folder(out)), data, result)
@@ -129,6 +137,15 @@ def _baseline(choice: str, machine: Architecture) -> Architecture | None:
         return load_arch(choice)
     except InputError as error:
         raise InputError(f"--baseline: {error} (allowed: dense, none, or a file)") from error
+
+
+def _policy(file: Path | None, machine: Architecture) -> Policy | None:
+    """Return the policy of a file; a dense machine has no use for one."""
+    from accelsim.errors import InputError
+
+    if file is not None and machine.pattern.is_dense:
+        raise InputError("--policy: is for machines that are not dense")
+    return policy_of(file, machine)
 
 
 def _window(workload: Trace, layers: str, tiles: str, *, is_used: bool) -> Window:
@@ -183,7 +200,7 @@ def _observers(
     if vcd is not None:
         from accelsim.report.waveform import Waveform
 
-        units = [*machine.units, "activation_dma", "weight_dma", "output_dma"]
+        units = [*machine.units, *machine.streams]
         observers.append(outputs.enter_context(Waveform(vcd, units, window)).add)
     return observers
 
@@ -204,13 +221,13 @@ def _simulate(
     return results[0], (results[1] if len(results) > 1 else None)
 
 
-def _verify(machine: Architecture, workload: Trace) -> dict[str, Any]:
+def _verify(machine: Architecture, workload: Trace, rules: Policy | None) -> dict[str, Any]:
     """Run the functional check on every layer; raise if a layer computes something else."""
     from accelsim.verify import verify
 
     with progress("verify", len(workload.linears)) as advance:
         checks = []
-        for check in verify(machine, workload):
+        for check in verify(machine, workload, rules):
             checks.append(check)
             advance()
     failed = [check for check in checks if not check.passed]

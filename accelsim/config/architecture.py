@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -22,22 +23,32 @@ from accelsim.hardware import (
     CompressedBuffer,
     Crossbar,
     Dram,
+    Epilogue,
+    LaneUnit,
     MacArray,
+    Moments,
     OutputBuffer,
+    PreScaler,
+    PreShifter,
     Selector,
+    Statistics,
     Unit,
     WeightBuffer,
 )
 from accelsim.hardware.crossbars.none import NoCrossbar
+from accelsim.policy import Method
 from accelsim.precision import PRECISIONS
 from accelsim.registry import Registry
-from accelsim.sparsity import FORMATS, Pattern, parse_pattern
+from accelsim.sparsity import FORMATS, PATTERNS, Pattern, parse_pattern
+from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.mitigations import parse_mitigation
 from accelsim.tech.scaling import area_ratio
 from accelsim.tech.technology import Technology, dram_pj_per_bit
-from accelsim.workload import Datapath, Gemm, Stores, Tiling, check_tiling, choose_tiling
+from accelsim.workload import Datapath, Gemm, Stores, Tiling, ceil_div, check_tiling, choose_tiling
 from accelsim.workload.tiling import Order
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+_METHOD_UNITS: tuple[type[LaneUnit], ...] = (Statistics, PreShifter, PreScaler, Moments, Epilogue)
 
 
 def _of_kind(registry: Registry[Any]) -> BeforeValidator:
@@ -74,7 +85,36 @@ def _pattern(raw: object) -> object:
         raise InputError(f"YAML read the pattern as the number {raw}; put it in quotes; {allowed}")
     if not isinstance(raw, str):
         raise InputError(f"the pattern must be a text; {allowed}")
-    return parse_pattern(raw)
+    if not any(family.parse(raw.strip()) for family in PATTERNS.values()):
+        raise InputError(f"unknown pattern '{raw}'; {allowed}")
+    pattern = parse_pattern(raw)
+    if not pattern.is_grouped:
+        raise InputError(f"no machine runs pattern '{pattern}', which has no groups; {allowed}")
+    return pattern
+
+
+def _criterion(raw: object) -> object:
+    if CRITERIA[str(raw)].ranks_weights:
+        allowed = ", ".join(sorted(name for name in CRITERIA if not CRITERIA[name].ranks_weights))
+        raise InputError(f"'{raw}' prunes weights, which no machine here does; allowed: {allowed}")
+    return raw
+
+
+def _mitigation(raw: object) -> object:
+    parse_mitigation(str(raw))
+    return raw
+
+
+def _check_method(method: Method) -> None:
+    """Raise InputError if no machine runs layers by this method, whatever its pattern."""
+    _criterion(method.criterion)
+    passes = {CRITERIA[method.criterion].demands.statistics, method.demands.statistics}
+    passes.add(parse_mitigation(method.mitigation).demands.statistics)
+    if len(passes - {""}) > 1:
+        raise InputError(
+            f"criterion '{method.criterion}' and mitigation '{method.mitigation}' each need a pass "
+            f"of their own over X, and a machine makes one"
+        )
 
 
 def _tiling(raw: object) -> object:
@@ -137,12 +177,20 @@ class Architecture(BaseModel):
     clock_mhz: Annotated[float, Field(strict=True, gt=0, le=1e6)]
     precision: Annotated[str, _one_of(PRECISIONS)]
     pattern: PatternField
+    criterion: Annotated[str, BeforeValidator(_criterion)] = "act"
+    mitigation: Annotated[str, BeforeValidator(_mitigation)] = "none"
     format: Annotated[str, _one_of(FORMATS)] = "bitmask"
     mac_array: MacArray
     selector: Annotated[SerializeAsAny[Selector], _of_kind(SELECTORS)] | None = None
     crossbar: Annotated[SerializeAsAny[Crossbar], _of_kind(CROSSBARS)] = NoCrossbar(kind="none")
     buffers: Buffers
     dram: Dram
+    # Of pruning methods; those that a method asks for and the file leaves out have defaults.
+    statistics: Statistics | None = None
+    pre_shifter: PreShifter | None = None
+    pre_scaler: PreScaler | None = None
+    moments: Moments | None = None
+    epilogue: Epilogue | None = None
     technology: TechnologyChoice = TechnologyChoice()
     tiling: Annotated[TilingChoice | Literal["auto"], BeforeValidator(_tiling)] = "auto"
 
@@ -170,6 +218,24 @@ class Architecture(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _method_fits_the_machine(self) -> Self:
+        used = {
+            "criterion": self.criterion != "act",
+            "mitigation": self.mitigation != "none",
+            **dict.fromkeys(self.method_units, True),
+        }
+        for key, is_used in used.items():
+            if self.pattern.is_dense and is_used:
+                raise KeyedError(
+                    (key,), f"pattern 'dense' drops nothing and needs no '{key}'"
+                )
+        try:
+            _check_method(self.method)
+        except InputError as error:
+            raise KeyedError(("mitigation",), str(error)) from error
+        return self
+
     def _check_costs(self) -> None:
         """Check what the technology table must know, and say which key asks for it."""
         try:
@@ -194,17 +260,26 @@ class Architecture(BaseModel):
             tech = self.load_technology()
             fields = self.__dict__  # frozen for users; this is still construction
             fields["technology"] = self.technology.model_copy(update={"node_nm": tech.node_nm})
+            fields |= self._units_for([self.method])
             fields["crossbar"] = self.crossbar.fit_clock(tech, self.path)
             if self.selector is not None:
                 fields["selector"] = self.selector.fit_clock(tech, self.path)
         except InputError as error:
             raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
+        fields |= self._lanes()
         return self
+
+    @property
+    def method(self) -> Method:
+        """How the machine prunes layers that nothing else is said of."""
+        return Method(self.pattern, self.criterion, self.mitigation)
 
     @property
     def path(self) -> Datapath:
         """The facts that tiling, units and cost share."""
         precision = PRECISIONS[self.precision]
+        # Products of integers keep all their bits, those of floats are rounded.
+        score_bits = 16 if self.pre_scaler is not None else 0
         n, m = self.pattern.kept_per_group, self.pattern.group_size
         metadata = 0 if self.pattern.is_dense else FORMATS[self.format].bits_per_group(n, m)
         return Datapath(
@@ -219,6 +294,8 @@ class Architecture(BaseModel):
             group_size=m,
             metadata_bits_per_group=metadata,
             metadata_format=self.format,
+            score_bits=score_bits,
+            demands=self.method.demands,
         )
 
     @property
@@ -238,15 +315,111 @@ class Architecture(BaseModel):
         """Every unit of the machine by name, in the order of the data flow."""
         optional = {
             "dram": self.dram,
+            "statistics": self.statistics,
             "activation_buffer": self.buffers.activations,
+            "pre_shifter": self.pre_shifter,
+            "pre_scaler": self.pre_scaler,
             "selector": self.selector,
+            "moments": self.moments,
             "compressed_buffer": self.buffers.compressed,
             "weight_buffer": self.buffers.weights,
             "crossbar": self.crossbar if self.crossbar.is_routing else None,
             "mac_array": self.mac_array,
+            "epilogue": self.epilogue,
             "output_buffer": self.buffers.outputs,
         }
         return {name: unit for name, unit in optional.items() if unit is not None}
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams of the DRAM channel, by name."""
+        has_tables = any(unit.has_table for unit in self.method_units.values())
+        prologue = ("prologue_dma",) if has_tables else ()
+        return ("activation_dma", "output_dma", *prologue, "weight_dma")
+
+    @property
+    def method_units(self) -> dict[str, LaneUnit]:
+        """The units of pruning methods that the machine has, by key."""
+        units = {unit.key: getattr(self, unit.key) for unit in _METHOD_UNITS}
+        return {key: unit for key, unit in units.items() if unit is not None}
+
+    def equipped(self, methods: Iterable[Method]) -> Architecture:
+        """Return the machine with the units that layers with these methods ask for besides.
+
+        Raises:
+            InputError: it cannot run one of them.
+        """
+        methods = [self.method, *methods]
+        for method in methods:
+            self.running(method)
+        machine = self.model_copy(update=self._units_for(methods))
+        if machine.selector is not None and machine.path.score_bits != self.path.score_bits:
+            selector = machine.selector.refit_clock(self.load_technology(), self.path, machine.path)
+            machine = machine.model_copy(update={"selector": selector})
+        return machine.model_copy(update=machine._lanes())
+
+    def running(self, method: Method) -> Architecture:
+        """Return the machine as a layer with this method sees it.
+
+        A layer by a pattern within the machine's runs like one by the machine's. A dense one passes
+        selector and compressed buffer by, but not the crossbar.
+
+        Raises:
+            InputError: the machine cannot run it.
+        """
+        if not method.pattern.runs_on(self.pattern):
+            raise InputError(
+                f"pattern '{method.pattern}' does not run on a machine of pattern "
+                f"'{self.pattern}'; allowed: dense{self._allowed_patterns()}"
+            )
+        _check_method(method)
+        if method.pattern.is_dense:
+            return self.dense().model_copy(update={"name": self.name, "crossbar": self.crossbar})
+        return self.model_copy(
+            update={"criterion": method.criterion, "mitigation": method.mitigation}
+        )
+
+    def _allowed_patterns(self) -> str:
+        if self.pattern.is_dense:
+            return ""
+        return f", {self.pattern}, and N:M whose groups fit into those of {self.pattern}"
+
+    def _units_for(self, methods: Iterable[Method]) -> dict[str, LaneUnit]:
+        """Return the units of pruning methods, those that the file has and those asked for."""
+        demands = [method.demands for method in methods]
+        units = self.method_units
+        for unit in _METHOD_UNITS:
+            if unit.key in units or any(map(unit.asked, demands)):
+                units[unit.key] = units.get(unit.key, unit()).serving(demands)
+        return units
+
+    def _lanes(self) -> dict[str, LaneUnit]:
+        """Return the units of pruning methods with as many lanes as keep up, where it is open."""
+        units = {
+            key: unit.model_copy(update={"lanes": unit.lanes or self._rate(key)})
+            for key, unit in self.method_units.items()
+        }
+        for key, unit in units.items():
+            try:
+                unit.check(self.path)
+            except InputError as error:
+                raise KeyedError((key, "table_kib"), f"{key}.table_kib: {error}") from error
+        return units
+
+    def _rate(self, key: str) -> int:
+        """Return the values a cycle that reach a unit of a pruning method."""
+        if key == "epilogue":
+            return self.mac_array.columns
+        if key == "statistics":
+            return max(1, 8 * self.buffers.activations.port_bytes // self.path.value_bits)
+        assert self.selector is not None
+        positions = self.selector.instances * self.pattern.group_size
+        return ceil_div(positions, self.selector.cycles_per_group(self.path))
+
+    def check_tables(self, gemm: Gemm) -> None:
+        """Raise InputError if a table that a layer needs does not fit."""
+        for unit in self.method_units.values():
+            unit.check_layer(gemm, self.path)
 
     def tile(self, gemm: Gemm, *, least_columns: int = 1) -> Tiling:
         """Return the tile of a layer: the one set by hand, checked, or the mapper's choice.
@@ -270,6 +443,9 @@ class Architecture(BaseModel):
             update={
                 "name": "dense",
                 "pattern": parse_pattern("dense"),
+                "criterion": "act",
+                "mitigation": "none",
+                **dict.fromkeys(unit.key for unit in _METHOD_UNITS),
                 "selector": None,
                 "crossbar": NoCrossbar(kind="none"),
                 "buffers": self.buffers.model_copy(update={"compressed": None}),

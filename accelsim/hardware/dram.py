@@ -27,7 +27,8 @@ class Dram(Unit):
             latency = ceil(latency_ns × clock): reads only; it delays, but does not occupy the
                       channel
 
-        The channel serves requests in program order: the loads of tile i before those of tile
+        The channel serves requests in program order: tables and the pass for statistics, if the
+        layer's method needs them, then the loads of tile i before those of tile
         i + 1, and the store of tile i after the loads of tile i + `store_lag_tiles`, so that
         prefetching goes on while a tile computes. The output buffer must hold them meanwhile.
 
@@ -67,6 +68,12 @@ class Dram(Unit):
         cycles = [ceil(size * cycles_per_byte) for size in sizes]
         return np.array(cycles, np.int64)[np.searchsorted(sizes, size_bytes)]
 
+    def prologue_bytes(self, work: Work) -> Ints:
+        """Return the bytes that each job loads before all tiles: tables and statistics, job 0."""
+        sizes = np.zeros(len(work.jobs), np.int64)
+        sizes[0] = sum(-(-size // self.burst_bytes) for size in work.prologue_bytes())
+        return sizes * self.burst_bytes
+
     def activation_bytes(self, work: Work) -> Ints:
         """Return the bytes of X that each job loads."""
         jobs = work.jobs
@@ -83,10 +90,14 @@ class Dram(Unit):
 
     @override
     def busy_cycles(self, work: Work) -> Ints:
-        streams = (self.activation_bytes, self.weight_bytes, self.output_bytes)
-        clock_mhz = work.path.clock_mhz
-        cycles = [self.transfer_cycles(stream(work), clock_mhz=clock_mhz) for stream in streams]
-        return cycles[0] + cycles[1] + cycles[2]
+        streams = (
+            self.prologue_bytes(work),
+            self.activation_bytes(work),
+            self.weight_bytes(work),
+            self.output_bytes(work),
+        )
+        cycles = [self.transfer_cycles(size, clock_mhz=work.path.clock_mhz) for size in streams]
+        return cycles[0] + cycles[1] + cycles[2] + cycles[3]
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
@@ -94,7 +105,8 @@ class Dram(Unit):
 
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
-        reads = self.activation_bytes(work) + self.weight_bytes(work)
+        tiles = self.activation_bytes(work) + self.weight_bytes(work)
+        reads = self.prologue_bytes(work) + tiles
         return {
             "read_bytes": int(reads.sum()),
             "write_bytes": int(self.output_bytes(work).sum()),

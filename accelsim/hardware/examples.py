@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from accelsim.sparsity import parse_pattern
+from accelsim.sparsity.demands import Demands
 from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
 
 
-def path(pattern: str) -> Datapath:
+def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 - immutable
     """Return an int8 datapath of 8 rows × 8 columns × 16 lanes with bitmask metadata."""
     kept = parse_pattern(pattern)
     return Datapath(
@@ -20,12 +21,20 @@ def path(pattern: str) -> Datapath:
         kept_per_group=kept.kept_per_group,
         group_size=kept.group_size,
         metadata_bits_per_group=0 if kept.is_dense else kept.group_size,
+        demands=demands,
     )
 
 
-def work(pattern: str, *, tokens: int, reduction: int, columns: int = 8) -> Work:
+def work(
+    pattern: str,
+    *,
+    tokens: int,
+    reduction: int,
+    columns: int = 8,
+    demands: Demands = Demands(),  # noqa: B008 - immutable
+) -> Work:
     """Return a layer that is a single tile, none of its kept values zero."""
-    gemm, machine = Gemm(tokens, reduction, columns), path(pattern)
+    gemm, machine = Gemm(tokens, reduction, columns), path(pattern, demands)
     store = Store(1 << 20)
     stores = Stores(store, store, store, store if machine.is_sparse else None)
     tiling = Tiling(tokens, columns, reduction, "tokens_outer")

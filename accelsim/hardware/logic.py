@@ -19,6 +19,7 @@ def shape(path: Datapath) -> Shape:
         significand_bits=precision.significand_bits,
         lanes=path.lanes,
         columns=path.columns,
+        score_bits=path.score_bits,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from accelsim.report.tables import percent
@@ -14,16 +15,27 @@ def headline(result: Result) -> str:
     arch, trace, totals = result.arch, result.trace, result.totals()
     array, tokens = arch["mac_array"], result.layers[0].tokens
     batch = f" batch {result.batch}" if result.batch else ""
+    extras = [arch[key] for key in ("criterion", "mitigation") if arch[key] not in ("act", "none")]
     return (
-        f"{arch['name']}: {arch['pattern']} {arch['precision']}, "
+        f"{arch['name']}: {' '.join([arch['pattern'], *extras])} {arch['precision']}, "
         f"{array['rows']}×{array['columns']}×{array['lanes']} MACs at {arch['clock_mhz']:g} MHz, "
         f"{arch['dram']['bandwidth_gb_per_s']:g} GB/s, {arch['technology']['node_nm']:g} nm\n"
         f"{trace['path']}: {trace['model']}, {result.phase}{batch}, {tokens} tokens, "
         f"{trace['linears']} layers\n"
+        f"{_policy_line(result)}"
         f"{totals['cycles']:,} cycles, {totals['time_s'] * 1e3:.3f} ms, "
         f"{totals['effective_tops']:.2f} effective TOPS, "
         f"{totals['energy_pj'] / 1e9:.3f} mJ, {totals['area_um2'] / 1e6:.2f} mm²"
     )
+
+
+def _policy_line(result: Result) -> str:
+    """Return the policy's file, and how many layers are pruned how; nothing without a policy."""
+    if result.policy is None:
+        return ""
+    counts = Counter(str(layer.method) for layer in result.layers)
+    methods = ", ".join(f"{count} × {method}" for method, count in counts.items())
+    return f"policy {result.policy.name}: {methods}\n"
 
 
 def speedup_line(result: Result, against: Result) -> Iterator[str]:

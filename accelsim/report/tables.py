@@ -26,6 +26,8 @@ def layer_table(result: Result, baseline: Result | None) -> Table:
     if baseline is not None:
         table.add_column("speed-up", justify="right", no_wrap=True)
         table.add_column("energy", justify="right", no_wrap=True)
+    if result.policy is not None:
+        table.add_column("pattern", no_wrap=True)
     for label, layers in _by_kind(result):
         reference = None
         if baseline is not None:
@@ -33,6 +35,8 @@ def layer_table(result: Result, baseline: Result | None) -> Table:
             reference = [layer for layer in baseline.layers if layer.name in names]
         mhz = baseline.clock_mhz if baseline else result.clock_mhz
         cells = _layer_cells(label, layers, result, reference, mhz)
+        if result.policy is not None:
+            cells.append(_most(str(layer.method.pattern) for layer in layers))
         table.add_row(*cells, style="bold" if label == "total" else None)
     return table
 
@@ -225,7 +229,7 @@ def _layer_cells(
         f"{cycles:,.0f}",
         f"{2 * dense * result.clock_mhz * 1e6 / cycles / 1e12:.2f}",
         percent(executed / (cycles * result.macs_per_cycle)),
-        _bounds(layers),
+        _most(layer.bound for layer in layers),
         f"{energy / PJ_PER_UJ:.1f}",
     ]
     if reference is not None:
@@ -235,10 +239,10 @@ def _layer_cells(
     return cells
 
 
-def _bounds(layers: Sequence[LayerResult]) -> str:
-    """Return what bounds most of the layers; `+` says that something else bounds others."""
-    bounds = Counter(layer.bound for layer in layers)
-    return bounds.most_common(1)[0][0] + ("+" if len(bounds) > 1 else "")
+def _most(names: Iterable[str]) -> str:
+    """Return what holds for most of the layers; `+` says that something else does for others."""
+    counts = Counter(names)
+    return counts.most_common(1)[0][0] + ("+" if len(counts) > 1 else "")
 
 
 def _sum(layers: Iterable[LayerResult], of: Callable[[LayerResult], float]) -> float:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import MissingExtraError
-from accelsim.results.breakdown import Breakdown
+from accelsim.policy import Method, Policy
+from accelsim.results.breakdown import Breakdown, bound
 from accelsim.results.ledger import UnitLedger
 from accelsim.version import __version__
 
@@ -33,6 +37,16 @@ class UnitResult:
         """Energy of all actions, and leakage."""
         return sum(self.action_pj.values()) + self.leakage_pj
 
+    def __add__(self, other: UnitResult) -> UnitResult:
+        """Add what the same unit did in two runs."""
+        return UnitResult(
+            area_um2=self.area_um2,
+            leakage_pj=self.leakage_pj + other.leakage_pj,
+            ledger=self.ledger + other.ledger,
+            actions={name: n + other.actions[name] for name, n in self.actions.items()},
+            action_pj={name: pj + other.action_pj[name] for name, pj in self.action_pj.items()},
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         return {
@@ -51,6 +65,7 @@ class LayerResult:
 
     name: str
     kind: str
+    method: Method
     tokens: int
     in_features: int
     out_features: int
@@ -95,6 +110,9 @@ class LayerResult:
             "dram_bytes": self.dram_bytes,
             "bound": self.bound,
             "kind": self.kind,
+            "pattern": str(self.method.pattern),
+            "criterion": self.method.criterion,
+            "mitigation": self.method.mitigation,
             "dropped_energy_ratio": self.dropped_energy_ratio,
             "ideal_cycles": parts.ideal_cycles,
             "edge_cycles": parts.edge_cycles,
@@ -105,6 +123,24 @@ class LayerResult:
             "tiling": self.tiling,
             "unit_energy_pj": {name: unit.energy_pj for name, unit in self.units.items()},
         }
+
+
+def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerResult:
+    """Return a layer with further products that its method needs: costs add up, `macs_dense` stay.
+
+    The sizes, the tiling and the dropped energy are those of the layer itself.
+    """
+    runs = [layer, *products]
+    bound_cycles = dict(sum((Counter(run.bound_cycles) for run in runs), Counter()))
+    return replace(
+        layer,
+        cycles=sum(run.cycles for run in runs),
+        macs_executed=sum(run.macs_executed for run in runs),
+        bound=bound(bound_cycles),
+        bound_cycles=bound_cycles,
+        breakdown=sum((run.breakdown for run in runs), Breakdown()),
+        units={name: reduce(add, (run.units[name] for run in runs)) for name in layer.units},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +156,7 @@ class Result:
     macs_per_cycle: int
     area_um2: float
     layers: tuple[LayerResult, ...]
+    policy: Policy | None = None
 
     @property
     def cycles(self) -> int:
@@ -178,7 +215,10 @@ class Result:
     @property
     def units(self) -> dict[str, UnitResult]:
         """Every unit, summed over the layers."""
-        return {name: _sum_units(self.layers, name) for name in self.layers[0].units}
+        return {
+            name: reduce(add, (layer.units[name] for layer in self.layers))
+            for name in self.layers[0].units
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `accelsim run --json`."""
@@ -190,6 +230,7 @@ class Result:
             "phase": self.phase,
             "batch": self.batch,
             "engine": self.engine,
+            "policy": self.policy and self.policy.to_dict(),
             "totals": self.totals(),
             "units": {name: unit.to_dict() for name, unit in self.units.items()},
             "layers": [layer.to_dict() for layer in self.layers],
@@ -206,15 +247,3 @@ class Result:
         except ImportError as error:
             raise MissingExtraError("pandas", "sweep") from error
         return pd.json_normalize([layer.to_dict() for layer in self.layers])
-
-
-def _sum_units(layers: tuple[LayerResult, ...], name: str) -> UnitResult:
-    parts = [layer.units[name] for layer in layers]
-    names = parts[0].actions
-    return UnitResult(
-        area_um2=parts[0].area_um2,
-        leakage_pj=sum(part.leakage_pj for part in parts),
-        ledger=sum((part.ledger for part in parts), UnitLedger()),
-        actions={action: sum(part.actions[action] for part in parts) for action in names},
-        action_pj={action: sum(part.action_pj[action] for part in parts) for action in names},
-    )

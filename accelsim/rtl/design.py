@@ -35,6 +35,10 @@ def parameters(arch: Architecture) -> Parameters:
             f"pattern '{arch.pattern}' has no selector and no crossbar; the tile pipeline is "
             "written for N:M patterns (a dense array is mac_array.sv with N = M = 1)"
         )
+    _choice("criterion", arch.criterion, {"act": 0})
+    _choice("mitigation", arch.mitigation, {"none": 0})
+    for key in arch.method_units:
+        raise InputError(f"'{key}' has no RTL; only machines without units of pruning methods have")
     path = arch.path
     return {
         **_selector(arch.selector),

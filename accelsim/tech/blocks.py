@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 
 from accelsim.errors import InputError
@@ -18,7 +18,10 @@ Parts = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Parameters of a block; those that it does not have are ignored."""
+    """Parameters of a block; those that it does not have are ignored.
+
+    `score_bits` is the width of what is ranked where that is not the values themselves.
+    """
 
     n: int = 1
     m: int = 1
@@ -27,11 +30,17 @@ class Shape:
     significand_bits: int = 8
     lanes: int = 1
     columns: int = 1
+    score_bits: int = 0
 
     @property
     def key_bits(self) -> int:
         """Bits of a magnitude: all of an integer's, since -128 has 128; a float's without sign."""
-        return self.bits - self.is_float
+        return (self.score_bits or self.bits) - self.is_float
+
+    @property
+    def held_bits(self) -> int:
+        """Bits of a value and, where it is not the same, of what it is ranked by."""
+        return self.bits + self.score_bits
 
     @property
     def window(self) -> int:
@@ -141,7 +150,7 @@ def _radix_pipelined(s: Shape) -> Parts:
         "plane_flags": s.key_bits * s.m,
         "planes": s.key_bits * room,
         "magnitude_bits": _magnitudes(s) * s.key_bits,  # the sign-free value is made in each plane
-        "register_bits": s.key_bits * (s.m * (s.bits + 2) + room + 1),
+        "register_bits": s.key_bits * (s.m * (s.held_bits + 2) + room + 1),
     }
 
 
@@ -150,9 +159,9 @@ def _radix(s: Shape) -> Parts:
     return {
         "plane_flags": s.m,
         "planes": room,
-        "value_bits": s.m * s.bits,
+        "value_bits": s.m * s.held_bits,
         "magnitude_bits": _magnitudes(s),
-        "register_bits": s.m * (s.bits + 2) + room + s.key_bits + 1,
+        "register_bits": s.m * (s.held_bits + 2) + room + s.key_bits + 1,
     }
 
 
@@ -161,7 +170,7 @@ def _cascade_pipelined(s: Shape) -> Parts:
         "search_bits": s.n * (s.m - 1) * s.key_bits,
         "search_flags": s.n * s.m,
         "magnitude_bits": _magnitudes(s) * s.n,
-        "register_bits": s.n * (s.m * (s.bits + 1) + 1),
+        "register_bits": s.n * (s.m * (s.held_bits + 1) + 1),
     }
 
 
@@ -169,9 +178,9 @@ def _cascade(s: Shape) -> Parts:
     return {
         "search_bits": (s.m - 1) * s.key_bits,
         "search_flags": s.m,
-        "value_bits": s.m * s.bits,
+        "value_bits": s.m * s.held_bits,
         "magnitude_bits": _magnitudes(s),
-        "register_bits": s.m * (s.bits + 1) + s.n + 1,
+        "register_bits": s.m * (s.held_bits + 1) + s.n + 1,
     }
 
 
@@ -252,7 +261,7 @@ def _index_decoder(s: Shape) -> Parts:
     return {"places": s.n * s.window, "positions": s.m}
 
 
-def _multipliers(s: Shape, count: int) -> Parts:
+def _multipliers(s: Shape, count: float) -> Parts:
     """Return multipliers; a float's grows with the square of its significand (bf16 has 8 bits)."""
     if s.is_float:
         return {"bf16_multipliers": count * (s.significand_bits / 8) ** 2}
@@ -302,9 +311,37 @@ def _path(s: Shape) -> Parts:
     }
 
 
+def _value_path(s: Shape) -> Parts:
+    """Return what the paths of blocks grow with that handle values, however they are ranked."""
+    return _path(replace(s, score_bits=0))
+
+
 def _float_path(s: Shape) -> Parts:
     """Return the critical path of a MAC: its multiplier or its adder, whatever the lanes."""
-    return {"float": 1.0} if s.is_float else {"log_bits": log2(s.key_bits)}
+    return {"float": 1.0} if s.is_float else {"log_bits": log2(s.bits)}
+
+
+def _lane(s: Shape, *, products: float = 0, sums: int = 0, adder_bits: int = 32) -> Parts:
+    """Return a lane of so many multipliers of B × B bits and adders, with registers behind them.
+
+    Of floats, multiplication and addition are priced together only: each is a fused unit.
+    """
+    width = 32 if sums and adder_bits == 32 else 2 * s.bits  # noqa: PLR2004 - of a sum, or product
+    registers = {"register_bits": max(1, sums) * width}
+    if s.is_float:
+        return {**_multipliers(s, max(products, sums)), **registers}
+    return {**_multipliers(s, products), "accumulator_bits": sums * adder_bits, **registers}
+
+
+def _output_scale(s: Shape) -> Parts:
+    """Return a multiplier of a finished sum, 32 bits or a significand of 24, by a value."""
+    width = 24 / s.significand_bits if s.is_float else 32 / s.bits
+    return _lane(s, products=width)
+
+
+def _count(s: Shape) -> Parts:
+    """Return a comparison of a value with a bound, by bits, and its share of the count."""
+    return {"accumulator_bits": s.bits + 2, "register_bits": s.bits + 2}
 
 
 BLOCKS |= {
@@ -314,13 +351,26 @@ BLOCKS |= {
     "select_radix_pipelined": Block(_radix_pipelined, _path),
     "select_cascade": Block(_cascade, _path),
     "select_cascade_pipelined": Block(_cascade_pipelined, _path),
-    "compact": Block(_compact, _path),
-    "crossbar_full": Block(_full, _path),
-    "crossbar_window": Block(_window, _path),
-    "crossbar_logshift": Block(_logshift, _path),
-    "crossbar_hierarchical": Block(_hierarchical, _path),
-    "index_encoder": Block(_index_encoder, _path),
-    "index_decoder": Block(_index_decoder, _path),
+    "compact": Block(_compact, _value_path),
+    "crossbar_full": Block(_full, _value_path),
+    "crossbar_window": Block(_window, _value_path),
+    "crossbar_logshift": Block(_logshift, _value_path),
+    "crossbar_hierarchical": Block(_hierarchical, _value_path),
+    "index_encoder": Block(_index_encoder, _value_path),
+    "index_decoder": Block(_index_decoder, _value_path),
     "mac": Block(_mac, _float_path),
     "dot_product": Block(_dot_product, _float_path),
+    # Lanes of the units of pruning methods: composed of the same parts, not synthesised.
+    **{
+        name: Block(parts, _float_path, priced_like="dot_product")
+        for name, parts in {
+            "shift_lane": lambda s: _lane(s, sums=1, adder_bits=s.bits),
+            "scale_lane": lambda s: _lane(s, products=1),
+            "moments_lane": lambda s: _lane(s, products=1, sums=4),
+            "columns_lane": lambda s: _lane(s, products=1, sums=1),
+            "median_lane": _count,
+            "output_scale_lane": _output_scale,
+            "output_add_lane": lambda s: _lane(s, sums=1),
+        }.items()
+    },
 }

@@ -152,12 +152,25 @@ class Trace:
         An int8 trace on an int8 machine is taken as it is; anything else is rounded per token.
         """
         real = self._real(key, stored)
-        if precision == Int8.name and self.meta.inputs[key].dtype == "int8":
+        if self._is_taken_as_it_is(key, precision):
             return stored, real
+        return self.rounded(key, real, precision), real
+
+    def rounded(self, key: str, real: Values, precision: str) -> Values:
+        """Return values `[T, K]` that stand for input `key` as the hardware holds them."""
         try:
-            return PRECISIONS[precision].encode_tokens(real), real
+            return PRECISIONS[precision].encode_tokens(real)
         except InputError as error:
             raise InputError(f"{self.path}: array '{array_name(key)}': {error}") from error
+
+    def token_scales(self, key: str, real: Values, precision: str) -> Values:
+        """Return the value of one code of each token of `encoded`, `[T, 1]` or broadcast to it."""
+        if self._is_taken_as_it_is(key, precision):
+            return np.full((1, 1), self.meta.inputs[key].scale, np.float32)
+        return PRECISIONS[precision].token_scales(real)
+
+    def _is_taken_as_it_is(self, key: str, precision: str) -> bool:
+        return precision == Int8.name and self.meta.inputs[key].dtype == "int8"
 
     def _real(self, key: str, stored: Values) -> Values:
         info = self.meta.inputs[key]

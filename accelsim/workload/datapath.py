@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.sparsity.demands import Demands
+
 Ints = NDArray[np.int64]
 Count = TypeVar("Count", int, Ints)
 
@@ -60,6 +62,8 @@ class Datapath:
     group_size: int = 1
     metadata_bits_per_group: int = 0
     metadata_format: str = "bitmask"
+    score_bits: int = 0  # of what is ranked, where that is not the values themselves
+    demands: Demands = Demands()  # noqa: RUF009 - immutable
 
     @property
     def is_sparse(self) -> bool:

@@ -43,6 +43,11 @@ class TileJobs:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def selected(self) -> Ints:
+        """Positions that each job selects from: those of its tile, unless it finds it selected."""
+        return self.tokens * self.reduction * self.selects
+
     def blocks(self, path: Datapath) -> Ints:
         """Return the R × C output blocks of each tile."""
         return self.row_blocks(path) * self.column_blocks(path)

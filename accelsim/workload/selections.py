@@ -14,19 +14,35 @@ import numpy as np
 from accelsim.cache import DiskCache
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity import Pattern
+from accelsim.sparsity.criteria import CRITERIA
 from accelsim.trace import Trace
 from accelsim.workload.sparsify import Selection, select_input
 
-_COUNTS = ("nonzero", "energy", "dropped_energy")
+_COUNTS = ("nonzero", "alive", "energy", "dropped_energy")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What one machine wants to know of a layer input."""
+    """What one machine wants to know of a layer input.
+
+    Attributes:
+        precision: of its values.
+        pattern: what it keeps.
+        with_mask: whether it must be known which values those are.
+        criterion: how it ranks them.
+        is_centred: whether each token's median is subtracted first.
+    """
 
     precision: str
     pattern: Pattern
     with_mask: bool = False
+    criterion: str = "act"
+    is_centred: bool = False
+
+    @property
+    def ranking(self) -> tuple[str, str, bool]:
+        """What wishes share that are granted in one pass."""
+        return self.precision, self.criterion, self.is_centred
 
 
 def selections_of(
@@ -53,13 +69,20 @@ def selections_of(
 
 
 def _select(trace: Trace, key: str, wishes: Sequence[Wish]) -> dict[Wish, Selection]:
-    """Select, all wishes of a precision at once; a mask for one is a mask for all."""
+    """Select, all wishes of a ranking at once; a mask for one is a mask for all."""
     made: dict[Wish, Selection] = {}
-    for name in dict.fromkeys(wish.precision for wish in wishes):
-        same = [wish for wish in wishes if wish.precision == name]
-        patterns = [wish.pattern for wish in same]
-        with_masks = any(wish.with_mask for wish in same)
-        chosen = select_input(trace, key, name, patterns, with_masks=with_masks)
+    for ranking in dict.fromkeys(wish.ranking for wish in wishes):
+        same = [wish for wish in wishes if wish.ranking == ranking]
+        precision, criterion, is_centred = ranking
+        chosen = select_input(
+            trace,
+            key,
+            precision,
+            [wish.pattern for wish in same],
+            with_masks=any(wish.with_mask for wish in same),
+            criterion=criterion,
+            is_centred=is_centred,
+        )
         made |= dict(zip(same, chosen, strict=True))
     return made
 
@@ -87,19 +110,19 @@ def _save(store: DiskCache, trace: Trace, key: str, wish: Wish, selection: Selec
 
 def _name(trace: Trace, key: str, wish: Wish, part: str) -> str:
     """Return everything that an entry depends on, the code that makes it included."""
-    return json.dumps([trace.sha256, key, wish.precision, str(wish.pattern), part, _CODE])
+    return json.dumps([trace.sha256, key, *wish.ranking, str(wish.pattern), part, _CODE])
 
 
 def _is_storable(wish: Wish) -> bool:
     """Whether all code behind a selection is ours: what a user's class calls is not known."""
-    kinds = type(wish.pattern), PRECISIONS[wish.precision]
+    kinds = type(wish.pattern), PRECISIONS[wish.precision], CRITERIA[wish.criterion]
     return all(kind.__module__.startswith(f"{__package__.partition('.')[0]}.") for kind in kinds)
 
 
 def _files_of_package() -> list[Path]:
     """Return the sources that turn a trace into a selection, and a selection into an entry."""
     root = Path(__file__).parents[1]
-    packages = (root / name for name in ("compiled", "trace", "sparsity"))
+    packages = (root / name for name in ("compiled", "trace", "sparsity", "sparsity/criteria"))
     files = (path for package in packages for path in sorted(package.glob("*.py")))
     return [root / "precision.py", Path(__file__).with_name("sparsify.py"), Path(__file__), *files]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import InputError
-from accelsim.precision import Values
+from accelsim.precision import PRECISIONS, Values
 from accelsim.sparsity import Mask, Pattern
+from accelsim.sparsity.criteria import CRITERIA
 from accelsim.trace import Trace
 from accelsim.workload.datapath import Ints
 
@@ -54,6 +55,7 @@ class Selection:
         nonzero: `[T]`, kept activations of each token that are not zero.
         energy: `[T]`, squared magnitude of each token; None for a trace without values.
         dropped_energy: `[T]`, the part of it that is dropped.
+        alive: `[T]`, all activations of each token that are not zero.
     """
 
     features: int
@@ -61,6 +63,7 @@ class Selection:
     energy: Floats | None
     dropped_energy: Floats | None
     mask: NDArray[np.uint8] | None = None
+    alive: Ints | None = None
 
     @property
     def tokens(self) -> int:
@@ -74,6 +77,13 @@ class Selection:
             return None
         total = float(self.energy.sum())
         return float(self.dropped_energy.sum()) / total if total else 0.0
+
+    @property
+    def rest(self) -> Selection:
+        """What was dropped, as a selection."""
+        assert self.alive is not None
+        mask = None if self.mask is None else ~self.mask
+        return Selection(self.features, self.alive - self.nonzero, None, None, mask)
 
     @property
     def kept(self) -> Mask:
@@ -119,16 +129,21 @@ def select_each(
     patterns: Sequence[Pattern],
     real: Values | None = None,
     *,
+    scores: Values | None = None,
     with_masks: bool = False,
 ) -> list[Selection]:
-    """Select the activations `[T, K]` of one layer input by several patterns."""
+    """Select the activations `[T, K]` of one layer input by several patterns.
+
+    `scores` are what is ranked, by default the operands.
+    """
     values = operands if real is None else real
     squares, dropped = _scratch.arrays(2, operands.shape)
     np.multiply(values, values, out=squares, dtype=np.float64)
     energy, alive = squares.sum(axis=1), operands != 0
+    alive_count = np.count_nonzero(alive, axis=1).astype(np.int64)
     selections = []
     for pattern in patterns:
-        mask = pattern.keep(operands)
+        mask = pattern.keep(operands if scores is None else scores)
         selections.append(
             Selection(
                 features=operands.shape[1],
@@ -136,32 +151,73 @@ def select_each(
                 energy=energy,
                 dropped_energy=np.multiply(squares, ~mask, out=dropped).sum(axis=1),
                 mask=np.packbits(mask, axis=1) if with_masks else None,
+                alive=alive_count,
             )
         )
     return selections
 
 
-def select_input(
-    trace: Trace, key: str, precision: str, patterns: Sequence[Pattern], *, with_masks: bool
+def select_input(  # noqa: PLR0913
+    trace: Trace,
+    key: str,
+    precision: str,
+    patterns: Sequence[Pattern],
+    *,
+    with_masks: bool,
+    criterion: str = "act",
+    is_centred: bool = False,
 ) -> list[Selection]:
     """Select input `key` of a trace by several patterns, in one pass over its values.
 
     The tokens are cut into blocks that the cores take in turn; numpy and the compiled selection
-    leave the interpreter free meanwhile. The result does not depend on the cut.
+    leave the interpreter free meanwhile. The result does not depend on the cut, which is between
+    sequences where the criterion looks at those.
     """
     if not trace.has_values:
         return [_without_values(trace, key, pattern, with_masks=with_masks) for pattern in patterns]
     rows = trace.rows(key)
-    width = trace.features(key)
-    block = max(1, _BLOCK_VALUES // width)
-    cuts = [*range(0, trace.tokens, block), trace.tokens]
+    if CRITERIA[criterion].demands.factors == "chunk":
+        cuts = list(accumulate(trace.meta.sequence_lengths, initial=0))
+    else:
+        block = max(1, _BLOCK_VALUES // trace.features(key))
+        cuts = [*range(0, trace.tokens, block), trace.tokens]
 
     def selected(cut: tuple[int, int]) -> list[Selection]:
-        operands, real = trace.encoded(key, rows(slice(*cut)), precision)
-        return select_each(operands, patterns, real, with_masks=with_masks)
+        held, real = held_values(trace, key, rows(slice(*cut)), precision, is_centred=is_centred)
+        scores = _scores(trace, key, held, real, precision, criterion)
+        return select_each(held, patterns, real, scores=scores, with_masks=with_masks)
 
     blocks = list(_cores().map(selected, pairwise(cuts)))
     return [_joined(parts) for parts in zip(*blocks, strict=True)]
+
+
+def held_values(
+    trace: Trace, key: str, stored: Values, precision: str, *, is_centred: bool
+) -> tuple[Values, Values]:
+    """Return tokens `[T, K]` as the hardware selects from them, and their real values.
+
+    Centred on the median of each token, the lower of two, both are what is left of the values.
+    """
+    if not is_centred:
+        return trace.encoded(key, stored, precision)
+    real = trace.encoded(key, stored, precision)[1]
+    middle = (real.shape[1] - 1) // 2
+    centred = real - np.partition(real, middle, axis=1)[:, middle : middle + 1]
+    return trace.rounded(key, centred, precision), centred
+
+
+def _scores(  # noqa: PLR0913, PLR0917
+    trace: Trace, key: str, held: Values, real: Values, precision: str, criterion: str
+) -> Values | None:
+    """Return what is ranked of the tokens of a sequence; None: the values themselves.
+
+    A trace has no weights: criteria that take their factors from those rank by magnitude.
+    """
+    if CRITERIA[criterion].demands.factors != "chunk":
+        return None
+    factors = CRITERIA[criterion].chunk_factors(held * trace.token_scales(key, real, precision))
+    assert factors is not None
+    return PRECISIONS[precision].scores(held, factors)
 
 
 @cache
@@ -182,7 +238,7 @@ def _joined(blocks: Sequence[Selection]) -> Selection:
         parts = [getattr(block, name) for block in blocks]
         return None if parts[0] is None else np.concatenate(parts)
 
-    names = ("nonzero", "energy", "dropped_energy", "mask")
+    names = ("nonzero", "energy", "dropped_energy", "mask", "alive")
     return Selection(blocks[0].features, **{name: column(name) for name in names})
 
 
@@ -194,5 +250,7 @@ def _without_values(trace: Trace, key: str, pattern: Pattern, *, with_masks: boo
             f"depends on values (make the trace with a distribution, or capture it)"
         )
     features = trace.features(key)
-    nonzero = np.broadcast_to(np.int64(pattern.kept(features)), trace.tokens)  # takes no memory
-    return Selection(features, nonzero, None, None)
+    # Broadcasts take no memory.
+    nonzero = np.broadcast_to(np.int64(pattern.kept(features)), trace.tokens)
+    alive = np.broadcast_to(np.int64(features), trace.tokens)
+    return Selection(features, nonzero, None, None, alive=alive)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from accelsim.workload.datapath import Datapath, Ints
+from accelsim.workload.datapath import Datapath, Ints, bytes_of
 from accelsim.workload.jobs import TileJobs
 from accelsim.workload.tiling import Gemm, Tiling
 
@@ -20,6 +21,7 @@ class Work:
         nonzero: of those, the ones that are not zero; the rest are gated in the MAC array.
         is_decode: whether weights are fetched by what selection kept.
         repeats: how often each run takes place; `nonzero` is the sum over all of them.
+        layer: the whole layer, where `gemm` is a part of it.
     """
 
     gemm: Gemm
@@ -31,6 +33,27 @@ class Work:
     nonzero: int
     is_decode: bool = False
     repeats: Ints | int = 1
+    layer: Gemm | None = None
+
+    @property
+    def whole(self) -> Gemm:
+        """The layer that this is work of."""
+        return self.layer or self.gemm
+
+    def prologue_bytes(self) -> Iterator[int]:
+        """Yield the sizes of what a method needs on chip before the first tile.
+
+        Factors and shifts of K channels, what is added to O outputs, and X for its statistics.
+        """
+        gemm, path, demands = self.whole, self.path, self.path.demands
+        if demands.factors == "fixed":
+            yield bytes_of(gemm.in_features * path.value_bits)
+        if demands.shift == "channel":
+            yield bytes_of(gemm.in_features * path.value_bits)
+        if demands.epilogue in ("add", "axpy"):
+            yield bytes_of(gemm.out_features * path.accumulator_bits)
+        if demands.statistics:
+            yield bytes_of(gemm.tokens * gemm.in_features * path.value_bits)
 
     @property
     def macs_executed(self) -> int:

@@ -51,7 +51,9 @@ class Crossbar(Unit):
     def actions(self, work: Work) -> Mapping[str, int]:
         jobs, path = work.jobs, work.path
         routes = jobs.tokens * jobs.columns * path.slots(jobs.reduction)
-        decodes = jobs.tokens * path.groups(jobs.reduction) * jobs.column_blocks(path)
+        # Of a dense layer, nothing needs decoding; its weights pass the multiplexers all the same.
+        groups = path.groups(jobs.reduction) * path.is_sparse
+        decodes = jobs.tokens * groups * jobs.column_blocks(path)
         return {"route": int(routes.sum()), "decode": int(decodes.sum())}
 
     @override

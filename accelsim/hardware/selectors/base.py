@@ -113,6 +113,12 @@ class Selector(Unit):
             }
         )
 
+    def refit_clock(self, tech: Technology, old: Datapath, new: Datapath) -> Self:
+        """Return the selector for another datapath, if what it has was made for the old one."""
+        unfitted = self.model_copy(update={"extra_stages": None, "step_cycles": None})
+        is_fitted = unfitted.fit_clock(tech, old) == self
+        return unfitted.fit_clock(tech, new) if is_fitted else self
+
     @override
     def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:
         core, tail = self._cycles(tech, path)
@@ -153,8 +159,8 @@ class Selector(Unit):
         return {name: block_cost(tech, name, path) for name in names}
 
     def _stage_bits(self, path: Datapath) -> int:
-        """Return the flip-flops of an extra stage: values and flags of a group."""
-        return path.group_size * (path.value_bits + 1) + 1
+        """Return the flip-flops of an extra stage: values, what ranks them, flags of a group."""
+        return path.group_size * (path.value_bits + path.score_bits + 1) + 1
 
     def _output_bits(self, path: Datapath) -> int:
         """Return the flip-flops at the end: kept values, mask and a valid bit."""

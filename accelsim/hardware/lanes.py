@@ -1,0 +1,207 @@
+"""What the units of pruning methods have in common: equal lanes, and some with a table beside them.
+
+They are there if some layer of a run asks for them (`accelsim.sparsity.demands`). None was
+synthesised: a lane is composed of multipliers, adders and registers at the prices that the parts of
+a dot product have in the technology. Square roots and divisions, one a token or a channel, are not
+modelled.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, field_validator
+from typing_extensions import override
+
+from accelsim.errors import InputError
+from accelsim.hardware.logic import block_cost, shape
+from accelsim.hardware.unit import Unit
+from accelsim.sparsity.demands import Demands
+from accelsim.tech.sram import SramCost
+from accelsim.tech.technology import Technology
+from accelsim.workload import Datapath, Gemm, Ints, Work, ceil_div
+
+_MACRO_BYTES = 32  # of an access of one of the memories side by side, as in the shipped machines
+
+
+class LaneUnit(Unit):
+    """`lanes` equal lanes, each of which takes one value a cycle.
+
+    Timing:
+        busy    = ceil(values of the job / lanes), 0 for a layer that does not ask for the unit
+        latency = 1
+
+    Actions:
+        One value through a lane, by the kind of use.
+
+    Not modelled:
+        Pipelining to the clock; square roots and divisions. Area and energy are estimates: the sum
+        of multipliers, adders, registers and memory, none synthesised as a whole.
+    """
+
+    key: ClassVar[str]  # in YAML
+    lane_blocks: ClassVar[Mapping[str, str]]  # kind of use, an action → block of a lane
+
+    lanes: Annotated[int, Field(strict=True, gt=0, le=2**20)] | None = None  # None: to keep up
+    kinds: tuple[str, ...] = ()  # that it can do; none: those that are asked for
+
+    @field_validator("kinds")
+    @classmethod
+    def _kinds_are_known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            if kind not in cls.lane_blocks:
+                raise InputError(f"unknown kind '{kind}'; allowed: {', '.join(cls.lane_blocks)}")
+        return kinds
+
+    @staticmethod
+    @abstractmethod
+    def asked(demands: Demands) -> tuple[str, ...]:
+        """Return the kinds of use that a method asks for; none: the unit idles."""
+
+    @abstractmethod
+    def values(self, work: Work) -> Ints:
+        """Return the values that each job sends through the lanes in use, `[jobs]`."""
+
+    @property
+    def has_table(self) -> bool:
+        """Whether there is a memory beside the lanes, for what a prologue loads or finds out."""
+        return False
+
+    def check(self, path: Datapath) -> None:
+        """Raise InputError if the parts of the unit do not fit together."""
+
+    def check_layer(self, gemm: Gemm, path: Datapath) -> None:
+        """Raise InputError if a layer needs more than the unit has."""
+
+    def serving(self, methods: Iterable[Demands]) -> Self:
+        """Return the unit with all that these ask for; with everything if that is nothing."""
+        asked = {*self.kinds, *(kind for demands in methods for kind in self.asked(demands))}
+        kinds = [kind for kind in self.lane_blocks if kind in asked or not asked]
+        return self.model_copy(update={"kinds": tuple(kinds)})
+
+    @override
+    def busy_cycles(self, work: Work) -> Ints:
+        is_used = bool(self.asked(work.path.demands))
+        return ceil_div(is_used * self.values(work), self._lanes)
+
+    @override
+    def latency_cycles(self, path: Datapath) -> int:
+        return 1
+
+    @override
+    def actions(self, work: Work) -> Mapping[str, int]:
+        count, asked = int(self.values(work).sum()), self.asked(work.path.demands)
+        return {kind: count * (kind in asked) for kind in self.lane_blocks}
+
+    @override
+    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+        action = "float_mac" if shape(path).is_float else "int_mac"
+        energies = {}
+        for kind, name in self.lane_blocks.items():
+            lane = block_cost(tech, name, path)
+            logic_pj = tech.energy_pj(name, action, lane.logic_um2)
+            energies[kind] = logic_pj + lane.register_bits * tech.register_pj
+        return energies
+
+    @override
+    def area_um2(self, tech: Technology, path: Datapath) -> float:
+        blocks = {self.lane_blocks[kind] for kind in self.kinds or self.lane_blocks}
+        return self._lanes * sum(block_cost(tech, name, path).area_um2 for name in sorted(blocks))
+
+    @property
+    def _lanes(self) -> int:
+        return self.lanes or 1
+
+
+class TableUnit(LaneUnit):
+    """Lanes beside memories of `table_kib` in all, which give each lane an entry a cycle.
+
+    Actions:
+        As `LaneUnit`; read_bytes, write_bytes: bytes of the table.
+    """
+
+    table_kinds: ClassVar[frozenset[str]]  # kinds of use that need it
+
+    table_kib: Annotated[float, Field(strict=True, gt=0, le=65536)] = 32.0
+
+    @abstractmethod
+    def entry_bytes(self, path: Datapath) -> int:
+        """Return the bytes of the table that a lane can reach in a cycle."""
+
+    @abstractmethod
+    def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
+        """Return what the table of a layer holds."""
+
+    def moved_bytes(self, work: Work) -> tuple[int, int]:
+        """Return what a layer reads and writes: an entry for each value, and the table once."""
+        reads = int(self.values(work).sum()) * self.entry_bytes(work.path)
+        return reads, self.table_bytes(work.whole, work.path)
+
+    @property
+    @override
+    def has_table(self) -> bool:
+        return not self.table_kinds.isdisjoint(self.kinds or self.lane_blocks)
+
+    def uses_table(self, path: Datapath) -> bool:
+        """Whether a layer uses the memory."""
+        return not self.table_kinds.isdisjoint(self.asked(path.demands))
+
+    @override
+    def check_layer(self, gemm: Gemm, path: Datapath) -> None:
+        needed = self.table_bytes(gemm, path)
+        if self.uses_table(path) and needed > self._capacity_bytes:
+            raise InputError(
+                f"its table of {needed} bytes must fit in {self.key}.table_kib of "
+                f"{self._capacity_bytes} bytes"
+            )
+
+    @override
+    def check(self, path: Datapath) -> None:
+        width_bytes = self._lanes * self.entry_bytes(path)
+        if width_bytes > self._capacity_bytes:
+            raise InputError(
+                f"{self.table_kib:g} KiB is less than one access of {width_bytes} bytes, an entry "
+                f"for each of {self._lanes} lanes"
+            )
+
+    @override
+    def actions(self, work: Work) -> Mapping[str, int]:
+        reads, writes = self.moved_bytes(work) if self.uses_table(work.path) else (0, 0)
+        return {**super().actions(work), "read_bytes": reads, "write_bytes": writes}
+
+    @override
+    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+        macro = self._macro(tech, path)
+        read_pj, write_pj = (pj / self._macro_bytes(path) for pj in (macro.read_pj, macro.write_pj))
+        return {**super().energy_pj(tech, path), "read_bytes": read_pj, "write_bytes": write_pj}
+
+    @override
+    def area_um2(self, tech: Technology, path: Datapath) -> float:
+        memory_um2 = self._macros(path) * self._macro(tech, path).area_um2
+        return super().area_um2(tech, path) + memory_um2
+
+    @override
+    def leakage_mw(self, tech: Technology, path: Datapath) -> float:
+        logic_mw = super().area_um2(tech, path) * tech.leakage_nw_per_um2 * 1e-6
+        return logic_mw + self._macros(path) * self._macro(tech, path).leakage_mw
+
+    def _macro(self, tech: Technology, path: Datapath) -> SramCost:
+        """Return the cost of one of the memories side by side."""
+        capacity_bytes = self._capacity_bytes // max(1, self._macros(path))
+        return tech.sram(
+            capacity_bytes=capacity_bytes, width_bytes=self._macro_bytes(path), banks=1
+        )
+
+    def _macros(self, path: Datapath) -> int:
+        """Return the memories side by side: none without a table."""
+        width_bytes = self._lanes * self.entry_bytes(path)
+        return ceil_div(width_bytes, _MACRO_BYTES) if self.has_table else 0
+
+    def _macro_bytes(self, path: Datapath) -> int:
+        return ceil_div(self._lanes * self.entry_bytes(path), max(1, self._macros(path)))
+
+    @property
+    def _capacity_bytes(self) -> int:
+        return int(self.table_kib * 1024)

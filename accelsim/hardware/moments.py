@@ -1,0 +1,44 @@
+"""The moments: sums of a token's values and their squares, before and after selection."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from typing_extensions import override
+
+from accelsim.hardware.lanes import LaneUnit
+from accelsim.sparsity.demands import Demands
+from accelsim.workload import Ints, Work
+
+
+class Moments(LaneUnit):
+    """A lane is one multiplier (the square) and adders into four running sums of 32 bits.
+
+    Timing:
+        As `LaneUnit`; values of a job: the positions of its tile, if it is selected.
+
+    Actions:
+        moments: one value, and what selection left of it, added to the sums.
+
+    Not modelled:
+        As `LaneUnit`; the adders at the end of the lanes, and the sums of the tokens in flight.
+
+    Example:
+        >>> from accelsim.hardware.examples import work
+        >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(moments=True))
+        >>> Moments(lanes=64).busy_cycles(tile), dict(Moments(lanes=64).actions(tile))
+        (array([8]), {'moments': 512})
+    """
+
+    action_names = frozenset({"moments"})
+    key: ClassVar[str] = "moments"
+    lane_blocks = {"moments": "moments_lane"}  # noqa: RUF012
+
+    @staticmethod
+    @override
+    def asked(demands: Demands) -> tuple[str, ...]:
+        return ("moments",) if demands.moments else ()
+
+    @override
+    def values(self, work: Work) -> Ints:
+        return work.jobs.selected

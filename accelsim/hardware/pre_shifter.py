@@ -1,0 +1,53 @@
+"""The pre-shifter: subtracts a number of the token or the channel in front of selection."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from typing_extensions import override
+
+from accelsim.hardware.lanes import TableUnit
+from accelsim.sparsity.demands import Demands
+from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
+
+
+class PreShifter(TableUnit):
+    """One adder of value width a lane; shifts of channels come from a table of K values.
+
+    Timing:
+        As `LaneUnit`; values of a job: the positions of its tile, if it is selected.
+
+    Actions:
+        token, channel: one value shifted. A channel's shift is read from the table each time.
+
+    Example:
+        8 × 64 values through 64 lanes; K = 64 shifts of a byte.
+
+        >>> from accelsim.hardware.examples import work
+        >>> shifter = PreShifter(lanes=64)
+        >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(shift="channel"))
+        >>> shifter.busy_cycles(tile), dict(shifter.actions(tile))
+        (array([8]), {'token': 0, 'channel': 512, 'read_bytes': 512, 'write_bytes': 64})
+    """
+
+    action_names = frozenset({"token", "channel", "read_bytes", "write_bytes"})
+    key: ClassVar[str] = "pre_shifter"
+    lane_blocks = {"token": "shift_lane", "channel": "shift_lane"}  # noqa: RUF012
+    table_kinds = frozenset({"channel"})
+
+    @staticmethod
+    @override
+    def asked(demands: Demands) -> tuple[str, ...]:
+        return (demands.shift,) if demands.shift else ()
+
+    @override
+    def values(self, work: Work) -> Ints:
+        return work.jobs.selected
+
+    @override
+    def entry_bytes(self, path: Datapath) -> int:
+        return bytes_of(path.value_bits)
+
+    @override
+    def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
+        return gemm.in_features * self.entry_bytes(path)

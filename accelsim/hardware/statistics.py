@@ -1,0 +1,80 @@
+"""The statistics pass: what must be known of all of X before the first value is selected."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from accelsim.hardware.lanes import TableUnit
+from accelsim.sparsity.demands import Demands
+from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
+
+_SUM_BYTES = 4
+
+
+class Statistics(TableUnit):
+    """Norms of columns, or the median of each token, while X streams past for the first time.
+
+    For norms a lane is a multiplier (the square) and a 32-bit adder, and the table holds a sum for
+    each of K columns. For medians a lane compares with a bound and counts, and the table holds a
+    token: its K values pass once for each bit of the bound, the highest first.
+
+    Timing:
+        As `LaneUnit`, all in job 0; values: T × K (columns), T × K × value bits (median).
+
+    Actions:
+        columns: one value squared and added to its column's sum, which is read and written back.
+        median: one value of a token compared in one pass, and read from the table.
+
+    Not modelled:
+        As `LaneUnit`; the sum over the lanes that count.
+
+    Example:
+        8 × 64 values through 64 lanes: 8 cycles, or 8 × 8 in 8 passes; tables of K × 4 and K bytes.
+
+        >>> from accelsim.hardware.examples import work
+        >>> unit = Statistics(lanes=64)
+        >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(statistics="columns"))
+        >>> unit.busy_cycles(tile), unit.actions(tile)["write_bytes"]
+        (array([8]), 2048)
+        >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(statistics="median"))
+        >>> unit.busy_cycles(tile), unit.actions(tile)["write_bytes"]
+        (array([64]), 512)
+    """
+
+    action_names = frozenset({"columns", "median", "read_bytes", "write_bytes"})
+    key: ClassVar[str] = "statistics"
+    lane_blocks = {"columns": "columns_lane", "median": "median_lane"}  # noqa: RUF012
+    table_kinds = frozenset({"columns", "median"})
+
+    @staticmethod
+    @override
+    def asked(demands: Demands) -> tuple[str, ...]:
+        return (demands.statistics,) if demands.statistics else ()
+
+    @override
+    def values(self, work: Work) -> Ints:
+        passes = work.path.value_bits if work.path.demands.statistics == "median" else 1
+        values = np.zeros(len(work.jobs), np.int64)
+        values[0] = passes * work.whole.tokens * work.whole.in_features
+        return values
+
+    @override
+    def entry_bytes(self, path: Datapath) -> int:
+        does_sums = "columns" in (self.kinds or self.lane_blocks)
+        return _SUM_BYTES if does_sums else bytes_of(path.value_bits)
+
+    @override
+    def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
+        return gemm.in_features * _item_bytes(path)
+
+    @override
+    def moved_bytes(self, work: Work) -> tuple[int, int]:
+        item, values = _item_bytes(work.path), work.whole.tokens * work.whole.in_features
+        return int(self.values(work).sum()) * item, values * item
+
+
+def _item_bytes(path: Datapath) -> int:
+    return _SUM_BYTES if path.demands.statistics == "columns" else bytes_of(path.value_bits)
