@@ -6,7 +6,7 @@ they are written in torch, and tests hold them against the others bit by bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 FLOAT = "float"
+_TORCH_NAMES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 def check_precision(name: str) -> None:
@@ -38,13 +39,19 @@ def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, to
     """
     if precision == FLOAT:
         return values, values
+    torch = require("torch")
     if values.device.type == "cpu":
         kind, array = PRECISIONS[precision], values.numpy()
         operands = kind.encode_tokens(array)
         reals = operands * kind.token_scales(array)
-        torch = require("torch")
         return torch.from_numpy(operands), torch.from_numpy(reals.astype(np.float32, copy=False))
-    return _ROUNDING[precision](values)
+    if precision != "int8":
+        narrow = values.to(getattr(torch, _TORCH_NAMES[precision])).float()
+        return narrow, narrow
+    peak = values.abs().amax(dim=1, keepdim=True)
+    scale = torch.where(peak > 0, peak / 127, torch.ones_like(peak))
+    codes = (values / scale).round()
+    return codes.to(torch.int8), codes * scale
 
 
 def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:
@@ -82,22 +89,3 @@ def _keep_nm(pattern: NM, scores: torch.Tensor) -> torch.Tensor:
     best = grouped.sort(dim=-1, descending=True, stable=True).indices[:, : pattern.kept_per_group]
     mask = torch.zeros_like(grouped, dtype=torch.bool).scatter_(1, best, True)  # noqa: FBT003
     return mask.reshape(len(scores), -1)[:, :length]
-
-
-def _round_int8(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    torch = require("torch")
-    peak = values.abs().amax(dim=1, keepdim=True)
-    scale = torch.where(peak > 0, peak / 127, torch.ones_like(peak))
-    codes = (values / scale).round()
-    return codes.to(torch.int8), codes * scale
-
-
-def _round_to(name: str) -> Any:
-    def rounded(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        narrow = values.to(getattr(require("torch"), name)).float()
-        return narrow, narrow
-
-    return rounded
-
-
-_ROUNDING = {"int8": _round_int8, "bf16": _round_to("bfloat16"), "fp16": _round_to("float16")}

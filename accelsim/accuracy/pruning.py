@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from accelsim.accuracy.masks import FLOAT, keep, round_tokens, round_weights, scale_scores
 from accelsim.capture.extra import require
@@ -54,6 +54,9 @@ class Rows:
             )
 
 
+ONE_SEQUENCE = Rows()
+
+
 @dataclass(frozen=True, slots=True)
 class LayerPruning:
     """One layer's method with what calibration knows about the layer.
@@ -73,17 +76,19 @@ class LayerPruning:
 
     def prune(self, inputs: torch.Tensor, rows: Rows) -> Pruned:
         """Return what enters the product instead of `[T, K]` float32 inputs."""
+        return self.mitigation.prune(inputs, lambda values: self.select(values, rows), self.state)
 
-        def select(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            operands, reals = round_tokens(values, self.precision)
-            mask = self.mask(operands, reals, rows)
-            if self.watch is not None:
-                self.watch(values, mask)
-            return reals, mask
+    def select(
+        self, values: torch.Tensor, rows: Rows = ONE_SEQUENCE
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `[T, K]` values as the hardware holds them, and which of them it keeps."""
+        operands, reals = round_tokens(values, self.precision)
+        mask = self._mask(operands, reals, rows)
+        if self.watch is not None:
+            self.watch(values, mask)
+        return reals, mask
 
-        return self.mitigation.prune(inputs, select, self.state)
-
-    def mask(self, operands: torch.Tensor, reals: torch.Tensor, rows: Rows) -> torch.Tensor:
+    def _mask(self, operands: torch.Tensor, reals: torch.Tensor, rows: Rows) -> torch.Tensor:
         """Return which values the simulated selector keeps."""
         pattern = self._pattern()
         if not pattern.is_grouped and LEVEL in self.state:
@@ -93,7 +98,10 @@ class LayerPruning:
         if criterion.demands.factors == "chunk" and not rows.alone:
             parts = zip(operands.chunk(rows.sequences), reals.chunk(rows.sequences), strict=True)
             return torch.cat(
-                [keep(pattern, self._scores(o, criterion.chunk_factors(_array(r)))) for o, r in parts]
+                [
+                    keep(pattern, self._scores(o, criterion.chunk_factors(_array(r))))
+                    for o, r in parts
+                ]
             )
         return keep(pattern, self._scores(operands, self.state.get(FACTORS)))
 
@@ -102,7 +110,9 @@ class LayerPruning:
 
     def _pattern(self) -> Pattern:
         pattern: Any = self.method.pattern
-        return replace(pattern, level=self.state[LEVEL]) if LEVEL in self.state else pattern
+        if LEVEL in self.state:
+            pattern = replace(pattern, level=self.state[LEVEL])
+        return cast(Pattern, pattern)
 
 
 def _array(tensor: torch.Tensor) -> Values:

@@ -1,0 +1,222 @@
+"""What methods learn about each layer before they are used, and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accelsim.accuracy.greedy import greedy_sparsities
+from accelsim.accuracy.hooks import rows_of, watching
+from accelsim.accuracy.pruning import FACTORS, LEVEL, LayerPruning, Rows, State, weight_of
+from accelsim.accuracy.subject import Subject
+from accelsim.capture.extra import require
+from accelsim.capture.linears import LinearModule
+from accelsim.capture.run import evaluating
+from accelsim.errors import InputError
+from accelsim.files import replacing
+from accelsim.policy import Method, Policy
+from accelsim.precision import Values
+from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.mitigations import Sample, parse_mitigation
+from accelsim.sparsity.threshold import Threshold
+
+if TYPE_CHECKING:
+    import torch
+
+SCHEMA = 1
+Key = tuple[str, str]  # layer and method
+
+
+@dataclass
+class Calibration:
+    """States by layer and method, and what they were made from."""
+
+    facts: dict[str, Any]
+    states: dict[Key, State] = field(default_factory=dict)
+
+    def missing(self, wanted: Iterable[tuple[str, Method]]) -> list[tuple[str, Method]]:
+        """Return the pairs of layer and method that need a state and have none."""
+        return [
+            (layer, method)
+            for layer, method in wanted
+            if has_state(method) and (layer, str(method)) not in self.states
+        ]
+
+
+def has_state(method: Method) -> bool:
+    """Whether a method knows anything of its own about a layer."""
+    return needs_text(method) or method.demands.factors == "fixed" or bool(method.demands.rank)
+
+
+def needs_text(method: Method) -> bool:
+    """Whether a method is calibrated on activations."""
+    is_calibrated = parse_mitigation(method.mitigation).is_calibrated
+    return not method.pattern.is_dense and (is_calibrated or isinstance(method.pattern, Threshold))
+
+
+def wanted_states(policies: Iterable[Policy], layers: Iterable[str]) -> list[tuple[str, Method]]:
+    """Return each pair of layer and method that some policy has, once."""
+    names = list(layers)
+    return list(dict.fromkeys((name, policy.of(name)) for policy in policies for name in names))
+
+
+def calibrate(  # noqa: PLR0913
+    subject: Subject,
+    ids: torch.Tensor,
+    wanted: Iterable[tuple[str, Method]],
+    *,
+    precision: str,
+    seq_len: int,
+    on_layer: Callable[[], None] = lambda: None,
+) -> dict[Key, State]:
+    """Let methods learn what they need of their layers.
+
+    The model reads the calibration text once, dense; each layer is looked at when its input
+    passes, so that one input is in memory at a time.
+
+    Args:
+        subject: the model.
+        ids: token ids of the calibration text; those after the last whole sequence are left out.
+        wanted: layers and methods.
+        precision: what the machine holds.
+        seq_len: tokens in a sequence.
+        on_layer: called after each layer.
+    """
+    pairs = list(wanted)
+    levels = _greedy_levels(subject, ids, pairs, seq_len)
+    by_layer: dict[str, list[Method]] = {}
+    for name, method in pairs:
+        by_layer.setdefault(name, []).append(method)
+    states: dict[Key, State] = {}
+
+    def learn(name: str, inputs: torch.Tensor | None) -> None:
+        for method in by_layer[name]:
+            share = levels.get((name, str(method)))
+            layer = subject.linears[name]
+            states[name, str(method)] = _fit(layer, inputs, method, precision, share, seq_len)
+        on_layer()
+
+    reading = [name for name, methods in by_layer.items() if any(map(needs_text, methods))]
+    modules = {name: subject.linears[name].module for name in reading}
+    with watching(modules, lambda name, *arguments: learn(name, rows_of(*arguments))):
+        if reading:
+            _read(subject, ids, seq_len)
+    for name in by_layer.keys() - set(reading):
+        learn(name, None)
+    return states
+
+
+def _fit(  # noqa: PLR0913, PLR0917
+    linear: LinearModule,
+    inputs: torch.Tensor | None,
+    method: Method,
+    precision: str,
+    share: float | None,
+    seq_len: int,
+) -> State:
+    """Return what a method knows of one layer.
+
+    Args:
+        linear: the layer.
+        inputs: `[T, K]`, float32; None if the method needs none.
+        method: how it is pruned.
+        precision: what the machine holds.
+        share: what a greedy threshold drops here; None: what the pattern says.
+        seq_len: tokens in a sequence of the inputs.
+    """
+    state: dict[str, Any] = {}
+    weight = weight_of(linear).float()
+    factors = CRITERIA[method.criterion].layer_factors(weight.cpu().numpy())
+    if factors is not None:
+        state[FACTORS] = factors
+    if isinstance(method.pattern, Threshold) and inputs is not None:
+        dropped = method.pattern.sparsity if share is None else share
+        state[LEVEL] = float(np.quantile(inputs.abs().cpu().numpy(), dropped))
+    layer = LayerPruning(method, precision, state)
+    rows = Rows() if inputs is None else Rows(len(inputs) // seq_len, seq_len)
+    sample = Sample(
+        inputs, weight, lambda values: layer.select(values, rows), require("torch").linalg
+    )
+    return state | layer.mitigation.fit(sample)
+
+
+def _read(subject: Subject, ids: torch.Tensor, seq_len: int) -> None:
+    """Run the model once on the whole sequences of a text, as one batch."""
+    sequences = len(ids) // seq_len
+    if not sequences:
+        raise InputError(
+            f"the calibration text has {len(ids)} tokens, less than one sequence of {seq_len}"
+        )
+    with evaluating(subject.model):
+        subject.model(input_ids=ids[: sequences * seq_len].reshape(sequences, -1), use_cache=False)
+
+
+def _greedy_levels(
+    subject: Subject, ids: torch.Tensor, pairs: list[tuple[str, Method]], seq_len: int
+) -> dict[Key, float]:
+    """Return the share that greedy thresholds drop of each layer."""
+    shares: dict[Key, float] = {}
+    for method in dict.fromkeys(method for _, method in pairs):
+        pattern = method.pattern
+        if isinstance(pattern, Threshold) and pattern.is_greedy:
+            found = greedy_sparsities(subject, ids, pattern.sparsity, seq_len)
+            shares |= {(name, str(method)): share for name, share in found.items()}
+    return shares
+
+
+def save_calibration(path: Path, calibration: Calibration) -> None:
+    """Write states to an `.npz` without pickles: `meta` (JSON), and an array for each number."""
+    names: list[list[str]] = []
+    arrays: dict[str, Any] = {}
+    for (layer, method), state in calibration.states.items():
+        for name, value in state.items():
+            arrays[str(len(names))] = np.asarray(value.cpu() if hasattr(value, "cpu") else value)
+            names.append([layer, method, name])
+    meta = json.dumps({"schema": SCHEMA, "facts": calibration.facts, "arrays": names})
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, meta=np.array(meta), **arrays)
+
+
+def load_calibration(path: Path, facts: Mapping[str, Any], device: str) -> Calibration:
+    """Read states that were made for the same model, layers and precision.
+
+    Raises:
+        InputError: not such a file, or made for something else; says what differs.
+    """
+    meta, arrays = _read_file(path)
+    for name, known in facts.items():
+        if meta["facts"].get(name) != known:
+            raise InputError(
+                f"{path}: calibrated for {name} {meta['facts'].get(name)!r}, this is {known!r}"
+            )
+    states: dict[Key, dict[str, Any]] = {}
+    for (layer, method, name), array in zip(meta["arrays"], arrays, strict=True):
+        states.setdefault((layer, method), {})[name] = _state_value(name, array, device)
+    return Calibration(meta["facts"], dict(states))
+
+
+def _state_value(name: str, array: Values, device: str) -> Any:
+    """Return an array of a calibration file as methods hold it."""
+    if name == LEVEL:
+        return float(array)
+    return array if name == FACTORS else require("torch").from_numpy(array).to(device)
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], list[Values]]:
+    try:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            meta = json.loads(str(file["meta"]))
+            if meta["schema"] != SCHEMA:
+                raise InputError(f"{path}: schema {meta['schema']}; this version reads {SCHEMA}")
+            return meta, [file[str(place)] for place in range(len(meta["arrays"]))]
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the calibration: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path}: not a calibration file of accelsim ({error})") from error

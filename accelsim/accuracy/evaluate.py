@@ -1,0 +1,311 @@
+"""`accelsim accuracy`: calibrate, measure the dense model, then each policy; rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelsim.accuracy.calibration import (
+    Calibration,
+    calibrate,
+    load_calibration,
+    needs_text,
+    save_calibration,
+    wanted_states,
+)
+from accelsim.accuracy.layer_errors import LayerError, LayerReport, Outliers, layer_errors
+from accelsim.accuracy.masks import check_precision
+from accelsim.accuracy.perplexity import Losses, measure
+from accelsim.accuracy.pruning import DENSE, Pruner, States
+from accelsim.accuracy.subject import Subject
+from accelsim.accuracy.texts import Text
+from accelsim.accuracy.windows import sliding_windows
+from accelsim.errors import InputError
+from accelsim.policy import Method, Policy
+from accelsim.sparsity import Pattern
+from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.threshold import Threshold
+from accelsim.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+Advance = Callable[[str, int, int], None]
+PHASES = ("prefill", "decode")
+_ERROR_TOKENS = 2048  # on which the layers are looked at one by one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How accuracy is measured.
+
+    Attributes:
+        tokens: of the text, from its start; None: all.
+        seq_len: tokens of a window.
+        stride: by which windows advance.
+        precision: `float`, or that of a machine.
+        phase: `prefill` or `decode`.
+        calibration_tokens: of the calibration text.
+    """
+
+    tokens: int | None = 16384
+    seq_len: int = 512
+    stride: int = 256
+    precision: str = "float"
+    phase: str = "prefill"
+    calibration_tokens: int = 4096
+
+    def check(self) -> None:
+        """Raise InputError for what no measurement can have."""
+        check_precision(self.precision)
+        if self.phase not in PHASES:
+            raise InputError(f"unknown phase '{self.phase}'; allowed: {', '.join(PHASES)}")
+        if self.tokens is not None and self.tokens < 2:  # noqa: PLR2004
+            raise InputError(f"tokens is {self.tokens}; at least 2 are needed")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One policy, its losses, and its errors layer by layer."""
+
+    policy: Policy
+    losses: Losses
+    layers: Mapping[str, LayerError]
+
+    @property
+    def lost_energy_ratio(self) -> float:
+        """Mean over layers, as `accelsim run` has it."""
+        return self._mean("lost_energy_ratio")
+
+    @property
+    def output_error_ratio(self) -> float:
+        """Mean over layers."""
+        return self._mean("output_error_ratio")
+
+    def _mean(self, name: str) -> float:
+        ratios: list[float] = [getattr(layer, name) for layer in self.layers.values()]
+        return sum(ratios) / len(ratios)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What pruning does to a model on a text."""
+
+    subject: Subject
+    text: Mapping[str, str]
+    settings: Settings
+    tokens: int
+    dense: Losses
+    rows: Sequence[Row]
+    outliers: Mapping[str, Outliers]
+    calibration: Calibration
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object of `accelsim accuracy --json`."""
+        return {
+            "schema": 1,
+            "accelsim": __version__,
+            "model": self.subject.source.identity,
+            "text": {**self.text, "tokens": self.tokens},
+            "settings": asdict(self.settings),
+            "calibration": self.calibration.facts,
+            "dense": {
+                "perplexity": self.dense.perplexity,
+                "perplexity_stderr": self.dense.perplexity_error,
+                "windows": len(self.dense.nats),
+                "counted_tokens": int(self.dense.tokens.sum()),
+            },
+            "rows": [self._row(row) for row in self.rows],
+            "outliers": {name: asdict(found) for name, found in self.outliers.items()},
+        }
+
+    def _row(self, row: Row) -> dict[str, Any]:
+        method, policy = row.policy.default, row.policy
+        increase, error = row.losses.increase_over(self.dense)
+        return {
+            "pattern": str(method.pattern),
+            "criterion": method.criterion,
+            "mitigation": method.mitigation,
+            "perplexity": row.losses.perplexity,
+            "relative_drop": increase,
+            "lost_energy_ratio": row.lost_energy_ratio,
+            "perplexity_stderr": row.losses.perplexity_error,
+            "relative_drop_stderr": error,
+            "output_error_ratio": row.output_error_ratio,
+            "demands": list(method.demands.units)
+            + ([f"rank {method.demands.rank}"] if method.demands.rank else []),
+            "policy": policy.to_dict() if policy.rules else None,
+            "policy_name": policy.name or None,
+            "layers": {name: layer.to_dict() for name, layer in row.layers.items()},
+        }
+
+
+def combine(
+    patterns: Sequence[Pattern], criteria: Sequence[str], mitigations: Sequence[str]
+) -> tuple[list[Method], list[str]]:
+    """Return every sensible combination, and a line about each that is left out.
+
+    Weights are pruned without mitigation, thresholds are levels of |x| and know no other criterion,
+    and where nothing is dropped there is nothing to choose.
+    """
+    methods: dict[Method, None] = {}
+    left_out = []
+    for pattern in patterns:
+        for criterion in criteria:
+            for mitigation in mitigations:
+                method = Method(pattern, criterion, mitigation)
+                reason = _why_not(method)
+                if reason:
+                    left_out.append(f"{pattern} {criterion} {mitigation}: {reason}")
+                else:
+                    methods[DENSE if pattern.is_dense else method] = None
+    if not methods:
+        raise InputError(f"nothing to evaluate: {'; '.join(left_out)}")
+    return list(methods), left_out
+
+
+def _why_not(method: Method) -> str:
+    is_threshold = isinstance(method.pattern, Threshold)
+    if CRITERIA[method.criterion].ranks_weights and (is_threshold or method.mitigation != "none"):
+        return "weights are pruned to N:M or top-K, without mitigation"
+    if is_threshold and method.criterion != "act":
+        return "a threshold is a level of |x|"
+    return ""
+
+
+def evaluate(  # noqa: PLR0913
+    subject: Subject,
+    text: Text,
+    policies: Sequence[Policy],
+    settings: Settings,
+    *,
+    calibration_text: Text,
+    calibration_file: Path | None = None,
+    save_to: Path | None = None,
+    progress: Advance = lambda *_: None,
+) -> Report:
+    """Measure a model on a text under each policy.
+
+    Args:
+        subject: the model and the layers that may be pruned.
+        text: what it predicts.
+        policies: how to prune.
+        settings: how to measure.
+        calibration_text: another text, for methods that learn from one.
+        calibration_file: states of an earlier run, used where they are there.
+        save_to: where the states are kept.
+        progress: told (stage, done, total).
+
+    Raises:
+        InputError: a policy names no layer, a text is too short or calibrates itself, …
+    """
+    settings.check()
+    for policy in policies:
+        policy.check(subject.linears)
+    ids = subject.tokens_of(text, settings.tokens)
+    windows = sliding_windows(len(ids), settings.seq_len, settings.stride)
+    calibration = _calibrated(
+        subject, text, policies, settings, calibration_text, calibration_file, progress
+    )
+    if save_to is not None:
+        save_calibration(save_to, calibration)
+    report = _layers(subject, ids, policies, settings, calibration.states, progress)
+    losses = []
+    for place, policy in enumerate((Policy(DENSE), *policies)):
+        done = [place * len(windows)]
+
+        def advance(count: int, done: list[int] = done) -> None:
+            done[0] += count
+            progress("perplexity", done[0], len(windows) * (len(policies) + 1))
+
+        pruner = Pruner(
+            subject.linears, policy, precision=settings.precision, states=calibration.states
+        )
+        losses.append(
+            measure(subject.model, ids, windows, pruner, phase=settings.phase, on_batch=advance)
+        )
+    rows = [Row(*entry) for entry in zip(policies, losses[1:], report.errors, strict=True)]
+    return Report(
+        subject, text.describe(), settings, len(ids), losses[0], rows, report.outliers, calibration
+    )
+
+
+def _calibrated(  # noqa: PLR0913, PLR0917
+    subject: Subject,
+    text: Text,
+    policies: Sequence[Policy],
+    settings: Settings,
+    calibration_text: Text,
+    file: Path | None,
+    progress: Advance,
+) -> Calibration:
+    """Return the states that the policies need, from a file as far as it has them."""
+    wanted = wanted_states(policies, subject.linears)
+    facts: dict[str, Any] = {
+        "model": subject.source.identity,
+        "precision": settings.precision,
+        "text": calibration_text.describe(),
+        "tokens": settings.calibration_tokens,
+        "seq_len": settings.seq_len,
+    }
+    calibration = Calibration(facts)
+    if file is not None:
+        own = {name: facts[name] for name in ("model", "precision")}
+        calibration = load_calibration(file, own, subject.device)
+    missing = calibration.missing(wanted)
+    if any(needs_text(method) for _, method in missing):
+        if calibration_text.sha256 == text.sha256:
+            raise InputError(
+                f"{text.name}: is evaluated and calibrates; name another with --calibration"
+            )
+        if file is not None and calibration.facts != facts:
+            raise InputError(
+                f"{file}: has no state for {missing[0][1]} in layer '{missing[0][0]}', "
+                f"and was made from another text or settings"
+            )
+    ids = subject.tokens_of(calibration_text, settings.calibration_tokens)
+    layers = len({name for name, _ in missing})
+    seen = [0]
+
+    def on_layer() -> None:
+        seen[0] += 1
+        progress("calibration", seen[0], layers)
+
+    calibration.states.update(
+        calibrate(
+            subject,
+            ids,
+            missing,
+            precision=settings.precision,
+            seq_len=settings.seq_len,
+            on_layer=on_layer,
+        )
+    )
+    return calibration
+
+
+def _layers(  # noqa: PLR0913, PLR0917
+    subject: Subject,
+    ids: torch.Tensor,
+    policies: Sequence[Policy],
+    settings: Settings,
+    states: States,
+    progress: Advance,
+) -> LayerReport:
+    seen = [0]
+
+    def on_layer() -> None:
+        seen[0] += 1
+        progress("layers", seen[0], len(subject.linears))
+
+    return layer_errors(
+        subject,
+        ids[:_ERROR_TOKENS],
+        policies,
+        precision=settings.precision,
+        states=states,
+        seq_len=settings.seq_len,
+        on_layer=on_layer,
+    )

@@ -1,0 +1,181 @@
+"""What pruning does to each layer by itself: dropped energy and output error, on dense inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from accelsim.accuracy.hooks import rows_of, watching
+from accelsim.accuracy.masks import round_tokens, round_weights
+from accelsim.accuracy.pruning import (
+    DENSE,
+    LayerPruning,
+    Rows,
+    States,
+    machine_weight,
+    weight_of,
+)
+from accelsim.accuracy.subject import Subject
+from accelsim.capture.linears import LinearModule
+from accelsim.capture.run import evaluating
+from accelsim.policy import Method, Policy
+from accelsim.sparsity.criteria import CRITERIA
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(slots=True)
+class LayerError:
+    """Sums over tokens of one layer; the ratios are what counts.
+
+    Attributes:
+        energy: squared magnitude of the inputs.
+        lost_energy: of what was selected from, the part that was dropped.
+        output_energy: squared magnitude of the dense outputs, bias left out.
+        output_error: squared distance of the pruned outputs from them.
+    """
+
+    energy: float = 0.0
+    lost_energy: float = 0.0
+    output_energy: float = 0.0
+    output_error: float = 0.0
+
+    @property
+    def lost_energy_ratio(self) -> float:
+        """Share of squared input magnitude that is dropped: what `accelsim run` calls dropped."""
+        return self.lost_energy / self.energy if self.energy else 0.0
+
+    @property
+    def output_error_ratio(self) -> float:
+        """Squared output error over squared output."""
+        return self.output_error / self.output_energy if self.output_energy else 0.0
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the ratios."""
+        return {
+            "lost_energy_ratio": self.lost_energy_ratio,
+            "output_error_ratio": self.output_error_ratio,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outliers:
+    """How far a layer's inputs are from evenly spread.
+
+    Attributes:
+        peak: largest magnitude over root mean square.
+        kurtosis: fourth moment over squared second one; 3 for a normal distribution.
+        channel_peak: root mean square of the strongest channel over that of all.
+    """
+
+    peak: float
+    kurtosis: float
+    channel_peak: float
+
+    @classmethod
+    def of(cls, rows: torch.Tensor) -> Outliers:
+        """Measure inputs `[T, K]`."""
+        squares = rows.double().square()
+        mean = float(squares.mean()) or 1e-30
+        return cls(
+            peak=float(rows.abs().max()) / mean**0.5,
+            kurtosis=float(squares.square().mean()) / mean**2,
+            channel_peak=(float(squares.mean(dim=0).max()) / mean) ** 0.5,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """Errors of every layer under each policy, and the outliers of its input."""
+
+    errors: Sequence[Mapping[str, LayerError]]  # a policy, then a layer
+    outliers: Mapping[str, Outliers]
+
+
+def layer_errors(  # noqa: PLR0913
+    subject: Subject,
+    ids: torch.Tensor,
+    policies: Sequence[Policy],
+    *,
+    precision: str,
+    states: States,
+    seq_len: int,
+    on_layer: Callable[[], None] = lambda: None,
+) -> LayerReport:
+    """Compare each layer's output with what it would be, given the inputs of the dense model.
+
+    Args:
+        subject: the model.
+        ids: token ids; those after the last whole sequence are left out unless there is none.
+        policies: how to prune; each is looked at in the same pass.
+        precision: of the machine; the reference is dense at the same precision.
+        states: from calibration.
+        seq_len: tokens in a sequence.
+        on_layer: called after each layer.
+    """
+    length = min(seq_len, len(ids))
+    sequences = len(ids) // length
+    rows = Rows(sequences, length)
+    errors: list[dict[str, LayerError]] = [{} for _ in policies]
+    outliers: dict[str, Outliers] = {}
+
+    def look(name: str, *arguments: Any) -> None:
+        inputs, linear = rows_of(*arguments), subject.linears[name]
+        outliers[name] = Outliers.of(inputs)
+        known: dict[Method, LayerError] = {}
+        for policy, found in zip(policies, errors, strict=True):
+            method = policy.of(name)
+            if method not in known:
+                layer = LayerPruning(method, precision, states.get((name, str(method)), {}))
+                known[method] = _error(linear, layer, inputs, rows)
+            found[name] = known[method]
+        on_layer()
+
+    modules = {name: linear.module for name, linear in subject.linears.items()}
+    with evaluating(subject.model), watching(modules, look):
+        subject.model(
+            input_ids=ids[: sequences * length].reshape(sequences, length), use_cache=False
+        )
+    return LayerReport(errors, outliers)
+
+
+def _error(
+    linear: LinearModule, layer: LayerPruning, inputs: torch.Tensor, rows: Rows
+) -> LayerError:
+    """Prune one layer and compare."""
+    error = LayerError(energy=float(inputs.double().square().sum()))
+    method, precision = layer.method, layer.precision
+    reals = round_tokens(inputs, precision)[1]
+    dense_weight = round_weights(weight_of(linear), precision).float()
+    if CRITERIA[method.criterion].ranks_weights:
+        weight = machine_weight(linear, method, precision).float()
+        difference = reals @ (weight - dense_weight).T
+    else:
+        difference = _input_error(layer, inputs, reals, rows, error) @ dense_weight.T
+    if method.demands.rank:
+        kept = layer.prune(inputs, rows)
+        difference = difference + kept.dropped @ layer.state["in"].T @ layer.state["out"].T
+    error.output_energy = float((reals @ dense_weight.T).double().square().sum())
+    error.output_error = float(difference.double().square().sum())
+    return error
+
+
+def _input_error(
+    layer: LayerPruning,
+    inputs: torch.Tensor,
+    reals: torch.Tensor,
+    rows: Rows,
+    error: LayerError,
+) -> torch.Tensor:
+    """Return by how much the inputs of the product differ, and note what was dropped."""
+    if layer.method == DENSE:
+        return reals - reals
+
+    def watch(values: torch.Tensor, mask: torch.Tensor) -> None:
+        error.lost_energy = float((values * ~mask).double().square().sum())
+
+    watched = LayerPruning(layer.method, layer.precision, layer.state, watch)
+    pruned: torch.Tensor = watched.prune(inputs, rows).inputs
+    return pruned - reals
