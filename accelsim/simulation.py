@@ -109,11 +109,10 @@ def equip(arch: Architecture, trace: Trace, policy: Policy | None) -> Architectu
     if policy is None:
         return arch
     policy.check(linear.name for linear in trace.linears)
-    methods = {policy.of(linear.name): linear for linear in trace.linears}
-    for method, linear in methods.items():
+    for linear in trace.linears:
         with naming(arch, linear):
-            arch.running(method)
-    return arch.equipped(methods)
+            arch.running(policy.of(linear.name))
+    return arch.equipped(dict.fromkeys(policy.of(linear.name) for linear in trace.linears))
 
 
 def selections(

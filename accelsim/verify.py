@@ -73,11 +73,11 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
     """
     for linear in trace.linears:
         wish = replace(wish_of(arch, policy, linear, is_decode=False), with_mask=True)
-        mask = selections_of(trace, linear.input, [wish])[wish].kept
         stored = trace.source.read(linear.input)
         operands, _ = held_values(
             trace, linear.input, stored, arch.precision, is_centred=wish.is_centred
         )
+        mask = selections_of(trace, linear.input, [wish])[wish].kept
         machine = arch.running(Method(wish.pattern))
         yield check_layer(machine, linear, operands, random_weights(arch, linear), mask)
 

@@ -96,7 +96,9 @@ def _pattern(raw: object) -> object:
 def _criterion(raw: object) -> object:
     if CRITERIA[str(raw)].ranks_weights:
         allowed = ", ".join(sorted(name for name in CRITERIA if not CRITERIA[name].ranks_weights))
-        raise InputError(f"'{raw}' prunes weights, which no machine here does; allowed: {allowed}")
+        raise InputError(
+            f"criterion '{raw}' prunes weights, which no machine here does; allowed: {allowed}"
+        )
     return raw
 
 

@@ -341,8 +341,8 @@ def test_a_selector_that_loses_a_value_is_caught(cli, arch, trace, tmp_path, mon
 
     compress = module.compress
 
-    def lossy(machine, operands):
-        stored = compress(machine, operands)
+    def lossy(machine, *operands):
+        stored = compress(machine, *operands)
         stored.values[stored.values == np.abs(stored.values).max()] = 0
         return stored
 

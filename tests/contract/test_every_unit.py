@@ -19,20 +19,30 @@ from accelsim.hardware import (
     ActivationBuffer,
     CompressedBuffer,
     Dram,
+    Epilogue,
+    LaneUnit,
     MacArray,
+    Moments,
     OutputBuffer,
+    PreScaler,
+    PreShifter,
     Selector,
+    Statistics,
     Unit,
     WeightBuffer,
 )
 from accelsim.hardware.logic import shape
 from accelsim.sparsity import parse_pattern
+from accelsim.sparsity.demands import Demands
 from accelsim.tech.blocks import BLOCKS
 from accelsim.tech.technology import Technology
 from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
 from accelsim.workload.decode import dense_weight_bytes
 
 TECH = Technology.load("nangate45")
+EVERYTHING = Demands(
+    factors="fixed", shift="channel", moments=True, statistics="columns", epilogue="axpy"
+)
 SPARSE = ("2:4", "8:16", "16:32", "3:5", "32:64")
 
 UNITS = {
@@ -48,9 +58,15 @@ UNITS = {
     "selector cascade pipelined": SELECTORS["cascade"](kind="cascade", pipelined=True),
     "selector radix slow": SELECTORS["radix"](kind="radix", extra_stages=2, step_cycles=3),
     "crossbar full slow": CROSSBARS["full"](kind="full", pipeline_stages=3),
+    "statistics": Statistics(lanes=24),
+    "pre-shifter": PreShifter(lanes=24),
+    "pre-scaler": PreScaler(lanes=24),
+    "moments": Moments(lanes=24),
+    "epilogue": Epilogue(lanes=6),
 }
+METHOD_UNITS = {name for name, unit in UNITS.items() if isinstance(unit, LaneUnit)}
 SPARSE_ONLY = {name for name in UNITS if name.startswith(("selector", "crossbar"))} | {"compressed"}
-SPARSE_ONLY -= {"crossbar none"}
+SPARSE_ONLY = SPARSE_ONLY - {"crossbar none"} | METHOD_UNITS
 CASES = [
     pytest.param(unit, pattern, id=f"{name}-{pattern}")
     for name, unit in UNITS.items()
@@ -75,6 +91,7 @@ def path_of(
         kept_per_group=kept.kept_per_group,
         group_size=kept.group_size,
         metadata_bits_per_group=0 if kept.is_dense else kept.group_size,
+        demands=Demands() if kept.is_dense else EVERYTHING,
     )
 
 
@@ -116,7 +133,8 @@ def test_the_registries_hold_what_is_documented():
 def test_every_unit_of_the_package_is_tested_here():
     found = set(concrete_units())
     assert found == {type(unit) for unit in UNITS.values()}
-    assert len(found) >= 15  # dram, four buffers, the array, four selectors, five crossbars
+    # dram, four buffers, the array, four selectors, five crossbars, five units of methods
+    assert len(found) >= 20
 
 
 @pytest.mark.parametrize(("unit", "pattern"), CASES)
@@ -247,13 +265,18 @@ NUMBERS = [
     for field, value in unit.model_dump().items()
     if type(value) in {int, float}
 ]
-BY_CLOCK = {"extra_stages", "step_cycles", "pipeline_stages"}  # None: as the clock asks for
+# None: as the clock asks for, or as many as keep up.
+BY_CLOCK = {"extra_stages", "step_cycles", "pipeline_stages"}
+OPEN = {
+    *((name, field) for name in UNITS for field in BY_CLOCK if name != "crossbar none"),
+    *((name, "lanes") for name in METHOD_UNITS),
+}
 
 
 @pytest.mark.parametrize("bad", [-1, math.inf, -math.inf, math.nan, "many", None, [1]])
 @pytest.mark.parametrize(("unit", "field"), NUMBERS)
 def test_a_number_that_makes_no_sense_is_refused(unit, field, bad):
-    if bad is None and field in BY_CLOCK and unit != UNITS["crossbar none"]:
+    if bad is None and (next(name for name in UNITS if UNITS[name] == unit), field) in OPEN:
         assert getattr(type(unit).model_validate({**unit.model_dump(), field: None}), field) is None
         return
     with pytest.raises(ValidationError):

@@ -1,0 +1,225 @@
+"""Units of pruning methods: cycles, bytes, parts and prices by hand."""
+
+import pytest
+
+from accelsim.errors import InputError
+from accelsim.hardware import Epilogue, Moments, PreScaler, PreShifter, Statistics
+from accelsim.sparsity.demands import Demands
+from accelsim.tech.blocks import Shape, block
+from accelsim.tech.technology import Technology
+from accelsim.workload import Gemm
+
+TECH = Technology.load("nangate45")
+INT8 = Shape(bits=8)
+BF16 = Shape(bits=16, is_float=True, significand_bits=8)
+
+
+def job_lists(unit, work):
+    return unit.busy_cycles(work).tolist()
+
+
+# Time ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("unit", "demands"),
+    [
+        (PreShifter(lanes=10), Demands(shift="token")),
+        (PreScaler(lanes=10), Demands(factors="chunk")),
+        (Moments(lanes=10), Demands(moments=True)),
+    ],
+)
+def test_units_of_the_select_stage_take_the_positions_of_what_is_selected(
+    unit, demands, path, layer
+):
+    # 6 × 40 in tiles of 4 × 32: 128, 32, 64, 16 positions; two columns tiles share each selection.
+    tiles = layer("8:16", path("8:16", demands=demands), (6, 40, 8), (4, 32, 4), keep=True)
+    assert job_lists(unit, tiles) == [13, 4, 0, 0, 7, 2, 0, 0]
+    assert unit.latency_cycles(tiles.path) == 1
+
+
+def test_an_epilogue_takes_the_outputs_that_are_complete(path, layer):
+    # 6 × 8 outputs in tiles of 4 × 4, K in two: only the second part of K completes them.
+    demands = Demands(epilogue="add")
+    tiles = layer("8:16", path("8:16", demands=demands), (6, 40, 8), (4, 32, 4))
+    assert job_lists(Epilogue(lanes=3), tiles) == [0, 6, 0, 6, 0, 3, 0, 3]
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("columns", 1), ("median", 8)])
+def test_statistics_take_all_of_x_before_the_first_tile(kind, passes, path, layer):
+    tiles = layer("8:16", path("8:16", demands=Demands(statistics=kind)), (6, 40, 8), (4, 32, 4))
+    first, *rest = job_lists(Statistics(lanes=7), tiles)
+    assert first == -(-passes * 6 * 40 // 7)
+    assert not any(rest)
+
+
+@pytest.mark.parametrize("unit", [Statistics, PreShifter, PreScaler, Moments, Epilogue])
+def test_a_layer_that_asks_for_nothing_leaves_a_unit_idle(unit, path, layer):
+    tile = layer("8:16", path("8:16"), (6, 40, 8))
+    assert job_lists(unit(lanes=4), tile) == [0]
+    assert not any(unit(lanes=4).actions(tile).values())
+
+
+# Counts ----------------------------------------------------------------------------------------
+
+
+def counts(unit, demands, path, layer):
+    tile = layer("8:16", path("8:16", demands=demands), (6, 40, 8))
+    return {name: count for name, count in unit.actions(tile).items() if count}
+
+
+def test_bytes_of_the_tables_by_hand(path, layer):
+    """6 tokens, K = 40, O = 8: 240 positions, 48 outputs."""
+    cases = [
+        # A factor or shift of a byte is read for each position; K of them are written.
+        (PreScaler, Demands(factors="fixed"), {"fixed": 240, "read_bytes": 240, "write_bytes": 40}),
+        (PreScaler, Demands(factors="chunk"), {"chunk": 240, "read_bytes": 240, "write_bytes": 40}),
+        (
+            PreShifter,
+            Demands(shift="channel"),
+            {"channel": 240, "read_bytes": 240, "write_bytes": 40},
+        ),
+        (PreShifter, Demands(shift="token"), {"token": 240}),
+        # A sum of 4 bytes is read and written back for each position.
+        (
+            Statistics,
+            Demands(statistics="columns"),
+            {"columns": 240, "read_bytes": 960, "write_bytes": 960},
+        ),
+        # Each of 8 passes reads a token's bytes; they are written once.
+        (
+            Statistics,
+            Demands(statistics="median"),
+            {"median": 1920, "read_bytes": 1920, "write_bytes": 240},
+        ),
+        (Epilogue, Demands(epilogue="scale"), {"scale": 48}),
+        (Epilogue, Demands(epilogue="add"), {"add": 48, "read_bytes": 192, "write_bytes": 32}),
+        (
+            Epilogue,
+            Demands(epilogue="axpy"),
+            {"scale": 48, "add": 48, "read_bytes": 192, "write_bytes": 32},
+        ),
+        (Moments, Demands(moments=True), {"moments": 240}),
+    ]
+    for unit, demands, expected in cases:
+        assert counts(unit(lanes=4), demands, path, layer) == expected, (unit, demands)
+
+
+# Parts and prices ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "ints", "floats"),
+    [
+        # An 8-bit adder; one fused unit of floats.
+        ("shift_lane", {"accumulator_bits": 8, "register_bits": 16}, 1),
+        ("scale_lane", {"int8_multipliers": 1, "register_bits": 16}, 1),
+        # A square, and four sums of 32 bits.
+        (
+            "moments_lane",
+            {"int8_multipliers": 1, "accumulator_bits": 128, "register_bits": 128},
+            4,
+        ),
+        (
+            "columns_lane",
+            {"int8_multipliers": 1, "accumulator_bits": 32, "register_bits": 32},
+            1,
+        ),
+        # 32 × 8 bits are four products of 8 × 8; 24 × 8 of significands are three.
+        ("output_scale_lane", {"int8_multipliers": 4, "register_bits": 16}, 3),
+        ("output_add_lane", {"accumulator_bits": 32, "register_bits": 32}, 1),
+    ],
+)
+def test_parts_of_a_lane(name, ints, floats):
+    def parts(shape):
+        return {part: count for part, count in block(name).parts(shape).items() if count}
+
+    assert parts(INT8) == ints
+    found = parts(BF16)
+    assert found["bf16_multipliers"] == floats
+    assert set(found) == {"bf16_multipliers", "register_bits"}
+
+
+def test_a_pre_scaler_costs_its_multipliers_and_a_memory(toy, path):
+    """Of the toy technology, an 8 × 8 multiplier is 10⁴ and a register 1 µm²; actions cost 5."""
+    fields = {"lanes": 4, "table_kib": 1.0}
+    scaler, machine = PreScaler(**fields), path("8:16")
+    memory = toy.sram(capacity_bytes=1024, width_bytes=4, banks=1)
+    assert scaler.area_um2(toy, machine) == 4 * (10_000 + 16) + memory.area_um2
+    energy = scaler.energy_pj(toy, machine)
+    assert energy["fixed"] == energy["chunk"] == 5 * 10_000 + 16
+    assert energy["read_bytes"] == memory.read_pj / 4
+    leak_mw = 4 * (10_000 + 16) * 2 * 1e-6 + memory.leakage_mw
+    assert scaler.leakage_mw(toy, machine) == pytest.approx(leak_mw)
+
+
+def test_a_wide_table_is_memories_of_32_bytes_side_by_side(path):
+    # 64 lanes × 4 bytes are 256 bytes a cycle: 8 memories of 4 KiB.
+    one = TECH.sram(capacity_bytes=4096, width_bytes=32, banks=1)
+    wide, machine = Statistics(lanes=64, kinds=("columns",)), path("8:16")
+    bare = Statistics(lanes=64, kinds=("columns",), table_kib=16.0)
+    half = TECH.sram(capacity_bytes=2048, width_bytes=32, banks=1)
+    grown = wide.area_um2(TECH, machine) - bare.area_um2(TECH, machine)
+    assert grown == pytest.approx(8 * (one.area_um2 - half.area_um2))
+    assert wide.energy_pj(TECH, machine)["read_bytes"] == pytest.approx(one.read_pj / 32)
+
+
+def test_a_unit_costs_what_it_can_do(path):
+    def area(unit, *kinds):
+        return unit(lanes=8, kinds=kinds).area_um2(TECH, path("8:16"))
+
+    everything = Epilogue(lanes=8).area_um2(TECH, path("8:16"))
+    assert area(Epilogue, "scale") < area(Epilogue, "scale", "add") == everything
+    assert area(PreShifter, "token") < area(PreShifter, "channel")  # which has a table
+    assert area(Statistics, "median") < area(Statistics, "columns", "median")
+
+
+def test_kinds_are_those_given_and_those_asked_for_or_all():
+    add, scale = Demands(epilogue="add"), Demands(epilogue="scale")
+    assert Epilogue().serving([add]).kinds == ("add",)
+    assert Epilogue(kinds=("scale",)).serving([add]).kinds == ("scale", "add")
+    assert Epilogue().serving([Demands(), scale, add]).kinds == ("scale", "add")
+    assert Epilogue().serving([Demands()]).kinds == ("scale", "add")
+    assert Epilogue(kinds=("add",)).serving([]).kinds == ("add",)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="unknown kind 'mean'; allowed: columns, median"):
+        Statistics(kinds=("mean",))
+
+
+def test_a_table_that_does_not_fit_is_refused_only_where_it_is_used(path):
+    # 32 KiB are 8,192 sums of 4 bytes, or 32,768 values of a token.
+    unit, columns = Statistics(lanes=4), path("8:16", demands=Demands(statistics="columns"))
+    unit.check_layer(Gemm(4, 8192, 8), columns)
+    message = r"table of 32772 bytes must fit in statistics\.table_kib of 32768 bytes"
+    with pytest.raises(InputError, match=message):
+        unit.check_layer(Gemm(4, 8193, 8), columns)
+    unit.check_layer(Gemm(4, 8193, 8), path("8:16", demands=Demands(statistics="median")))
+    unit.check_layer(Gemm(4, 8193, 8), path("8:16"))
+
+
+# Selectors with wider keys ---------------------------------------------------------------------
+
+
+def parts_of(name, score_bits):
+    return block(name).parts(Shape(n=8, m=16, score_bits=score_bits))
+
+
+def test_a_rank_selector_compares_wider_keys_and_holds_the_same_values():
+    plain, wide = parts_of("select_rank", 0), parts_of("select_rank", 16)
+    assert wide["comparator_bits"] == 2 * plain["comparator_bits"] == 120 * 16
+    assert wide["register_bits"] == plain["register_bits"]
+
+
+def test_a_selector_that_keeps_its_keys_holds_them_beside_the_values():
+    # radix, 8:16: values of 8 bits and keys of 16 and two flags each; room 4; a bit a plane; valid.
+    assert parts_of("select_radix", 16)["register_bits"] == 16 * (8 + 16 + 2) + 4 + 16 + 1
+
+
+def test_what_handles_values_is_as_fast_as_before():
+    for name in ("compact", "crossbar_full", "dot_product"):
+        wide, plain = Shape(n=8, m=16, score_bits=16), Shape(n=8, m=16)
+        assert block(name).path(wide) == block(name).path(plain)
+        assert block(name).parts(wide) == block(name).parts(plain)
+    assert block("select_rank").path(Shape(m=16, score_bits=16))["bits"] == 16
