@@ -12,12 +12,10 @@ prologue has one job: what a pruning method must know before the first tile is s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accelsim.config import Architecture
 from accelsim.engine import Network, Room, Stage, program_order
-from accelsim.hardware import LaneUnit, Unit
 from accelsim.hardware.buffer import Buffer
 from accelsim.workload import Datapath, Ints, Work, slot_releases
 from accelsim.workload.datapath import stacked
@@ -64,16 +62,15 @@ class Machine:
 def build_machine(arch: Architecture, work: Work) -> Machine:
     """Return the network of `arch` with the service times of one layer."""
     members = _members(arch, work)
-    latency = _latencies(arch, work)
     rooms = _rooms(arch, work)
-    inputs = _inputs(arch, work)
+    inputs = _inputs(arch, work, has_prologue="prologue" in members)
     stages = {
         name: Stage(
             name,
             busy=stacked([member.busy for member in group]).max(axis=-2),
             inputs=inputs.get(name, ()),
             rooms=rooms.get(name, ()),
-            latency=latency.get(name, 0),
+            latency=_latency(arch, work.path, name, group),
             resource="dram" if any(member.is_stream for member in group) else None,
         )
         for name, group in members.items()
@@ -107,9 +104,14 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
     def far(name: str, cycles: Ints) -> Member:
         return Member(name, cycles, is_charged=False)
 
-    def helpers(*names: str) -> Iterator[Member]:
-        for name, unit in _helpers(arch, work.path, *names):
-            yield Member(name, unit.busy_cycles(work))
+    helping = {
+        name: (Member(name, unit.busy_cycles(work)),)
+        for name, unit in arch.method_units.items()
+        if unit.asked(work.path.demands)
+    }
+
+    def helper(name: str) -> tuple[Member, ...]:
+        return helping.get(name, ())
 
     activations = near("activation_buffer", buffers.activations)
     prologue: dict[str, tuple[Member, ...]] = {}
@@ -117,12 +119,12 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
     source = activations
     if dram.prologue_bytes(work).any():
         loading = stream("prologue_dma", dram.prologue_bytes(work))
-        prologue = {"prologue": (loading, *helpers("statistics"))}
+        prologue = {"prologue": (loading, *helper("statistics"))}
     if arch.selector is not None and buffers.compressed is not None:
         selector = Member("selector", arch.selector.busy_cycles(work))
         filling = far("compressed_buffer", buffers.compressed.write_cycles(work))
-        before, behind = helpers("pre_shifter", "pre_scaler"), helpers("moments")
-        select = {"select": (activations, *before, selector, *behind, filling)}
+        before = (*helper("pre_shifter"), *helper("pre_scaler"))
+        select = {"select": (activations, *before, selector, *helper("moments"), filling)}
         source = near("compressed_buffer", buffers.compressed)
     routing = arch.crossbar.is_routing
     crossbar = (Member("crossbar", arch.crossbar.busy_cycles(work)),) if routing else ()
@@ -142,7 +144,7 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
             near("weight_buffer", buffers.weights),
             *crossbar,
             Member("mac_array", arch.mac_array.busy_cycles(work)),
-            *helpers("epilogue"),
+            *helper("epilogue"),
             near("output_buffer", buffers.outputs),
         ),
         "output_dma": (
@@ -152,21 +154,12 @@ def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
     }
 
 
-def _helpers(arch: Architecture, path: Datapath, *names: str) -> Iterator[tuple[str, LaneUnit]]:
-    """Yield the units of these names that the layer's pruning method uses."""
-    for name in names:
-        unit = arch.method_units.get(name)
-        if unit is not None and unit.asked(path.demands):
-            yield name, unit
-
-
-def _inputs(arch: Architecture, work: Work) -> dict[str, tuple[str, ...]]:
+def _inputs(arch: Architecture, work: Work, *, has_prologue: bool) -> dict[str, tuple[str, ...]]:
     """Return what each stage waits for."""
     if arch.selector is None:
         return {"compute": ("activation_dma", "weight_dma"), "output_dma": ("compute",)}
-    prologue = ("prologue",) if any(work.prologue_bytes()) else ()
     inputs: dict[str, tuple[str, ...]] = {
-        "select": (*prologue, "activation_dma"),
+        "select": ("prologue", "activation_dma") if has_prologue else ("activation_dma",),
         "compute": ("select", "weight_dma"),
         "output_dma": ("compute",),
     }
@@ -175,24 +168,14 @@ def _inputs(arch: Architecture, work: Work) -> dict[str, tuple[str, ...]]:
     return inputs
 
 
-def _latencies(arch: Architecture, work: Work) -> dict[str, int]:
-    """Return the pipeline depth of each stage: the sum over its units."""
-    path, dram = work.path, arch.dram
-
-    def depth(*units: Unit, helpers: tuple[str, ...] = ()) -> int:
-        helping = [unit for _, unit in _helpers(arch, path, *helpers)]
-        return sum(unit.latency_cycles(path) for unit in (*units, *helping))
-
-    select = depth(helpers=("pre_shifter", "pre_scaler", "moments"))
-    return {
-        "prologue": depth(dram, helpers=("statistics",)),
-        "activation_dma": depth(dram),
-        "weight_dma": depth(dram),
-        "select": select + (arch.selector.latency_cycles(path) if arch.selector else 0),
-        "compute": depth(
-            arch.crossbar, arch.mac_array, arch.buffers.outputs, helpers=("epilogue",)
-        ),
-    }
+def _latency(arch: Architecture, path: Datapath, stage: str, members: tuple[Member, ...]) -> int:
+    """Return the pipeline depth of a stage: the sum over its units. Nobody waits for a store."""
+    if stage == "output_dma":
+        return 0
+    units = arch.units
+    charged = [member for member in members if member.is_charged]
+    parts = [arch.dram if member.is_stream else units[member.unit] for member in charged]
+    return sum(unit.latency_cycles(path) for unit in parts)
 
 
 def _rooms(arch: Architecture, work: Work) -> dict[str, tuple[Room, ...]]:

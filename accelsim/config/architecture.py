@@ -110,9 +110,8 @@ def _mitigation(raw: object) -> object:
 def _check_method(method: Method) -> None:
     """Raise InputError if no machine runs layers by this method, whatever its pattern."""
     _criterion(method.criterion)
-    passes = {CRITERIA[method.criterion].demands.statistics, method.demands.statistics}
-    passes.add(parse_mitigation(method.mitigation).demands.statistics)
-    if len(passes - {""}) > 1:
+    parts = CRITERIA[method.criterion], parse_mitigation(method.mitigation)
+    if len({part.demands.statistics for part in parts} - {""}) > 1:
         raise InputError(
             f"criterion '{method.criterion}' and mitigation '{method.mitigation}' each need a pass "
             f"of their own over X, and a machine makes one"
@@ -229,9 +228,7 @@ class Architecture(BaseModel):
         }
         for key, is_used in used.items():
             if self.pattern.is_dense and is_used:
-                raise KeyedError(
-                    (key,), f"pattern 'dense' drops nothing and needs no '{key}'"
-                )
+                raise KeyedError((key,), f"pattern 'dense' drops nothing and needs no '{key}'")
         try:
             _check_method(self.method)
         except InputError as error:
@@ -280,7 +277,7 @@ class Architecture(BaseModel):
     def path(self) -> Datapath:
         """The facts that tiling, units and cost share."""
         precision = PRECISIONS[self.precision]
-        # Products of integers keep all their bits, those of floats are rounded.
+        # Products of int8 keep all their bits, those of floats are rounded to 16.
         score_bits = 16 if self.pre_scaler is not None else 0
         n, m = self.pattern.kept_per_group, self.pattern.group_size
         metadata = 0 if self.pattern.is_dense else FORMATS[self.format].bits_per_group(n, m)

@@ -159,11 +159,11 @@ class TableUnit(LaneUnit):
 
     @override
     def check(self, path: Datapath) -> None:
-        width_bytes = self._lanes * self.entry_bytes(path)
-        if width_bytes > self._capacity_bytes:
+        macros, width_bytes = self._macros(path)
+        if self.has_table and macros * width_bytes > self._capacity_bytes:
             raise InputError(
-                f"{self.table_kib:g} KiB is less than one access of {width_bytes} bytes, an entry "
-                f"for each of {self._lanes} lanes"
+                f"{self.table_kib:g} KiB is less than one access of {macros * width_bytes} bytes, "
+                f"an entry for each of {self._lanes} lanes"
             )
 
     @override
@@ -173,34 +173,34 @@ class TableUnit(LaneUnit):
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
-        macro = self._macro(tech, path)
-        read_pj, write_pj = (pj / self._macro_bytes(path) for pj in (macro.read_pj, macro.write_pj))
+        macro, (_, width_bytes) = self._macro(tech, path), self._macros(path)
+        read_pj, write_pj = macro.read_pj / width_bytes, macro.write_pj / width_bytes
         return {**super().energy_pj(tech, path), "read_bytes": read_pj, "write_bytes": write_pj}
 
     @override
     def area_um2(self, tech: Technology, path: Datapath) -> float:
-        memory_um2 = self._macros(path) * self._macro(tech, path).area_um2
-        return super().area_um2(tech, path) + memory_um2
+        macros, _ = self._macros(path)
+        return super().area_um2(tech, path) + macros * self._macro(tech, path).area_um2
 
     @override
     def leakage_mw(self, tech: Technology, path: Datapath) -> float:
+        macros, _ = self._macros(path)
         logic_mw = super().area_um2(tech, path) * tech.leakage_nw_per_um2 * 1e-6
-        return logic_mw + self._macros(path) * self._macro(tech, path).leakage_mw
+        return logic_mw + macros * self._macro(tech, path).leakage_mw
 
     def _macro(self, tech: Technology, path: Datapath) -> SramCost:
-        """Return the cost of one of the memories side by side."""
-        capacity_bytes = self._capacity_bytes // max(1, self._macros(path))
-        return tech.sram(
-            capacity_bytes=capacity_bytes, width_bytes=self._macro_bytes(path), banks=1
-        )
+        """Return the cost of one of the memories side by side; nothing without a table."""
+        if not self.has_table:
+            return SramCost(0.0, 0.0, 0.0, 0.0, 0.0)
+        macros, width_bytes = self._macros(path)
+        capacity_bytes = self._capacity_bytes // macros
+        return tech.sram(capacity_bytes=capacity_bytes, width_bytes=width_bytes, banks=1)
 
-    def _macros(self, path: Datapath) -> int:
-        """Return the memories side by side: none without a table."""
+    def _macros(self, path: Datapath) -> tuple[int, int]:
+        """Return the memories side by side, and the bytes that each of them gives in a cycle."""
         width_bytes = self._lanes * self.entry_bytes(path)
-        return ceil_div(width_bytes, _MACRO_BYTES) if self.has_table else 0
-
-    def _macro_bytes(self, path: Datapath) -> int:
-        return ceil_div(self._lanes * self.entry_bytes(path), max(1, self._macros(path)))
+        macros = ceil_div(width_bytes, _MACRO_BYTES)
+        return macros, ceil_div(width_bytes, macros)
 
     @property
     def _capacity_bytes(self) -> int:

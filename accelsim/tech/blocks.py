@@ -7,7 +7,7 @@ kept values in a group of M, B bits a value, K bits of its magnitude, L lanes, C
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log2
 
@@ -321,22 +321,20 @@ def _float_path(s: Shape) -> Parts:
     return {"float": 1.0} if s.is_float else {"log_bits": log2(s.bits)}
 
 
-def _lane(s: Shape, *, products: float = 0, sums: int = 0, adder_bits: int = 32) -> Parts:
-    """Return a lane of so many multipliers of B × B bits and adders, with registers behind them.
+def _lane(s: Shape, *, products: float = 0, adders: Sequence[int] = ()) -> Parts:
+    """Return a lane: multipliers of B × B bits, adders by their width, and registers behind them.
 
     Of floats, multiplication and addition are priced together only: each is a fused unit.
     """
-    width = 32 if sums and adder_bits == 32 else 2 * s.bits  # noqa: PLR2004 - of a sum, or product
-    registers = {"register_bits": max(1, sums) * width}
+    registers = {"register_bits": sum(adders) or 2 * s.bits}
     if s.is_float:
-        return {**_multipliers(s, max(products, sums)), **registers}
-    return {**_multipliers(s, products), "accumulator_bits": sums * adder_bits, **registers}
+        return {**_multipliers(s, max(products, len(adders))), **registers}
+    return {**_multipliers(s, products), "accumulator_bits": sum(adders), **registers}
 
 
 def _output_scale(s: Shape) -> Parts:
     """Return a multiplier of a finished sum, 32 bits or a significand of 24, by a value."""
-    width = 24 / s.significand_bits if s.is_float else 32 / s.bits
-    return _lane(s, products=width)
+    return _lane(s, products=24 / s.significand_bits if s.is_float else 32 / s.bits)
 
 
 def _count(s: Shape) -> Parts:
@@ -364,13 +362,13 @@ BLOCKS |= {
     **{
         name: Block(parts, _float_path, priced_like="dot_product")
         for name, parts in {
-            "shift_lane": lambda s: _lane(s, sums=1, adder_bits=s.bits),
+            "shift_lane": lambda s: _lane(s, adders=[s.bits]),
             "scale_lane": lambda s: _lane(s, products=1),
-            "moments_lane": lambda s: _lane(s, products=1, sums=4),
-            "columns_lane": lambda s: _lane(s, products=1, sums=1),
+            "moments_lane": lambda s: _lane(s, products=1, adders=4 * [32]),
+            "columns_lane": lambda s: _lane(s, products=1, adders=[32]),
             "median_lane": _count,
             "output_scale_lane": _output_scale,
-            "output_add_lane": lambda s: _lane(s, sums=1),
+            "output_add_lane": lambda s: _lane(s, adders=[32]),
         }.items()
     },
 }

@@ -112,7 +112,7 @@ def test_bytes_of_the_tables_by_hand(path, layer):
     ("name", "ints", "floats"),
     [
         # An 8-bit adder; one fused unit of floats.
-        ("shift_lane", {"accumulator_bits": 8, "register_bits": 16}, 1),
+        ("shift_lane", {"accumulator_bits": 8, "register_bits": 8}, 1),
         ("scale_lane", {"int8_multipliers": 1, "register_bits": 16}, 1),
         # A square, and four sums of 32 bits.
         (
@@ -162,6 +162,24 @@ def test_a_wide_table_is_memories_of_32_bytes_side_by_side(path):
     grown = wide.area_um2(TECH, machine) - bare.area_um2(TECH, machine)
     assert grown == pytest.approx(8 * (one.area_um2 - half.area_um2))
     assert wide.energy_pj(TECH, machine)["read_bytes"] == pytest.approx(one.read_pj / 32)
+
+
+def test_memories_side_by_side_have_equal_widths(path):
+    # 33 lanes of a byte: two memories of 17 bytes, which take 34 at least.
+    def made(table_bytes):
+        return PreShifter(lanes=33, kinds=("channel",), table_kib=table_bytes / 1024)
+
+    made(34).check(path("8:16"))
+    assert made(34).area_um2(TECH, path("8:16")) > 0
+    with pytest.raises(InputError, match="less than one access of 34 bytes, an entry for each of"):
+        made(33).check(path("8:16"))
+
+
+def test_shifts_of_tokens_need_no_table(path):
+    unit, machine = PreShifter(lanes=40000, kinds=("token",)), path("8:16")
+    unit.check(machine)
+    lane = TECH.block("shift_lane", INT8, period_ps=1000).area_um2
+    assert unit.area_um2(TECH, machine) == pytest.approx(40000 * lane)
 
 
 def test_a_unit_costs_what_it_can_do(path):
