@@ -7,7 +7,7 @@ of weights' worth of input whatever the layer's size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,12 +30,12 @@ _TOKENS = 512  # that a block is tried on
 _COUNTED = 0.25  # of them, the last ones: the first see little context
 
 
-def blocks_of(linears: Mapping[str, LinearModule]) -> dict[str, list[str]]:
+def blocks_of(linears: Iterable[str]) -> dict[str, list[str]]:
     """Return the layers of each block: names up to the first number in them.
 
-    >>> blocks_of({"model.layers.0.mlp.up": None, "model.layers.0.o": None, "model.layers.1.o": None})
-    {'model.layers.0': ['model.layers.0.mlp.up', 'model.layers.0.o'], 'model.layers.1': ['model.layers.1.o']}
-    """  # noqa: E501
+    >>> blocks_of(["layers.0.mlp.up", "layers.0.o", "layers.1.o"])
+    {'layers.0': ['layers.0.mlp.up', 'layers.0.o'], 'layers.1': ['layers.1.o']}
+    """
     blocks: dict[str, list[str]] = {}
     for name in linears:
         parts = name.split(".")

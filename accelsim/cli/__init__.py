@@ -18,7 +18,7 @@ import typer
 from accelsim.errors import InputError
 from accelsim.version import __version__
 
-COMMANDS = ("run", "compare", "area", "rtl", "inspect", "capture", "synth")
+COMMANDS = ("run", "compare", "area", "rtl", "inspect", "capture", "synth", "accuracy")
 
 app = typer.Typer(
     name="accelsim",

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli.options import JsonOption, show_json
+from accelsim.cli.options import JsonOption, show_json, stages
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
-    from accelsim.capture import Progress
     from accelsim.trace import Trace
 
 EXAMPLE = (
@@ -54,7 +50,7 @@ def command(
     """
     from accelsim.capture import capture_pretrained
 
-    with _progress_bar() as progress:
+    with stages() as progress:
         trace = capture_pretrained(
             model,
             text,
@@ -71,24 +67,6 @@ def command(
         show_json(_record(trace))
     else:
         typer.echo(_summary(trace))
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    """Show a bar on stderr for each stage, if stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    with Bar(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        tasks: dict[str, Any] = {}
-
-        def advance(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield advance
 
 
 def _record(trace: Trace) -> dict[str, Any]:

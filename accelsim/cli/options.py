@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -106,6 +106,39 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda *_: bar.advance(task)
+
+
+class StageProgress(Protocol):
+    """Called with a stage of long work, and how much of it is done."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Note that `done` of `total` are finished; None: nobody knows."""
+
+
+@contextmanager
+def stages() -> Iterator[StageProgress]:
+    """Yield a function of (stage, done, total) that keeps a bar for each stage on a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    names = TextColumn("{task.description}")
+    columns = (names, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console, is_shown = Console(stderr=True), sys.stderr.isatty()
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield advance
 
 
 def selection_cache(wanted: bool) -> DiskCache | None:

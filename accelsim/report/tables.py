@@ -22,7 +22,7 @@ UM2_PER_MM2 = 1e6
 
 def layer_table(result: Result, baseline: Result | None) -> Table:
     """Return cycles, throughput, bound and energy by layer kind and in total."""
-    table = _table("Layers", ["kind", "n", "cycles", "TOPS", "util", "bound", "µJ"])
+    table = titled_table("Layers", ["kind", "n", "cycles", "TOPS", "util", "bound", "µJ"])
     if baseline is not None:
         table.add_column("speed-up", justify="right", no_wrap=True)
         table.add_column("energy", justify="right", no_wrap=True)
@@ -43,7 +43,9 @@ def layer_table(result: Result, baseline: Result | None) -> Table:
 
 def cycle_table(result: Result) -> Table:
     """Return where the cycles went, by layer kind: shares that add up to 100 %."""
-    table = _table("Cycles", ["kind", "ideal", "edge", "fill", "drain", "stall", "stalled by"])
+    table = titled_table(
+        "Cycles", ["kind", "ideal", "edge", "fill", "drain", "stall", "stalled by"]
+    )
     table.columns[-1].justify = "left"
     for label, layers in _by_kind(result):
         parts = sum((layer.breakdown for layer in layers), Breakdown())
@@ -65,7 +67,7 @@ def cycle_table(result: Result) -> Table:
 def unit_table(result: Result) -> Table:
     """Return area, energy and the cycles of every unit by cause."""
     columns = ["unit", "mm²", "µJ", "busy", "starved", "blocked", "contend", "idle"]
-    table = _table("Units", columns)
+    table = titled_table("Units", columns)
     for name, unit in result.units.items():
         ledger, cycles = unit.ledger, result.cycles
         table.add_row(
@@ -89,7 +91,9 @@ def unit_table(result: Result) -> Table:
 
 def tiling_table(result: Result) -> Table:
     """Return the tile and loop order of each layer shape."""
-    table = _table("Tiling (tokens × reduction × columns)", ["layer", "T", "K", "O", "tile, order"])
+    table = titled_table(
+        "Tiling (tokens × reduction × columns)", ["layer", "T", "K", "O", "tile, order"]
+    )
     table.columns[-1].justify = "left"
     shapes: dict[tuple[Any, ...], str] = {}
     for layer in result.layers:
@@ -102,7 +106,7 @@ def tiling_table(result: Result) -> Table:
 
 def area_table(name: str, report: AreaReport) -> Table:
     """Return the area of each unit."""
-    table = _table(f"Area of {name}", ["unit", "mm²", "share", "kGE"])
+    table = titled_table(f"Area of {name}", ["unit", "mm²", "share", "kGE"])
     for unit, area in report.area_um2.items():
         if not area:
             continue  # off chip
@@ -118,7 +122,7 @@ def area_table(name: str, report: AreaReport) -> Table:
 
 def block_table(found: SingleBlock) -> Table:
     """Return one block: its size and its speed."""
-    table = _table(f"{found.block} {found.kind}", ["", ""])
+    table = titled_table(f"{found.block} {found.kind}", ["", ""])
     for label, value in (
         ("area", f"{found.area_um2:,.1f} µm²"),
         ("gate equivalents", f"{found.ge:,.0f}"),
@@ -143,7 +147,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         "TOPS/mm²",
         "dropped",
     ]
-    table = _table(f"Compared with {rows[0]['name']}", columns)
+    table = titled_table(f"Compared with {rows[0]['name']}", columns)
     for row in rows:
         table.add_row(
             row["name"],
@@ -162,7 +166,9 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def inspect_table(inputs: Iterable[InputStatistics], patterns: Sequence[str]) -> Table:
     """Return the statistics of each distinct layer input."""
     columns = ["input", "shape", "zeros", "p50", "p99", "max", *patterns]
-    table = _table("Layer inputs, and the share of squared magnitude that a pattern drops", columns)
+    table = titled_table(
+        "Layer inputs, and the share of squared magnitude that a pattern drops", columns
+    )
     for entry in inputs:
         table.add_row(
             short_name(entry.name),
@@ -194,7 +200,8 @@ def percent(ratio: float | None) -> str:
     return f"{100 * ratio:.1f}%" if ratio else "0"
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+def titled_table(title: str, columns: Sequence[str]) -> Table:
+    """Return an empty table in the style of all."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     # Neither names nor numbers lose a letter: a terminal that is too narrow breaks lines instead.
     for position, column in enumerate(columns):

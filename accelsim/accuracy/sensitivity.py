@@ -1,0 +1,54 @@
+"""Which layers bear pruning worst: perplexity with one kind, or one block, pruned at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from accelsim.accuracy.greedy import blocks_of
+from accelsim.accuracy.perplexity import Losses
+from accelsim.accuracy.pruning import DENSE
+from accelsim.policy import Method, Policy
+
+
+def kind_of(layer: str) -> str:
+    """Return the last part of a dotted name: `model.layers.0.mlp.up_proj` → `up_proj`."""
+    return layer.rsplit(".", 1)[-1]
+
+
+def probes(method: Method, layers: Iterable[str]) -> dict[tuple[str, str], Policy]:
+    """Return the policies that prune one kind of layer, or one block, and nothing else.
+
+    >>> from accelsim.sparsity import parse_pattern
+    >>> found = probes(Method(parse_pattern("2:4")), ["h.0.up", "h.0.down", "h.1.up"])
+    >>> list(found)
+    [('kind', 'up'), ('kind', 'down'), ('block', 'h.0'), ('block', 'h.1')]
+    """
+    names = list(layers)
+    groups = {
+        ("kind", kind): [n for n in names if kind_of(n) == kind] for kind in map(kind_of, names)
+    }
+    groups |= {("block", block): members for block, members in blocks_of(names).items()}
+    return {
+        group: Policy(DENSE, tuple((name, method) for name in members))
+        for group, members in groups.items()
+    }
+
+
+def sensitivity_rows(
+    groups: Iterable[tuple[str, str]], losses: Sequence[Losses], dense: Losses
+) -> list[dict[str, Any]]:
+    """Return one row a group: what pruning it alone does to perplexity."""
+    rows = []
+    for (group, name), found in zip(groups, losses, strict=True):
+        increase, error = found.increase_over(dense)
+        rows.append(
+            {
+                "group": group,
+                "name": name,
+                "perplexity": found.perplexity,
+                "relative_drop": increase,
+                "relative_drop_stderr": error,
+            }
+        )
+    return rows

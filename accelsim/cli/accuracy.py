@@ -1,0 +1,241 @@
+"""`accelsim accuracy`: what activation pruning does to a language model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accelsim.cli.options import CsvOption, JsonOption, show, show_json, stages
+
+if TYPE_CHECKING:
+    from accelsim.accuracy.subject import Subject
+    from accelsim.policy import Method, Policy
+
+EXAMPLE = (
+    "accelsim accuracy --model traces/models/llama-docs-16m --patterns 2:4,8:16 "
+    "--mitigations none,var"
+)
+_DEFAULT_PATTERNS = "2:4,4:8,8:16,16:32"
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Model folder, or repository of the Hugging Face hub.")
+]
+TextOption = Annotated[
+    str,
+    typer.Option("--text", help="Text to predict: a UTF-8 file, or python-topics (Python's help)."),
+]
+TokensOption = Annotated[
+    int, typer.Option("--tokens", help="Tokens of the text, from its start; 0: all.", min=0)
+]
+SeqLenOption = Annotated[int, typer.Option("--seq-len", help="Tokens that the model sees at once.")]
+StrideOption = Annotated[
+    int | None,
+    typer.Option("--stride", help="By which windows advance; default: half of --seq-len."),
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--precision", help="float (as the model computes), int8, bf16 or fp16."),
+]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        help="Linear layers to prune (comma-separated globs); default: all but the logits'.",
+    ),
+]
+ExcludeOption = Annotated[
+    str | None, typer.Option("--exclude", help="Layers to leave dense (comma-separated globs).")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, …; default: a GPU if there is one.")
+]
+RevisionOption = Annotated[
+    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub repository.")
+]
+CalibrationOption = Annotated[
+    str,
+    typer.Option(
+        "--calibration", help="Text for methods that learn from one: a file, or Python's help."
+    ),
+]
+
+
+def command(
+    model: ModelOption = "traces/models/llama-docs-16m",
+    text: TextOption = "python-topics",
+    patterns: Annotated[
+        str | None,
+        typer.Option(
+            help="N:M, topk:D, threshold:P, greedy-threshold:P, dense; comma-separated. "
+            f"Default: {_DEFAULT_PATTERNS}."
+        ),
+    ] = None,
+    criteria: Annotated[
+        str, typer.Option(help="What ranks values: act, clact, amber; wt prunes weights.")
+    ] = "act",
+    mitigations: Annotated[
+        str, typer.Option(help="none, dpts, spts, lpts, var, ls, rsparse64 (any rank).")
+    ] = "none",
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Policy file: which layers are pruned how; see the guide."),
+    ] = None,
+    layers: LayersOption = None,
+    exclude: ExcludeOption = None,
+    phase: Annotated[
+        str,
+        typer.Option(help="prefill, or decode: context dense, other tokens one by one."),
+    ] = "prefill",
+    precision: PrecisionOption = "float",
+    tokens: TokensOption = 16384,
+    seq_len: SeqLenOption = 512,
+    stride: StrideOption = None,
+    calibration: CalibrationOption = "python-topics-calibration",
+    calibration_tokens: Annotated[
+        int, typer.Option(help="Tokens of the calibration text.", min=1)
+    ] = 4096,
+    load_calibration: Annotated[
+        Path | None, typer.Option(help="What methods learned earlier (.npz).", metavar="FILE")
+    ] = None,
+    save_calibration: Annotated[
+        Path | None, typer.Option(help="Keep what methods learned (.npz).", metavar="FILE")
+    ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option("--sensitivity", help="Also prune one kind of layer and one block at a time."),
+    ] = False,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(help="Draw each layer's error (.png, .pdf, .svg).", metavar="FILE"),
+    ] = None,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+    json_: JsonOption = False,
+    csv: CsvOption = None,
+) -> None:
+    """Measure the perplexity of a language model under activation pruning, and each layer's error.
+
+    Every combination of patterns, criteria and mitigations that makes sense is a row. Windows slide
+    over the text and count each token once; errors are over windows. Needs the extra 'capture'.
+    """
+    from accelsim.accuracy.evaluate import Settings, evaluate
+    from accelsim.accuracy.sensitivity import probes, sensitivity_rows
+    from accelsim.accuracy.subject import load_subject
+    from accelsim.accuracy.texts import load_text
+    from accelsim.errors import InputError
+    from accelsim.files import write_texts
+    from accelsim.results.export import csv_text
+
+    settings = Settings(
+        tokens=tokens or None,
+        seq_len=seq_len,
+        stride=max(1, seq_len // 2) if stride is None else stride,
+        precision=precision,
+        phase=phase,
+        calibration_tokens=calibration_tokens,
+    )
+    settings.check()
+    methods = _methods(patterns, criteria, mitigations, policy)
+    if (sensitivity or heatmap) and len(methods) != 1:
+        raise InputError(
+            f"--sensitivity and --heatmap look at one combination; there are {len(methods)}: "
+            f"{', '.join(map(str, methods[:3]))}, …"
+        )
+    policies = _policies(methods, policy, has_patterns=patterns is not None)
+    content, learned_from = load_text(text), load_text(calibration)
+    subject = load_subject(
+        model,
+        revision=revision,
+        device=device,
+        layers=layers,
+        exclude=exclude,
+        seq_len=seq_len,
+    )
+    probed = probes(methods[0], subject.linears) if sensitivity else {}
+    with stages() as progress:
+        report = evaluate(
+            subject,
+            content,
+            [*policies, *probed.values()],
+            settings,
+            calibration_text=learned_from,
+            calibration_file=load_calibration,
+            save_to=save_calibration,
+            progress=progress,
+        )
+    data = report.to_dict()
+    losses = [row.losses for row in report.rows[len(policies) :]]
+    data["rows"] = data["rows"][: len(policies)]
+    if sensitivity:
+        data["sensitivity"] = sensitivity_rows(probed, losses, report.dense)
+    if csv is not None:
+        write_texts({csv: csv_text([_flat(row) for row in data["rows"]])})
+    if heatmap is not None:
+        _draw(data, subject, heatmap)
+    if json_:
+        show_json(data)
+    else:
+        _print(data, is_detailed=sensitivity)
+
+
+def _methods(
+    patterns: str | None, criteria: str, mitigations: str, policy: Path | None
+) -> list[Method]:
+    """Return the combinations asked for; those without sense are named on stderr."""
+    from accelsim.accuracy.evaluate import combine
+    from accelsim.sparsity import parse_pattern
+
+    default = "dense" if policy else _DEFAULT_PATTERNS
+    chosen = [parse_pattern(part) for part in (patterns or default).split(",")]
+    methods, left_out = combine(chosen, _names(criteria), _names(mitigations))
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    return methods
+
+
+def _names(texts: str) -> list[str]:
+    return [part.strip() for part in texts.split(",")]
+
+
+def _policies(methods: Sequence[Method], file: Path | None, *, has_patterns: bool) -> list[Policy]:
+    """Return one policy a method; a policy file makes rules of its own around it."""
+    from accelsim.errors import InputError
+    from accelsim.policy import Policy, load_policy
+
+    if file is None:
+        return [Policy(method) for method in methods]
+    loaded = list(dict.fromkeys(load_policy(file, method) for method in methods))
+    if not has_patterns and loaded[0].default.pattern.is_dense and not loaded[0].rules:
+        raise InputError(f"{file}: prunes nothing; give it a pattern, or --patterns")
+    return loaded
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without what has no place in a line."""
+    plain = {name: value for name, value in row.items() if name not in ("layers", "policy")}
+    return plain | {"demands": " ".join(row["demands"])}
+
+
+def _draw(data: dict[str, Any], subject: Subject, path: Path) -> None:
+    from accelsim.report.heatmap import layer_heatmap
+
+    row = data["rows"][0]
+    title = f"{subject.source.name}, {row['pattern']}: squared output error of each layer"
+    layer_heatmap(row["layers"], title=title, path=path)
+
+
+def _print(data: dict[str, Any], *, is_detailed: bool) -> None:
+    from accelsim.report.accuracy import (
+        accuracy_headline,
+        accuracy_table,
+        layer_matrix,
+        sensitivity_table,
+    )
+
+    show(accuracy_headline(data), accuracy_table(data))
+    if is_detailed:
+        show(sensitivity_table(data), layer_matrix(data))

@@ -1,0 +1,118 @@
+"""Tables of what pruning does to a model, made from the JSON of `accelsim accuracy`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from accelsim.report.tables import percent, titled_table
+
+_BEYOND = 100_000  # a perplexity of which only the size matters
+
+
+def accuracy_headline(data: Mapping[str, Any]) -> str:
+    """Return what was measured, on what, and the dense model's perplexity."""
+    settings, text, dense = data["settings"], data["text"], data["dense"]
+    return (
+        f"{data['model']['model_id']} on {text['name']}: {dense['counted_tokens']:,} tokens in "
+        f"{dense['windows']} windows of {settings['seq_len']}, {settings['phase']}, "
+        f"{settings['precision']}\n"
+        f"dense: perplexity {_number(dense['perplexity'])} ± {dense['perplexity_stderr']:.2f}"
+    )
+
+
+def accuracy_table(data: Mapping[str, Any]) -> Table:
+    """Return one row a combination; ± is one standard error over windows."""
+    columns = ["pattern", "criterion", "mitigation", "perplexity", "increase", "dropped", "error"]
+    rows = titled_table("Perplexity under pruning", [*columns, "hardware"])
+    rows.columns[-1].justify = "left"
+    for row in data["rows"]:
+        name = row["pattern"] + (" + rules" if row["policy"] else "")
+        rows.add_row(
+            name,
+            row["criterion"],
+            row["mitigation"],
+            _number(row["perplexity"]),
+            f"{row['relative_drop']:+.1%} ± {row['relative_drop_stderr']:.1%}",
+            percent(row["lost_energy_ratio"]),
+            percent(row["output_error_ratio"]),
+            ", ".join(row["demands"]) or "-",
+        )
+    rows.caption = (
+        "dropped: squared input magnitude; error: squared output error; means over layers"
+    )
+    rows.caption_justify = "left"
+    return rows
+
+
+def sensitivity_table(data: Mapping[str, Any]) -> Table:
+    """Return what pruning one kind of layer, or one block, does by itself."""
+    layers = data["rows"][0]["layers"]
+    rows = titled_table(
+        "Pruned alone", ["layers", "n", "perplexity", "increase", "dropped", "error"]
+    )
+    for probe in data["sensitivity"]:
+        members = [value for name, value in layers.items() if _belongs(name, probe)]
+        rows.add_row(
+            probe["name"],
+            str(len(members)),
+            _number(probe["perplexity"]),
+            f"{probe['relative_drop']:+.1%} ± {probe['relative_drop_stderr']:.1%}",
+            percent(_mean(members, "lost_energy_ratio")),
+            percent(_mean(members, "output_error_ratio")),
+        )
+    return rows
+
+
+def layer_matrix(data: Mapping[str, Any]) -> Table:
+    """Return the output error of every layer, a block a row, and how its inputs are spread."""
+    layers, outliers = data["rows"][0]["layers"], data["outliers"]
+    blocks, kinds = places(layers)
+    rows = titled_table("Squared output error by layer", ["block", *kinds, "peak/rms"])
+    for block in blocks:
+        names = [layer_at(layers, block, kind) for kind in kinds]
+        errors = [percent(layers[name]["output_error_ratio"]) if name else "-" for name in names]
+        peak = max(outliers[name]["peak"] for name in names if name)
+        rows.add_row(block, *errors, f"{peak:.0f}")
+    rows.caption = (
+        "peak/rms: largest input magnitude of the block over its layer's root mean square"
+    )
+    rows.caption_justify = "left"
+    return rows
+
+
+def places(layers: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the blocks and the kinds of layers, in order of appearance.
+
+    >>> places({"model.layers.0.mlp.up_proj": 0, "model.layers.1.mlp.up_proj": 0})
+    (['0', '1'], ['up_proj'])
+    """
+    found = [_place(name) for name in layers]
+    return list(dict.fromkeys(b for b, _ in found)), list(dict.fromkeys(k for _, k in found))
+
+
+def layer_at(layers: Iterable[str], block: str, kind: str) -> str | None:
+    """Return the name of the layer of a kind in a block."""
+    return next((name for name in layers if _place(name) == (block, kind)), None)
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Return block number and kind of a layer; a layer outside of the blocks has block `-`."""
+    *parts, kind = name.split(".")
+    return next((part for part in parts if part.isdigit()), "-"), kind
+
+
+def _belongs(name: str, probe: Mapping[str, Any]) -> bool:
+    if probe["group"] == "kind":
+        return _place(name)[1] == str(probe["name"])
+    return name.startswith(str(probe["name"]) + ".")
+
+
+def _mean(members: list[Mapping[str, float]], name: str) -> float:
+    return sum(member[name] for member in members) / len(members)
+
+
+def _number(perplexity: float) -> str:
+    return f"{perplexity:.2f}" if perplexity < _BEYOND else f"{perplexity:.1e}"
