@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from accelsim.accuracy.hooks import rows_of, watching
 from accelsim.accuracy.masks import round_tokens, round_weights
 from accelsim.accuracy.pruning import (
-    DENSE,
     LayerPruning,
     Rows,
     States,
@@ -170,7 +169,7 @@ def _input_error(
     error: LayerError,
 ) -> torch.Tensor:
     """Return by how much the inputs of the product differ, and note what was dropped."""
-    if layer.method == DENSE:
+    if layer.method.pattern.is_dense:
         return reals - reals
 
     def watch(values: torch.Tensor, mask: torch.Tensor) -> None:

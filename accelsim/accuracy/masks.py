@@ -45,11 +45,19 @@ def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, to
         operands = kind.encode_tokens(array)
         reals = operands * kind.token_scales(array)
         return torch.from_numpy(operands), torch.from_numpy(reals.astype(np.float32, copy=False))
+    return _round_in_torch(values, precision)
+
+
+def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Do what `encode_tokens` and `token_scales` of a precision do."""
+    torch = require("torch")
     if precision != "int8":
+        PRECISIONS[precision].encode(values.abs().amax(dim=1).cpu().numpy())  # refuses too large
         narrow = values.to(getattr(torch, _TORCH_NAMES[precision])).float()
         return narrow, narrow
     peak = values.abs().amax(dim=1, keepdim=True)
-    scale = torch.where(peak > 0, peak / 127, torch.ones_like(peak))
+    # By a tensor: by a number, CUDA multiplies with the reciprocal, which rounds differently.
+    scale = torch.where(peak > 0, peak / torch.full_like(peak, 127), torch.ones_like(peak))
     codes = (values / scale).round()
     return codes.to(torch.int8), codes * scale
 

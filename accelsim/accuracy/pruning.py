@@ -46,7 +46,7 @@ class Rows:
 
     def check(self, rows: int, method: Method) -> None:
         """Raise InputError if a layer sees other rows than these, and it matters which they are."""
-        matters = self.context or CRITERIA[method.criterion].demands.factors == "chunk"
+        matters = self.context or method.demands.factors == "chunk"
         if self.length and matters and rows != self.sequences * self.length:
             raise InputError(
                 f"sees {rows} rows in a pass of {self.sequences} × {self.length} tokens (an expert "
@@ -71,8 +71,8 @@ class LayerPruning:
 
     @property
     def mitigation(self) -> Mitigation:
-        """What makes up for dropped values."""
-        return parse_mitigation(self.method.mitigation)
+        """What makes up for dropped values; nothing where none are."""
+        return parse_mitigation("none" if self.method.pattern.is_dense else self.method.mitigation)
 
     def prune(self, inputs: torch.Tensor, rows: Rows) -> Pruned:
         """Return what enters the product instead of `[T, K]` float32 inputs."""
@@ -198,10 +198,11 @@ class Pruner:
             self._undo.callback(module.register_forward_hook(self._after(name, layer)).remove)
 
     def _exchange(self, linear: LinearModule, weight: torch.Tensor) -> None:
-        parameter = linear.module.weight
-        former = parameter.data
-        parameter.data = weight if _is_linear(linear) else weight.T.contiguous()
-        self._undo.callback(setattr, parameter, "data", former)
+        module, former = linear.module, linear.module.weight
+        own = weight if _is_linear(linear) else weight.T.contiguous()
+        # Another parameter, not other data: an embedding may share it, and is not to change.
+        module.weight = require("torch").nn.Parameter(own, requires_grad=False)
+        self._undo.callback(setattr, module, "weight", former)
 
     def _before(self, name: str, layer: LayerPruning) -> Any:
         def hook(_: torch.nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -212,7 +213,9 @@ class Pruner:
 
     def _replaced(self, name: str, layer: LayerPruning, inputs: torch.Tensor) -> torch.Tensor:
         """Return what enters the layer; q, k and v, say, share it if nothing tells them apart."""
-        what = (layer.method, name if layer.state or layer.method.demands.rank else None)
+        writes = None if inputs.is_inference() else inputs._version  # as capture tells them apart
+        own = name if layer.state or layer.method.demands.rank else None
+        what = (layer.method, own, self.rows, writes)
         if self._last[0] is not inputs or self._last[1] != what:
             try:
                 self._last = (inputs, what, self._pruned(name, layer, inputs))

@@ -48,6 +48,8 @@ def _left_of_cgroup() -> int | None:
     try:
         limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
         used = (_CGROUP / "memory.current").read_text(encoding="ascii")
+        parts = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
     except OSError:
         return None
-    return None if limit == "max" else max(0, int(limit) - int(used))
+    files = int(parts.get("inactive_file", 0))  # cached, and given up when memory runs short
+    return None if limit == "max" else max(0, int(limit) - int(used) + files)
