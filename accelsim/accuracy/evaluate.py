@@ -32,7 +32,7 @@ from accelsim.version import __version__
 if TYPE_CHECKING:
     import torch
 
-Advance = Callable[[str, int, int], None]
+Advance = Callable[[str, int, int | None], None]
 PHASES = ("prefill", "decode")
 _ERROR_TOKENS = 2048  # on which the layers are looked at one by one
 

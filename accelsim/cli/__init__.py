@@ -18,7 +18,7 @@ import typer
 from accelsim.errors import InputError
 from accelsim.version import __version__
 
-COMMANDS = ("run", "compare", "area", "rtl", "inspect", "capture", "synth", "accuracy")
+COMMANDS = ("run", "compare", "area", "rtl", "inspect", "capture", "synth", "accuracy", "policy")
 
 app = typer.Typer(
     name="accelsim",
@@ -31,6 +31,9 @@ app = typer.Typer(
 )
 for name in COMMANDS:
     module = import_module(f"accelsim.cli.{name}")
+    if hasattr(module, "app"):  # a command of commands
+        app.add_typer(module.app, name=name, epilog=f"Example: {module.EXAMPLE}")
+        continue
     app.command(name, epilog=f"Example: {module.EXAMPLE}")(module.command)
 
 

@@ -83,6 +83,22 @@ def layer_matrix(data: Mapping[str, Any]) -> Table:
     return rows
 
 
+def policy_table(data: Mapping[str, Any]) -> Table:
+    """Return a policy between all layers dense and all pruned; costs are ratios to dense."""
+    title = f"{data['pruned_layers']} of {data['layers']} layers pruned on {data['machine']}"
+    rows = titled_table(title, ["layers", "cycles", "energy", "perplexity", "increase"])
+    names = {"dense": "all dense", "found": "policy", "pruned": "all pruned"}
+    for row in data["rows"]:
+        rows.add_row(
+            names[row["name"]],
+            f"{row['cycles_ratio']:.3f}×",
+            f"{row['energy_ratio']:.3f}×",
+            _number(row["perplexity"]),
+            f"{row['increase']:+.1%} ± {row['increase_stderr']:.1%}",
+        )
+    return rows
+
+
 def places(layers: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Return the blocks and the kinds of layers, in order of appearance.
 

@@ -1,0 +1,169 @@
+"""`accelsim policy search`: which layers to leave dense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accelsim.cli.accuracy import (
+    CalibrationOption,
+    DeviceOption,
+    ModelOption,
+    RevisionOption,
+    SeqLenOption,
+    StrideOption,
+    TextOption,
+    TokensOption,
+)
+from accelsim.cli.options import (
+    ArchArgument,
+    BatchOption,
+    CacheOption,
+    JsonOption,
+    PhaseOption,
+    SetOption,
+    TraceOption,
+    selection_cache,
+    show,
+    show_json,
+    stages,
+)
+
+if TYPE_CHECKING:
+    from accelsim.accuracy.search import Found
+
+EXAMPLE = (
+    "accelsim policy search arch_configs/nm816.yaml --trace traces/llama.npz "
+    "--budget cycles=0.65 --out policy.yaml"
+)
+app = typer.Typer(no_args_is_help=True, help="Per-layer policies: which layer is pruned how.")
+
+
+@app.command("search", epilog=f"Example: {EXAMPLE}")
+def search_command(
+    arch: ArchArgument,
+    trace: TraceOption,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="cycles=R or energy=R of this machine with all layers dense, or perplexity=R of dense."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Policy file to write.", metavar="FILE")],
+    model: ModelOption = "traces/models/llama-docs-16m",
+    text: TextOption = "python-topics",
+    calibration: CalibrationOption = "python-topics-calibration",
+    proxy: Annotated[
+        str, typer.Option(help="What ranks layers: output_error or lost_energy.")
+    ] = "output_error",
+    phase: PhaseOption = "prefill",
+    batch: BatchOption = None,
+    overrides: SetOption = None,
+    precision: Annotated[
+        str | None, typer.Option(help="For accuracy; default: that of the machine.")
+    ] = None,
+    tokens: TokensOption = 16384,
+    seq_len: SeqLenOption = 512,
+    stride: StrideOption = None,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+    cache: CacheOption = True,
+    json_: JsonOption = False,
+) -> None:
+    """Find which layers to prune, so that a budget holds with the least harm; write a policy.
+
+    Layers are ranked by what pruning each does on a calibration text, and what it saves on the
+    machine; the policy found is judged by perplexity on another text.
+    """
+    from accelsim.accuracy.evaluate import Settings
+    from accelsim.accuracy.search import Budget, search
+    from accelsim.accuracy.subject import load_subject
+    from accelsim.accuracy.texts import load_text
+    from accelsim.config import load_arch
+    from accelsim.errors import InputError
+    from accelsim.files import write_texts
+    from accelsim.policy import Method
+    from accelsim.trace import load_trace
+
+    goal = Budget.parse(budget)
+    machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
+    if machine.pattern.is_dense:
+        raise InputError(f"{arch}: a dense machine has nothing to choose; take a sparse one")
+    settings = Settings(
+        tokens=tokens or None,
+        seq_len=seq_len,
+        stride=max(1, seq_len // 2) if stride is None else stride,
+        precision=machine.precision if precision is None else precision,
+        phase=phase,
+    )
+    settings.check()
+    names = ",".join(linear.name for linear in workload.linears)
+    subject = load_subject(model, revision=revision, device=device, layers=names, seq_len=seq_len)
+    method = Method(machine.pattern, machine.criterion, machine.mitigation)
+    with stages() as progress:
+        found = search(
+            subject,
+            load_text(text),
+            machine,
+            workload,
+            method,
+            goal,
+            settings,
+            calibration_text=load_text(calibration),
+            proxy=proxy,
+            progress=progress,
+            simulation={"phase": phase, "batch": batch, "cache": selection_cache(cache)},
+        )
+    data = _record(found, machine.name)
+    write_texts({out: _file_text(found, f"{budget}, proxy {proxy}, machine {machine.name}", data)})
+    if json_:
+        show_json(data)
+    else:
+        _print(data, out)
+
+
+def _record(found: Found, machine: str) -> dict[str, Any]:
+    """Return costs and perplexities of all dense, the policy, and all pruned."""
+    report = found.report
+    dense = {"perplexity": report.dense.perplexity, "increase": 0.0, "increase_stderr": 0.0}
+    rows = {"dense": dense}
+    for name, judged in zip(("found", "pruned"), report.rows, strict=True):
+        increase, error = judged.losses.increase_over(report.dense)
+        rows[name] = {
+            "perplexity": judged.losses.perplexity,
+            "increase": increase,
+            "increase_stderr": error,
+        }
+    for name, row in rows.items():
+        costs, whole = found.costs[name], found.costs["dense"]
+        row.update((f"{quantity}_ratio", costs[quantity] / whole[quantity]) for quantity in costs)
+    return {
+        "schema": 1,
+        "machine": machine,
+        "pruned_layers": found.pruned_layers,
+        "layers": len(report.subject.linears),
+        "rows": [{"name": name, **row} for name, row in rows.items()],
+        "policy": found.policy.to_dict(),
+    }
+
+
+def _file_text(found: Found, how: str, data: dict[str, Any]) -> str:
+    """Return a policy file that says where it comes from."""
+    import yaml
+
+    row = data["rows"][1]
+    comment = (
+        f"# Found by `accelsim policy search`: {how}.\n"
+        f"# {data['pruned_layers']} of {data['layers']} layers pruned: "
+        f"cycles {row['cycles_ratio']:.3f}, energy {row['energy_ratio']:.3f} of all dense, "
+        f"perplexity {row['increase']:+.1%} on {found.report.text['name']}.\n"
+    )
+    return comment + yaml.safe_dump(found.policy.to_dict(), sort_keys=False, width=1000)
+
+
+def _print(data: dict[str, Any], out: Path) -> None:
+    from accelsim.report.accuracy import policy_table
+
+    show(policy_table(data), f"wrote {out}")
