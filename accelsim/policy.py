@@ -130,10 +130,16 @@ class Policy:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contents of a policy file."""
+        default = self.default
+
+        def rule(method: Method) -> str | dict[str, str]:
+            is_as_default = replace(default, pattern=method.pattern) == method
+            return str(method.pattern) if is_as_default else _plain(method)
+
         return {
             "schema": 1,
-            **_plain(self.default),
-            "layers": {g: _plain(m) for g, m in self.rules},
+            **_plain(default),
+            "layers": {glob: rule(method) for glob, method in self.rules},
         }
 
 

@@ -252,7 +252,7 @@ def within_cost(choices: Sequence[Choice], budget: Budget) -> list[Choice]:
     """
     quantity = budget.quantity
     dense = sum(choice.dense[quantity] for choice in choices)
-    excess = dense * (1 - budget.ratio)
+    excess = dense - budget.ratio * dense
     chosen: list[Choice] = []
     for choice in _in_order(choices, quantity):
         if excess <= 0:

@@ -47,9 +47,7 @@ def search_command(
     trace: TraceOption,
     budget: Annotated[
         str,
-        typer.Option(
-            help="cycles=R or energy=R of this machine with all layers dense, or perplexity=R of dense."
-        ),
+        typer.Option(help="cycles=R, energy=R or perplexity=R, as a ratio to all layers dense."),
     ],
     out: Annotated[Path, typer.Option("--out", help="Policy file to write.", metavar="FILE")],
     model: ModelOption = "traces/models/llama-docs-16m",
