@@ -125,9 +125,10 @@ def compress(arch: Architecture, operands: Values, mask: Mask | None = None) -> 
     path = arch.path
     mask = arch.pattern.keep(operands) if mask is None else mask
     padding = [(0, 0), (0, -operands.shape[1] % path.group_size)]
-    padded, kept = np.pad(np.where(mask, operands, 0), padding), np.pad(mask, padding)
+    masked = np.where(mask, operands, operands.dtype.type(0))
+    padded, kept = np.pad(masked, padding), np.pad(mask, padding)
     groups = keep_largest(kept.reshape(-1, path.group_size).view(np.int8), path.kept_per_group)
-    values = padded[groups.reshape(kept.shape)].reshape(len(padded), -1).astype(operands.dtype)
+    values = padded[groups.reshape(kept.shape)].reshape(len(padded), -1)
     if arch.pattern.is_dense:
         return Compressed(values, np.zeros((len(groups), 0), np.bool_))
     return Compressed(values, FORMATS[arch.format].encode(groups))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
@@ -14,6 +13,7 @@ from accelsim.errors import MissingExtraError
 from accelsim.policy import Method, Policy
 from accelsim.results.breakdown import Breakdown, bound
 from accelsim.results.ledger import UnitLedger
+from accelsim.results.tally import weighted_sum
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerR
     The sizes, the tiling and the dropped energy are those of the layer itself.
     """
     runs = [layer, *products]
-    bound_cycles = dict(sum((Counter(run.bound_cycles) for run in runs), Counter()))
+    bound_cycles = weighted_sum((1, run.bound_cycles) for run in runs)
     return replace(
         layer,
         cycles=sum(run.cycles for run in runs),

@@ -171,20 +171,28 @@ def select_input(  # noqa: PLR0913
 
     The tokens are cut into blocks that the cores take in turn; numpy and the compiled selection
     leave the interpreter free meanwhile. The result does not depend on the cut, which is between
-    sequences where the criterion looks at those.
+    sequences where the criterion looks at those. Criteria that look at weights, which a trace does
+    not have, rank by magnitude.
     """
     if not trace.has_values:
         return [_without_values(trace, key, pattern, with_masks=with_masks) for pattern in patterns]
-    rows = trace.rows(key)
-    if CRITERIA[criterion].demands.factors == "chunk":
+    rows, rule = trace.rows(key), CRITERIA[criterion]
+    ranks_chunks = rule.demands.factors == "chunk"
+    if ranks_chunks:
         cuts = list(accumulate(trace.meta.sequence_lengths, initial=0))
     else:
         block = max(1, _BLOCK_VALUES // trace.features(key))
         cuts = [*range(0, trace.tokens, block), trace.tokens]
 
+    def scores_of(held: Values, real: Values) -> Values | None:
+        if not ranks_chunks:
+            return None
+        factors = rule.chunk_factors(held * trace.token_scales(key, real, precision))
+        return None if factors is None else PRECISIONS[precision].scores(held, factors)
+
     def selected(cut: tuple[int, int]) -> list[Selection]:
         held, real = held_values(trace, key, rows(slice(*cut)), precision, is_centred=is_centred)
-        scores = _scores(trace, key, held, real, precision, criterion)
+        scores = scores_of(held, real)
         return select_each(held, patterns, real, scores=scores, with_masks=with_masks)
 
     blocks = list(_cores().map(selected, pairwise(cuts)))
@@ -204,20 +212,6 @@ def held_values(
     middle = (real.shape[1] - 1) // 2
     centred = real - np.partition(real, middle, axis=1)[:, middle : middle + 1]
     return trace.rounded(key, centred, precision), centred
-
-
-def _scores(  # noqa: PLR0913, PLR0917
-    trace: Trace, key: str, held: Values, real: Values, precision: str, criterion: str
-) -> Values | None:
-    """Return what is ranked of the tokens of a sequence; None: the values themselves.
-
-    A trace has no weights: criteria that take their factors from those rank by magnitude.
-    """
-    if CRITERIA[criterion].demands.factors != "chunk":
-        return None
-    factors = CRITERIA[criterion].chunk_factors(held * trace.token_scales(key, real, precision))
-    assert factors is not None
-    return PRECISIONS[precision].scores(held, factors)
 
 
 @cache
