@@ -40,6 +40,13 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def check_folders(*paths: Path | None) -> None:
+    """Raise InputError unless files can be made in these places: before the work, not after."""
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: cannot write here: no such folder")
+
+
 def write_texts(texts: Mapping[Path, str]) -> None:
     """Write several text files, all or none."""
     with ExitStack() as pending:

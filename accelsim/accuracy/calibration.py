@@ -219,4 +219,4 @@ def _read_file(path: Path) -> tuple[dict[str, Any], list[Values]]:
     except OSError as error:
         raise InputError(f"{path}: cannot read the calibration: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: not a calibration file of accelsim ({error})") from error
+        raise InputError(f"{path}: not a calibration file of accelsim, or a damaged one") from error

@@ -145,22 +145,23 @@ class Report:
 def combine(
     patterns: Sequence[Pattern], criteria: Sequence[str], mitigations: Sequence[str]
 ) -> tuple[list[Method], list[str]]:
-    """Return every sensible combination, and a line about each that is left out.
+    """Return every sensible combination, and a line for each reason to leave others out.
 
     Weights are pruned without mitigation, thresholds are levels of |x| and know no other criterion,
     and where nothing is dropped there is nothing to choose.
     """
     methods: dict[Method, None] = {}
-    left_out = []
+    reasons: dict[str, list[str]] = {}
     for pattern in patterns:
         for criterion in criteria:
             for mitigation in mitigations:
                 method = Method(pattern, criterion, mitigation)
                 reason = _why_not(method)
                 if reason:
-                    left_out.append(f"{pattern} {criterion} {mitigation}: {reason}")
+                    reasons.setdefault(reason, []).append(f"{pattern} {criterion} {mitigation}")
                 else:
                     methods[DENSE if pattern.is_dense else method] = None
+    left_out = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
     if not methods:
         raise InputError(f"nothing to evaluate: {'; '.join(left_out)}")
     return list(methods), left_out

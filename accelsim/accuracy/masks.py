@@ -58,8 +58,8 @@ def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor,
     peak = values.abs().amax(dim=1, keepdim=True)
     # By a tensor: by a number, CUDA multiplies with the reciprocal, which rounds differently.
     scale = torch.where(peak > 0, peak / torch.full_like(peak, 127), torch.ones_like(peak))
-    codes = (values / scale).round()
-    return codes.to(torch.int8), codes * scale
+    codes = (values / scale).round().to(torch.int8)
+    return codes, codes * scale
 
 
 def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:

@@ -127,7 +127,8 @@ def command(
     from accelsim.accuracy.subject import load_subject
     from accelsim.accuracy.texts import load_text
     from accelsim.errors import InputError
-    from accelsim.files import write_texts
+    from accelsim.files import check_folders, write_texts
+    from accelsim.report.heatmap import check_format
     from accelsim.results.export import csv_text
 
     settings = Settings(
@@ -139,6 +140,9 @@ def command(
         calibration_tokens=calibration_tokens,
     )
     settings.check()
+    check_folders(csv, save_calibration, heatmap)
+    if heatmap is not None:
+        check_format(heatmap)
     methods = _methods(patterns, criteria, mitigations, policy)
     if (sensitivity or heatmap) and len(methods) != 1:
         raise InputError(

@@ -81,7 +81,7 @@ def search_command(
     from accelsim.accuracy.texts import load_text
     from accelsim.config import load_arch
     from accelsim.errors import InputError
-    from accelsim.files import write_texts
+    from accelsim.files import check_folders, write_texts
     from accelsim.policy import Method
     from accelsim.trace import load_trace
 
@@ -97,6 +97,7 @@ def search_command(
         phase=phase,
     )
     settings.check()
+    check_folders(out)
     names = ",".join(linear.name for linear in workload.linears)
     subject = load_subject(model, revision=revision, device=device, layers=names, seq_len=seq_len)
     method = Method(machine.pattern, machine.criterion, machine.mitigation)

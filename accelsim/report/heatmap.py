@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,9 @@ def layer_heatmap(layers: Mapping[str, Mapping[str, float]], *, title: str, path
         InputError: another ending, or not writable.
         MissingExtraError: matplotlib is not installed.
     """
-    if path.suffix not in _FORMATS:
-        raise InputError(f"{path}: figures are written as {', '.join(_FORMATS)}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "plot") from error
+    check_format(path)
+    from matplotlib.figure import Figure
+
     blocks, kinds = places(layers)
     values = np.array([[_percent_at(layers, block, kind) for kind in kinds] for block in blocks])
     figure = Figure(figsize=(1.6 + 0.75 * len(kinds), 1.4 + 0.32 * len(blocks)), dpi=150)
@@ -49,6 +47,14 @@ def layer_heatmap(layers: Mapping[str, Mapping[str, float]], *, title: str, path
     figure.colorbar(image, ax=axes, label="squared output error (%)")
     with replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], bbox_inches="tight")
+
+
+def check_format(path: Path) -> None:
+    """Raise InputError unless figures can be written as such a file; MissingExtraError if none."""
+    if path.suffix not in _FORMATS:
+        raise InputError(f"{path}: figures are written as {', '.join(_FORMATS)}")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "plot")
 
 
 def _percent_at(layers: Mapping[str, Any], block: str, kind: str) -> float:
