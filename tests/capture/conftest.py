@@ -26,33 +26,19 @@ def out(tmp_path):
     return folder / "t.npz"
 
 
-WORDS = [f"w{index}" for index in range(15)]
-
-
 @pytest.fixture
 def text(tmp_path):
     """40 words of a 15-word vocabulary; each is one token."""
     path = tmp_path / "text.txt"
-    path.write_text(" ".join(WORDS[index * 7 % 15] for index in range(40)), encoding="utf-8")
+    path.write_text(" ".join(f"w{index * 7 % 15}" for index in range(40)), encoding="utf-8")
     return path
 
 
 @pytest.fixture
 def save(tmp_path):
     """Save a model with a word tokenizer (16 entries) and return the folder."""
-    tokenizers = pytest.importorskip("tokenizers")
-    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("tokenizers")
+    pytest.importorskip("transformers")
+    from oracle.checkpoints import save_checkpoint
 
-    def _save(model, name="tiny"):
-        folder = tmp_path / name
-        model.save_pretrained(folder)
-        vocabulary = {word: index for index, word in enumerate(["<unk>", *WORDS])}
-        backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
-        backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-        transformers.PreTrainedTokenizerFast(
-            tokenizer_object=backend,
-            unk_token="<unk>",
-        ).save_pretrained(folder)
-        return folder
-
-    return _save
+    return lambda model, name="tiny": save_checkpoint(model, tmp_path / name)
