@@ -8,6 +8,15 @@ pytest.importorskip("transformers")
 from oracle.checkpoints import subject_of, tiny_llama  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Threads that wait for each other are slower than one for matrices this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def subject():
     """Return the tiny Llama as accuracy sees it; nothing may change it."""
