@@ -215,7 +215,10 @@ def _read_file(path: Path) -> tuple[dict[str, Any], list[Values]]:
             meta = json.loads(str(file["meta"]))
             if meta["schema"] != SCHEMA:
                 raise InputError(f"{path}: schema {meta['schema']}; this version reads {SCHEMA}")
+            meta["facts"] = dict(meta["facts"])
             return meta, [file[str(place)] for place in range(len(meta["arrays"]))]
+    except InputError:  # is a ValueError, and says more than that
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot read the calibration: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
