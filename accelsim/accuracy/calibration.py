@@ -214,7 +214,10 @@ def _read_file(path: Path) -> tuple[dict[str, Any], list[Values]]:
         with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             if meta["schema"] != SCHEMA:
-                raise InputError(f"{path}: schema {meta['schema']}; this version reads {SCHEMA}")
+                found = meta["schema"]
+                raise InputError(  # noqa: TRY301
+                    f"{path}: schema {found}; this version reads {SCHEMA}"
+                )
             meta["facts"] = dict(meta["facts"])
             return meta, [file[str(place)] for place in range(len(meta["arrays"]))]
     except InputError:  # is a ValueError, and says more than that
