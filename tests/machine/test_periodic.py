@@ -89,7 +89,9 @@ def long_layers(draw, outer_tiles):
         """So many tiles, the last one of any size."""
         return size * (count - 1) + draw(st.integers(1, size))
 
-    outer, inner, steps = draw(outer_tiles), draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    outer, inner = draw(outer_tiles), draw(st.integers(1, 5))
+    # Evenly: what integers are drawn depends on the constants in modules that are loaded.
+    steps = draw(st.sampled_from([1, 2, 3, 4]))
     is_token_major = chosen.order == "tokens_outer"
     gemm = Gemm(
         extent(chosen.tokens, outer if is_token_major else inner),
