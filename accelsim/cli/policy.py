@@ -38,7 +38,7 @@ EXAMPLE = (
     "accelsim policy search arch_configs/nm816.yaml --trace traces/llama.npz "
     "--budget cycles=0.65 --out policy.yaml"
 )
-app = typer.Typer(no_args_is_help=True, help="Per-layer policies: which layer is pruned how.")
+app = typer.Typer(no_args_is_help=True, help="Find out which layer to prune how, under a budget.")
 
 
 @app.command("search", epilog=f"Example: {EXAMPLE}")

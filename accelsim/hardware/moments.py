@@ -12,7 +12,7 @@ from accelsim.workload import Ints, Work
 
 
 class Moments(LaneUnit):
-    """A lane is one multiplier (the square) and adders into four running sums of 32 bits.
+    """A lane is one multiplier (the square) and its share of four adder trees, with registers.
 
     Timing:
         As `LaneUnit`; values of a job: the positions of its tile, if it is selected.
@@ -21,7 +21,7 @@ class Moments(LaneUnit):
         moments: one value, and what selection left of it, added to the sums.
 
     Not modelled:
-        As `LaneUnit`; the adders at the end of the lanes, and the sums of the tokens in flight.
+        As `LaneUnit`; the four sums of 32 bits behind the trees, and those of tokens in flight.
 
     Example:
         >>> from accelsim.hardware.examples import work

@@ -337,6 +337,15 @@ def _output_scale(s: Shape) -> Parts:
     return _lane(s, products=24 / s.significand_bits if s.is_float else 32 / s.bits)
 
 
+def _moments(s: Shape) -> Parts:
+    """Return the square of a value, and its share of four adder trees: x, x², all and kept.
+
+    In a tree over the lanes, half of the adders are one bit wider than their inputs, a quarter
+    two and so on: two on average. The four sums behind the trees are shared by all lanes.
+    """
+    return _lane(s, products=1, adders=[s.bits + 2, s.bits + 2, 2 * s.bits + 2, 2 * s.bits + 2])
+
+
 def _count(s: Shape) -> Parts:
     """Return a comparison of a value with a bound, by bits, and its share of the count."""
     return {"accumulator_bits": s.bits + 2, "register_bits": s.bits + 2}
@@ -364,7 +373,7 @@ BLOCKS |= {
         for name, parts in {
             "shift_lane": lambda s: _lane(s, adders=[s.bits]),
             "scale_lane": lambda s: _lane(s, products=1),
-            "moments_lane": lambda s: _lane(s, products=1, adders=4 * [32]),
+            "moments_lane": _moments,
             "columns_lane": lambda s: _lane(s, products=1, adders=[32]),
             "median_lane": _count,
             "output_scale_lane": _output_scale,
