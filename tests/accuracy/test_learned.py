@@ -64,18 +64,22 @@ def test_ls_is_near_the_solution_without_a_ridge(seed):
     assert error(exact) <= error(found) <= 1.01 * error(exact)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_lpts_finds_mask_and_shift_in_turns_and_keeps_the_best(seed):
-    x, weight = problem(seed)
-    shift, tried = [naive.lower_median(column) for column in x.T.tolist()], []
-    for _ in range(4):
-        _, masks = by_magnitude((x - np.array(shift)).tolist())
-        entering = np.where(masks, x, np.array(shift))
-        tried.append((naive.output_error(entering, x, weight), list(shift)))
-        dropped = (~np.array(masks)).astype(float)
-        shift = naive.best_vector(dropped, x * dropped, weight).tolist()
-    found = fitted("lpts", x, weight)["shift"].numpy()
-    np.testing.assert_allclose(found, min(tried)[1], rtol=1e-8, atol=1e-12)
+def test_lpts_finds_mask_and_shift_in_turns_and_keeps_the_best():
+    best = set()
+    for seed in range(25):
+        x, weight = problem(seed)
+        shift, tried = [naive.lower_median(column) for column in x.T.tolist()], []
+        for turn in range(4):
+            _, masks = by_magnitude((x - np.array(shift)).tolist())
+            entering = np.where(masks, x, np.array(shift))
+            tried.append((naive.output_error(entering, x, weight), turn, list(shift)))
+            dropped = (~np.array(masks)).astype(float)
+            shift = naive.best_vector(dropped, x * dropped, weight).tolist()
+        found = fitted("lpts", x, weight)["shift"].numpy()
+        _, turn, expected = min(tried)
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-12)
+        best.add(turn)
+    assert {1, 2, 3} <= best  # each turn is worth its while somewhere
 
 
 @st.composite
