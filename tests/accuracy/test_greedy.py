@@ -35,6 +35,18 @@ def test_each_block_drops_what_was_asked_for(subject, ids, target):
     assert len({round(share, 6) for share in shares.values()}) > 2  # not all alike
 
 
+def test_a_step_drops_the_same_number_of_weights_in_every_layer(subject, ids):
+    """0.05 of hidden × hidden, 51.2 weights; but for the last step, which ends at the target."""
+    shares = greedy_sparsities(subject, ids, 0.4, SEQ_LEN)
+    for block in BLOCKS:
+        steps = [
+            share * subject.linears[name].module.weight.numel() / 51.2
+            for name, share in shares.items()
+            if name.startswith(block)
+        ]
+        assert sum(abs(step - round(step)) > 1e-6 for step in steps) <= 1
+
+
 def test_nothing_asked_is_nothing_dropped(subject, ids):
     shares = greedy_sparsities(subject, ids, 0.0, SEQ_LEN)
     assert shares == dict.fromkeys(subject.linears, 0.0)

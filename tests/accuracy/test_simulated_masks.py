@@ -101,22 +101,7 @@ def test_what_enters_a_pruned_layer_has_the_mask_of_the_simulated_one(
 
 
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))
-@pytest.mark.parametrize(
-    "texts",
-    [
-        pytest.param(
-            texts,
-            marks=pytest.mark.xfail(
-                texts[-1] == "dpts",
-                strict=True,
-                reason="DEFECT: accelsim run divides by the energy of the centred values that it "
-                "selects from, accuracy by that of the inputs",
-            ),
-        )
-        for texts in METHODS
-    ],
-    ids=IDS,
-)
+@pytest.mark.parametrize("texts", METHODS, ids=IDS)
 def test_lost_energy_is_what_the_simulation_calls_dropped(subject, trace, ids, precision, texts):
     policy = same_for_all(method(texts))
     report = layer_errors(subject, ids, [policy], precision=precision, states={}, seq_len=LENGTH)
