@@ -155,7 +155,7 @@ def _read(subject: Subject, ids: torch.Tensor, seq_len: int) -> None:
             f"the calibration text has {len(ids)} tokens, less than one sequence of {seq_len}"
         )
     with evaluating(subject.model):
-        subject.model(input_ids=ids[: sequences * seq_len].reshape(sequences, -1), use_cache=False)
+        subject.read(ids[: sequences * seq_len].reshape(sequences, -1))
 
 
 def _greedy_levels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ class Report:
             "calibration": self.calibration.facts,
             "dense": {
                 "perplexity": self.dense.perplexity,
-                "perplexity_stderr": self.dense.perplexity_error,
+                "perplexity_stderr": _known(self.dense.perplexity_error),
                 "windows": len(self.dense.nats),
                 "counted_tokens": int(self.dense.tokens.sum()),
             },
@@ -131,8 +132,8 @@ class Report:
             "perplexity": row.losses.perplexity,
             "relative_drop": increase,
             "lost_energy_ratio": row.lost_energy_ratio,
-            "perplexity_stderr": row.losses.perplexity_error,
-            "relative_drop_stderr": error,
+            "perplexity_stderr": _known(row.losses.perplexity_error),
+            "relative_drop_stderr": _known(error),
             "output_error_ratio": row.output_error_ratio,
             "demands": list(method.demands.units)
             + ([f"rank {method.demands.rank}"] if method.demands.rank else []),
@@ -140,6 +141,11 @@ class Report:
             "policy_name": policy.name or None,
             "layers": {name: layer.to_dict() for name, layer in row.layers.items()},
         }
+
+
+def _known(error: float) -> float | None:
+    """Return an error, or None where there are too few windows to know it."""
+    return None if isnan(error) else error
 
 
 def combine(
@@ -156,7 +162,7 @@ def combine(
         for criterion in criteria:
             for mitigation in mitigations:
                 method = Method(pattern, criterion, mitigation)
-                reason = _why_not(method)
+                reason = why_not(method)
                 if reason:
                     reasons.setdefault(reason, []).append(f"{pattern} {criterion} {mitigation}")
                 else:
@@ -167,12 +173,18 @@ def combine(
     return list(methods), left_out
 
 
-def _why_not(method: Method) -> str:
+def why_not(method: Method) -> str:
+    """Return why a method makes no sense; nothing if it does.
+
+    >>> from accelsim.sparsity import parse_pattern
+    >>> why_not(Method(parse_pattern("2:4"), "wt", "var"))
+    'weights are pruned to N:M or top-K, without mitigation'
+    """
     is_threshold = isinstance(method.pattern, Threshold)
     if CRITERIA[method.criterion].ranks_weights and (is_threshold or method.mitigation != "none"):
         return "weights are pruned to N:M or top-K, without mitigation"
-    if is_threshold and method.criterion != "act":
-        return "a threshold is a level of |x|"
+    if is_threshold and (method.criterion != "act" or method.demands.shift):
+        return "a threshold is a level of |x|, neither scaled nor shifted"
     return ""
 
 
@@ -205,6 +217,9 @@ def evaluate(  # noqa: PLR0913
     settings.check()
     for policy in policies:
         policy.check(subject.linears)
+        for method in policy.methods:
+            if not method.pattern.is_dense and why_not(method):
+                raise InputError(f"{policy.name or 'method'}: {method}: {why_not(method)}")
     ids = subject.tokens_of(text, settings.tokens)
     windows = sliding_windows(len(ids), settings.seq_len, settings.stride)
     calibration = _calibrated(

@@ -79,7 +79,7 @@ def _calls(subject: Subject, blocks: list[str], ids: torch.Tensor) -> dict[str, 
 
     modules = {block: subject.model.get_submodule(block) for block in blocks}
     with evaluating(subject.model), watching(modules, note):
-        subject.model(input_ids=ids[None], use_cache=False)
+        subject.read(ids[None])
     return calls
 
 

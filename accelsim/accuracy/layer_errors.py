@@ -30,8 +30,8 @@ class LayerError:
     """Sums over tokens of one layer; the ratios are what counts.
 
     Attributes:
-        energy: squared magnitude of the inputs.
-        lost_energy: of what was selected from, the part that was dropped.
+        energy: squared magnitude of what was selected from: the inputs, or what a shift left.
+        lost_energy: the part of it that was dropped.
         output_energy: squared magnitude of the dense outputs, bias left out.
         output_error: squared distance of the pruned outputs from them.
     """
@@ -134,9 +134,7 @@ def layer_errors(  # noqa: PLR0913
 
     modules = {name: linear.module for name, linear in subject.linears.items()}
     with evaluating(subject.model), watching(modules, look):
-        subject.model(
-            input_ids=ids[: sequences * length].reshape(sequences, length), use_cache=False
-        )
+        subject.read(ids[: sequences * length].reshape(sequences, length))
     return LayerReport(errors, outliers)
 
 
@@ -173,6 +171,7 @@ def _input_error(
         return reals - reals
 
     def watch(values: torch.Tensor, mask: torch.Tensor) -> None:
+        error.energy = float(values.double().square().sum())
         error.lost_energy = float((values * ~mask).double().square().sum())
 
     watched = LayerPruning(layer.method, layer.precision, layer.state, watch)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from math import exp, nan, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.accuracy.pruning import Pruner, Rows
+from accelsim.accuracy.subject import last_logits
 from accelsim.accuracy.windows import Window, batches
 from accelsim.capture.extra import require
 from accelsim.capture.run import evaluating
@@ -88,15 +88,14 @@ def measure(  # noqa: PLR0913
     """
     torch = require("torch")
     order, nats = [], []
-    can_skip = "logits_to_keep" in signature(model.forward).parameters  # of context tokens
     with evaluating(model), pruner:
         for batch in batches(windows, model.config.get_text_config().vocab_size):
             length, context = batch[0].shape
             is_decode = phase == "decode"
             pruner.rows = Rows(len(batch), length, context if is_decode else 0, alone=is_decode)
             tokens = torch.stack([ids[w.start : w.end] for w in batch])
-            counting = {"logits_to_keep": length - context + 1} if can_skip else {}
-            logits = model(input_ids=tokens, use_cache=False, **counting).logits
+            counted = last_logits(model, length - context + 1)
+            logits = model(input_ids=tokens, use_cache=False, **counted).logits
             logits = logits[:, context - length - 1 : -1]
             losses = torch.nn.functional.cross_entropy(
                 logits.flatten(0, 1).float(), tokens[:, context:].flatten(), reduction="none"

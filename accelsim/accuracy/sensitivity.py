@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isnan
 from typing import Any
 
 from accelsim.accuracy.greedy import blocks_of
@@ -48,7 +49,7 @@ def sensitivity_rows(
                 "name": name,
                 "perplexity": found.perplexity,
                 "relative_drop": increase,
-                "relative_drop_stderr": error,
+                "relative_drop_stderr": None if isnan(error) else error,
             }
         )
     return rows

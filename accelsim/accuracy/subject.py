@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from accelsim.accuracy.texts import Text
@@ -18,6 +19,7 @@ from accelsim.capture.huggingface import (
 )
 from accelsim.capture.linears import LinearModule, find_linears, select
 from accelsim.capture.pretrained import check_device, check_positions
+from accelsim.capture.run import evaluating
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +41,30 @@ class Subject:
         with quiet():
             ids = self.tokenizer(text.content, add_special_tokens=False)["input_ids"]
         return require("torch").tensor(ids[:limit], device=self.device)
+
+    def read(self, ids: torch.Tensor) -> None:
+        """Run the model on token ids `[B, S]` for what its layers see; most logits are not made."""
+        self.model(input_ids=ids, use_cache=False, **last_logits(self.model, 1))
+
+
+def last_logits(model: Any, count: int) -> dict[str, int]:
+    """Return the argument that makes a model compute its last logits only, if it has one."""
+    name = "logits_to_keep"
+    return {name: count} if name in signature(model.forward).parameters else {}
+
+
+def _check_causal(source: Source, model: Any) -> None:
+    """Raise InputError unless logits are made from the tokens up to theirs."""
+    if model.get_output_embeddings() is None:
+        raise InputError(f"{source.name}: not a causal language model: it makes no logits")
+    torch = require("torch")
+    twins = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]], device=model.device)
+    with evaluating(model):
+        one, other = model(input_ids=twins, use_cache=False).logits
+    *early, last = (one - other).abs().amax(dim=-1).tolist()  # what the last token changes
+    noise = 1e-4 if one.dtype == torch.float32 else 1e-2
+    if max(early) > noise * last:
+        raise InputError(f"{source.name}: not a causal language model: it sees later tokens")
 
 
 def load_subject(  # noqa: PLR0913
@@ -75,9 +101,8 @@ def load_subject(  # noqa: PLR0913
         check_memory(source, config, device)
         model: Any = load_model(source, config, device)
         tokenizer = load_tokenizer(source)
+    _check_causal(source, model)
     head = model.get_output_embeddings()
-    if head is None:
-        raise InputError(f"{source.name}: not a causal language model: it makes no logits")
     linears = find_linears(model)
     body = [name for name, linear in linears.items() if linear.module is not head]
     wanted = select(linears, layers) if layers else set(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,13 +128,13 @@ def _record(found: Found, machine: str) -> dict[str, Any]:
     """Return costs and perplexities of all dense, the policy, and all pruned."""
     report = found.report
     dense = {"perplexity": report.dense.perplexity, "increase": 0.0, "increase_stderr": 0.0}
-    rows = {"dense": dense}
+    rows: dict[str, dict[str, Any]] = {"dense": dense}
     for name, judged in zip(("found", "pruned"), report.rows, strict=True):
         increase, error = judged.losses.increase_over(report.dense)
         rows[name] = {
             "perplexity": judged.losses.perplexity,
             "increase": increase,
-            "increase_stderr": error,
+            "increase_stderr": None if isnan(error) else error,
         }
     for name, row in rows.items():
         costs, whole = found.costs[name], found.costs["dense"]

@@ -15,11 +15,12 @@ _BEYOND = 100_000  # a perplexity of which only the size matters
 def accuracy_headline(data: Mapping[str, Any]) -> str:
     """Return what was measured, on what, and the dense model's perplexity."""
     settings, text, dense = data["settings"], data["text"], data["dense"]
+    perplexity = _number(dense["perplexity"]) + _error(dense["perplexity_stderr"], ".2f")
     return (
         f"{data['model']['model_id']} on {text['name']}: {dense['counted_tokens']:,} tokens in "
         f"{dense['windows']} windows of {settings['seq_len']}, {settings['phase']}, "
         f"{settings['precision']}\n"
-        f"dense: perplexity {_number(dense['perplexity'])} ± {dense['perplexity_stderr']:.2f}"
+        f"dense: perplexity {perplexity}"
     )
 
 
@@ -35,7 +36,7 @@ def accuracy_table(data: Mapping[str, Any]) -> Table:
             row["criterion"],
             row["mitigation"],
             _number(row["perplexity"]),
-            f"{row['relative_drop']:+.1%} ± {row['relative_drop_stderr']:.1%}",
+            _change(row["relative_drop"], row["relative_drop_stderr"]),
             percent(row["lost_energy_ratio"]),
             percent(row["output_error_ratio"]),
             ", ".join(row["demands"]) or "-",
@@ -59,7 +60,7 @@ def sensitivity_table(data: Mapping[str, Any]) -> Table:
             probe["name"],
             str(len(members)),
             _number(probe["perplexity"]),
-            f"{probe['relative_drop']:+.1%} ± {probe['relative_drop_stderr']:.1%}",
+            _change(probe["relative_drop"], probe["relative_drop_stderr"]),
             percent(_mean(members, "lost_energy_ratio")),
             percent(_mean(members, "output_error_ratio")),
         )
@@ -94,7 +95,7 @@ def policy_table(data: Mapping[str, Any]) -> Table:
             f"{row['cycles_ratio']:.3f}×",
             f"{row['energy_ratio']:.3f}×",
             _number(row["perplexity"]),
-            f"{row['increase']:+.1%} ± {row['increase_stderr']:.1%}",
+            _change(row["increase"], row["increase_stderr"]),
         )
     return rows
 
@@ -132,3 +133,12 @@ def _mean(members: list[Mapping[str, float]], name: str) -> float:
 
 def _number(perplexity: float) -> str:
     return f"{perplexity:.2f}" if perplexity < _BEYOND else f"{perplexity:.1e}"
+
+
+def _change(ratio: float, error: float | None) -> str:
+    return f"{ratio:+.1%}{_error(error, '.1%')}"
+
+
+def _error(error: float | None, form: str) -> str:
+    """Return ` ± error`, or nothing where one window does not tell it."""
+    return "" if error is None else f" ± {error:{form}}"
