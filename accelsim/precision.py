@@ -84,7 +84,8 @@ class Int8(Precision):
     @override
     def token_scales(cls, values: Values) -> Values:
         peak = np.max(np.abs(values), axis=1, keepdims=True, initial=0.0).astype(np.float32)
-        return np.where(peak > 0, peak / np.float32(127), np.float32(1))
+        scale = peak / np.float32(127)
+        return np.where(scale > 0, scale, np.float32(1))  # of subnormals it may be zero
 
     @classmethod
     @override

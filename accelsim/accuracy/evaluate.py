@@ -271,15 +271,19 @@ def _calibrated(  # noqa: PLR0913, PLR0917
         own = {name: facts[name] for name in ("model", "precision")}
         calibration = load_calibration(file, own, subject.device)
     missing = calibration.missing(wanted)
-    if any(needs_text(method) for _, method in missing):
+    if not missing:
+        return calibration
+    unlearned = [(layer, method) for layer, method in missing if needs_text(method)]
+    if unlearned:
         if calibration_text.sha256 == text.sha256:
             raise InputError(
                 f"{text.name}: is evaluated and calibrates; name another with --calibration"
             )
         if file is not None and calibration.facts != facts:
+            layer, method = unlearned[0]
             raise InputError(
-                f"{file}: has no state for {missing[0][1]} in layer '{missing[0][0]}', "
-                f"and was made from another text or settings"
+                f"{file}: has no state for {method} in layer '{layer}', and was made from another "
+                f"text or settings"
             )
     ids = subject.tokens_of(calibration_text, settings.calibration_tokens)
     layers = len({name for name, _ in missing})

@@ -11,11 +11,13 @@ from accelsim.accuracy.masks import round_tokens, round_weights
 from accelsim.accuracy.pruning import (
     LayerPruning,
     Rows,
+    State,
     States,
     machine_weight,
     weight_of,
 )
 from accelsim.accuracy.subject import Subject
+from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
 from accelsim.capture.run import evaluating
 from accelsim.policy import Method, Policy
@@ -79,7 +81,7 @@ class Outliers:
         squares = rows.double().square()
         mean = float(squares.mean()) or 1e-30
         return cls(
-            peak=float(rows.abs().max()) / mean**0.5,
+            peak=float(squares.max() / mean) ** 0.5,
             kurtosis=float(squares.square().mean()) / mean**2,
             channel_peak=(float(squares.mean(dim=0).max()) / mean) ** 0.5,
         )
@@ -121,14 +123,13 @@ def layer_errors(  # noqa: PLR0913
     outliers: dict[str, Outliers] = {}
 
     def look(name: str, *arguments: Any) -> None:
-        inputs, linear = rows_of(*arguments), subject.linears[name]
-        outliers[name] = Outliers.of(inputs)
+        call = _Call(subject.linears[name], rows_of(*arguments), rows, precision)
+        outliers[name] = Outliers.of(call.inputs)
         known: dict[Method, LayerError] = {}
         for policy, found in zip(policies, errors, strict=True):
             method = policy.of(name)
             if method not in known:
-                layer = LayerPruning(method, precision, states.get((name, str(method)), {}))
-                known[method] = _error(linear, layer, inputs, rows)
+                known[method] = call.error(method, states.get((name, str(method)), {}))
             found[name] = known[method]
         on_layer()
 
@@ -138,42 +139,41 @@ def layer_errors(  # noqa: PLR0913
     return LayerReport(errors, outliers)
 
 
-def _error(
-    linear: LinearModule, layer: LayerPruning, inputs: torch.Tensor, rows: Rows
-) -> LayerError:
-    """Prune one layer and compare."""
-    error = LayerError(energy=float(inputs.double().square().sum()))
-    method, precision = layer.method, layer.precision
-    reals = round_tokens(inputs, precision)[1]
-    dense_weight = round_weights(weight_of(linear), precision).float()
-    if CRITERIA[method.criterion].ranks_weights:
-        weight = machine_weight(linear, method, precision).float()
-        difference = reals @ (weight - dense_weight).T
-    else:
-        difference = _input_error(layer, inputs, reals, rows, error) @ dense_weight.T
-    if method.demands.rank:
-        kept = layer.prune(inputs, rows)
-        difference = difference + kept.dropped @ layer.state["in"].T @ layer.state["out"].T
-    error.output_energy = float((reals @ dense_weight.T).double().square().sum())
-    error.output_error = float(difference.double().square().sum())
-    return error
+class _Call:
+    """One layer with its dense inputs, against which methods are compared."""
+
+    def __init__(
+        self, linear: LinearModule, inputs: torch.Tensor, rows: Rows, precision: str
+    ) -> None:
+        self.inputs = inputs
+        self._linear, self._rows, self._precision = linear, rows, precision
+        self._reals = round_tokens(inputs, precision)[1]
+        self._weight = round_weights(weight_of(linear), precision).float()
+        self._energy = _energy(inputs)
+        self._output_energy = _energy(self._reals @ self._weight.T)
+
+    def error(self, method: Method, state: State) -> LayerError:
+        """Prune the layer and compare."""
+        error = LayerError(energy=self._energy, output_energy=self._output_energy)
+        if method.pattern.is_dense:
+            return error
+        if CRITERIA[method.criterion].ranks_weights:
+            weight = machine_weight(self._linear, method, self._precision).float()
+            error.output_error = _energy(self._reals @ (weight - self._weight).T)
+            return error
+
+        def watch(values: torch.Tensor, mask: torch.Tensor) -> None:
+            error.energy, error.lost_energy = _energy(values), _energy(values * ~mask)
+
+        layer = LayerPruning(method, self._precision, state, watch)
+        pruned = layer.prune(self.inputs, self._rows)
+        difference = (pruned.inputs - self._reals) @ self._weight.T
+        if pruned.dropped is not None:
+            difference += pruned.dropped @ state["in"].T @ state["out"].T
+        error.output_error = _energy(difference)
+        return error
 
 
-def _input_error(
-    layer: LayerPruning,
-    inputs: torch.Tensor,
-    reals: torch.Tensor,
-    rows: Rows,
-    error: LayerError,
-) -> torch.Tensor:
-    """Return by how much the inputs of the product differ, and note what was dropped."""
-    if layer.method.pattern.is_dense:
-        return reals - reals
-
-    def watch(values: torch.Tensor, mask: torch.Tensor) -> None:
-        error.energy = float(values.double().square().sum())
-        error.lost_energy = float((values * ~mask).double().square().sum())
-
-    watched = LayerPruning(layer.method, layer.precision, layer.state, watch)
-    pruned: torch.Tensor = watched.prune(inputs, rows).inputs
-    return pruned - reals
+def _energy(values: torch.Tensor) -> float:
+    """Return the sum of squares."""
+    return float(values.square().sum(dtype=require("torch").float64))

@@ -57,7 +57,8 @@ def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor,
         return narrow, narrow
     peak = values.abs().amax(dim=1, keepdim=True)
     # By a tensor: by a number, CUDA multiplies with the reciprocal, which rounds differently.
-    scale = torch.where(peak > 0, peak / torch.full_like(peak, 127), torch.ones_like(peak))
+    scale = peak / torch.full_like(peak, 127)
+    scale = torch.where(scale > 0, scale, torch.ones_like(peak))
     codes = (values / scale).round().to(torch.int8)
     return codes, codes * scale
 

@@ -122,7 +122,7 @@ def check_memory(source: Source, config: Any, device: str) -> None:
     stored = require("torch").empty(0, dtype=_stored_type(config)).element_size()
     size = 4 if parameters <= MAX_FLOAT32_PARAMETERS else stored
     needed = memory.needed_bytes(parameters, size)
-    for place in {"cpu", device}:  # weights go through main memory
+    for place in dict.fromkeys(("cpu", device)):  # weights go through main memory
         available = memory.available_bytes(place)
         if available is not None and needed > available:
             raise InputError(

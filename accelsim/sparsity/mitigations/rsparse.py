@@ -45,7 +45,7 @@ class LowRank(Mitigation):
     def fit(self, sample: Sample) -> dict[str, Tensor]:
         left, sizes, right = sample.linalg.svd(sample.weight, full_matrices=False)
         rank = self.rank
-        return {"out": left[:, :rank] * sizes[:rank], "in": right[:rank]}
+        return {"out": left[:, :rank] * sizes[:rank], "in": right[:rank].clone()}
 
     @override
     def prune(self, inputs: Tensor, select: Select, state: Mapping[str, Tensor]) -> Pruned:
