@@ -27,8 +27,7 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
 def accuracy_table(data: Mapping[str, Any]) -> Table:
     """Return one row a combination; ± is one standard error over windows."""
     columns = ["pattern", "criterion", "mitigation", "perplexity", "increase", "dropped", "error"]
-    rows = titled_table("Perplexity under pruning", [*columns, "hardware"])
-    rows.columns[-1].justify = "left"
+    rows = titled_table("Perplexity under pruning", columns)
     for row in data["rows"]:
         name = row["pattern"] + (" + rules" if row["policy"] else "")
         rows.add_row(
@@ -39,11 +38,9 @@ def accuracy_table(data: Mapping[str, Any]) -> Table:
             _change(row["relative_drop"], row["relative_drop_stderr"]),
             percent(row["lost_energy_ratio"]),
             percent(row["output_error_ratio"]),
-            ", ".join(row["demands"]) or "-",
         )
-    rows.caption = (
-        "dropped: squared input magnitude; error: squared output error; means over layers"
-    )
+    notes = ["dropped: squared input magnitude, error: squared output error; layers' mean"]
+    rows.caption = "\n".join(notes + _needs(data["rows"]))
     rows.caption_justify = "left"
     return rows
 
@@ -133,6 +130,16 @@ def _mean(members: list[Mapping[str, float]], name: str) -> float:
 
 def _number(perplexity: float) -> str:
     return f"{perplexity:.2f}" if perplexity < _BEYOND else f"{perplexity:.1e}"
+
+
+def _needs(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what each method asks of a machine, once."""
+    needs = {}
+    for row in rows:
+        parts = {row["criterion"]: "act", row["mitigation"]: "none"}
+        name = " ".join(part for part, plain in parts.items() if part != plain)
+        needs[name] = row["demands"]
+    return [f"{name} needs {', '.join(units)}" for name, units in needs.items() if units]
 
 
 def _change(ratio: float, error: float | None) -> str:
