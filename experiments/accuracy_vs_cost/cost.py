@@ -1,7 +1,8 @@
-"""Measure perplexity, speed, energy and area of each pattern on one model; write one JSON file.
+"""Put cost beside accuracy: simulate a machine for each pattern of `accuracy.json`.
 
-Perplexity of every mitigation is measured at the machines' precision; each machine is simulated
-without mitigation and with the one that came out best, whose hardware it then has.
+Each machine runs without mitigation, with the best one that needs no hardware, and with the best
+of all, whose hardware it then has. The reference is the dense machine of the same array, buffers
+and DRAM.
 """
 
 from __future__ import annotations
@@ -11,18 +12,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 import accelsim as acs
-from accelsim.accuracy.evaluate import Report, Settings, combine, evaluate
-from accelsim.accuracy.subject import load_subject
-from accelsim.accuracy.texts import load_text
-from accelsim.policy import Policy
 from accelsim.results.comparison import Ratios
-from accelsim.sparsity import parse_pattern
 
 ROOT = Path(__file__).parents[2]
-MITIGATIONS = ("none", "dpts", "spts", "lpts", "var", "ls", "rsparse64")
 # 24 lanes hold whole groups of 3, 6, 12 and 24 kept values, as 16 hold those of 2, 4, 8 and 16;
 # their ports are as wide as 32 positions, and 24 kept values of 8 rows, need.
 LANES_24 = (
@@ -41,31 +34,16 @@ MACHINES = {
     "12:16": ("nm816", ("pattern=12:16", *LANES_24)),
     "24:32": ("nm1632", ("pattern=24:32", *LANES_24)),
 }
-UNSTRUCTURED = ("topk:0.5", "topk:0.75")  # no machine here runs them: the bound of each family
 
 
-def accuracy(arguments: argparse.Namespace) -> Report:
-    """Measure every pattern with every mitigation."""
-    patterns = [parse_pattern(text) for text in (*MACHINES, *UNSTRUCTURED)]
-    methods, _ = combine(patterns, ["act"], MITIGATIONS)
-    subject = load_subject(str(arguments.model))
-    settings = Settings(tokens=arguments.tokens, precision="int8")
-    with Progress() as bars:
-        tasks: dict[str, Any] = {}
+def chosen(row: dict[str, Any]) -> list[str]:
+    """Return no mitigation, the best that needs no hardware, and the best of all."""
 
-        def advance(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage)
-            bars.update(tasks[stage], completed=done, total=total)
+    def perplexity(name: str) -> float:
+        return row[name]["perplexity"]
 
-        return evaluate(
-            subject,
-            load_text(arguments.text),
-            [Policy(method) for method in methods],
-            settings,
-            calibration_text=load_text(arguments.calibration),
-            progress=advance,
-        )
+    free = min((name for name in row if not row[name]["demands"]), key=perplexity)
+    return list(dict.fromkeys(("none", free, min(row, key=perplexity))))
 
 
 def cost(pattern: str, mitigation: str, trace: acs.Trace) -> dict[str, float]:
@@ -78,25 +56,20 @@ def cost(pattern: str, mitigation: str, trace: acs.Trace) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure and write."""
+    """Read accuracy, simulate, write both."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=ROOT / "traces/models/llama-docs-16m")
+    parser.add_argument("accuracy", type=Path, help="what `accelsim accuracy --json` printed")
     parser.add_argument("--trace", type=Path, default=ROOT / "traces/llama.npz")
-    parser.add_argument("--text", default="python-topics")
-    parser.add_argument("--calibration", default="python-topics-calibration")
-    parser.add_argument("--tokens", type=int, default=16384)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results.json")
     arguments = parser.parse_args()
-    report = accuracy(arguments)
-    data = report.to_dict()
+    data = json.loads(arguments.accuracy.read_text(encoding="utf-8"))
     trace = acs.load_trace(arguments.trace)
     rows: dict[str, dict[str, Any]] = {}
     for row in data["rows"]:
         kept = {name: value for name, value in row.items() if name not in ("layers", "policy")}
         rows.setdefault(row["pattern"], {})[row["mitigation"]] = kept
     for pattern in MACHINES:
-        best = min(rows[pattern], key=lambda name: rows[pattern][name]["perplexity"])
-        for mitigation in dict.fromkeys(("none", best)):
+        for mitigation in chosen(rows[pattern]):
             rows[pattern][mitigation] |= cost(pattern, mitigation, trace)
     record = {
         **{key: data[key] for key in ("accelsim", "model", "text", "settings", "dense")},
