@@ -7,10 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.lanes import TableUnit
-from accelsim.sparsity.demands import Demands
 from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
-
-_KINDS = {"": (), "scale": ("scale",), "add": ("add",), "axpy": ("scale", "add")}
 
 
 class Epilogue(TableUnit):
@@ -32,6 +29,7 @@ class Epilogue(TableUnit):
         8 × 8 outputs through 8 lanes; O = 8 entries of 4 bytes.
 
         >>> from accelsim.hardware.examples import work
+        >>> from accelsim.sparsity.demands import Demands
         >>> unit = Epilogue(lanes=8)
         >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(epilogue="axpy"))
         >>> unit.busy_cycles(tile), dict(unit.actions(tile))
@@ -42,11 +40,6 @@ class Epilogue(TableUnit):
     key: ClassVar[str] = "epilogue"
     lane_blocks = {"scale": "output_scale_lane", "add": "output_add_lane"}  # noqa: RUF012
     table_kinds = frozenset({"add"})
-
-    @staticmethod
-    @override
-    def asked(demands: Demands) -> tuple[str, ...]:
-        return _KINDS[demands.epilogue]
 
     @override
     def values(self, work: Work) -> Ints:

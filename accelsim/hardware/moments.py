@@ -7,7 +7,6 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.lanes import LaneUnit
-from accelsim.sparsity.demands import Demands
 from accelsim.workload import Ints, Work
 
 
@@ -25,6 +24,7 @@ class Moments(LaneUnit):
 
     Example:
         >>> from accelsim.hardware.examples import work
+        >>> from accelsim.sparsity.demands import Demands
         >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(moments=True))
         >>> Moments(lanes=64).busy_cycles(tile), dict(Moments(lanes=64).actions(tile))
         (array([8]), {'moments': 512})
@@ -33,11 +33,6 @@ class Moments(LaneUnit):
     action_names = frozenset({"moments"})
     key: ClassVar[str] = "moments"
     lane_blocks = {"moments": "moments_lane"}  # noqa: RUF012
-
-    @staticmethod
-    @override
-    def asked(demands: Demands) -> tuple[str, ...]:
-        return ("moments",) if demands.moments else ()
 
     @override
     def values(self, work: Work) -> Ints:

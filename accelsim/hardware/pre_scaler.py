@@ -7,7 +7,6 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.lanes import TableUnit
-from accelsim.sparsity.demands import Demands
 from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
 
 
@@ -28,6 +27,7 @@ class PreScaler(TableUnit):
         8 × 64 values through 32 lanes; K = 64 factors of a byte.
 
         >>> from accelsim.hardware.examples import work
+        >>> from accelsim.sparsity.demands import Demands
         >>> scaler = PreScaler(lanes=32)
         >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(factors="fixed"))
         >>> scaler.busy_cycles(tile), dict(scaler.actions(tile))
@@ -38,11 +38,6 @@ class PreScaler(TableUnit):
     key: ClassVar[str] = "pre_scaler"
     lane_blocks = {"fixed": "scale_lane", "chunk": "scale_lane"}  # noqa: RUF012
     table_kinds = frozenset({"fixed", "chunk"})
-
-    @staticmethod
-    @override
-    def asked(demands: Demands) -> tuple[str, ...]:
-        return (demands.factors,) if demands.factors else ()
 
     @override
     def values(self, work: Work) -> Ints:

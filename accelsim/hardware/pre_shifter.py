@@ -7,7 +7,6 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.lanes import TableUnit
-from accelsim.sparsity.demands import Demands
 from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
 
 
@@ -24,6 +23,7 @@ class PreShifter(TableUnit):
         8 × 64 values through 64 lanes; K = 64 shifts of a byte.
 
         >>> from accelsim.hardware.examples import work
+        >>> from accelsim.sparsity.demands import Demands
         >>> shifter = PreShifter(lanes=64)
         >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(shift="channel"))
         >>> shifter.busy_cycles(tile), dict(shifter.actions(tile))
@@ -34,11 +34,6 @@ class PreShifter(TableUnit):
     key: ClassVar[str] = "pre_shifter"
     lane_blocks = {"token": "shift_lane", "channel": "shift_lane"}  # noqa: RUF012
     table_kinds = frozenset({"channel"})
-
-    @staticmethod
-    @override
-    def asked(demands: Demands) -> tuple[str, ...]:
-        return (demands.shift,) if demands.shift else ()
 
     @override
     def values(self, work: Work) -> Ints:

@@ -8,7 +8,6 @@ import numpy as np
 from typing_extensions import override
 
 from accelsim.hardware.lanes import TableUnit
-from accelsim.sparsity.demands import Demands
 from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
 
 _SUM_BYTES = 4
@@ -18,8 +17,10 @@ class Statistics(TableUnit):
     """Norms of columns, or the median of each token, while X streams past for the first time.
 
     For norms a lane is a multiplier (the square) and a 32-bit adder, and the table holds a sum for
-    each of K columns. For medians a lane compares with a bound and counts, and the table holds a
-    token: its K values pass once for each bit of the bound, the highest first.
+    each of K columns. Codes of int8 have another scale in each token, so their lane has a second
+    multiplier: the square times its token's scale squared. For medians a lane compares with a bound
+    and counts, and the table holds a token: its K values pass once for each bit of the bound, the
+    highest first.
 
     Timing:
         As `LaneUnit`, all in job 0; values: T × K (columns), T × K × value bits (median).
@@ -35,6 +36,7 @@ class Statistics(TableUnit):
         8 × 64 values through 64 lanes: 8 cycles, or 8 × 8 in 8 passes; tables of K × 4 and K bytes.
 
         >>> from accelsim.hardware.examples import work
+        >>> from accelsim.sparsity.demands import Demands
         >>> unit = Statistics(lanes=64)
         >>> tile = work("8:16", tokens=8, reduction=64, demands=Demands(statistics="columns"))
         >>> unit.busy_cycles(tile), unit.actions(tile)["write_bytes"]
@@ -49,11 +51,6 @@ class Statistics(TableUnit):
     lane_blocks = {"columns": "columns_lane", "median": "median_lane"}  # noqa: RUF012
     table_kinds = frozenset({"columns", "median"})
 
-    @staticmethod
-    @override
-    def asked(demands: Demands) -> tuple[str, ...]:
-        return (demands.statistics,) if demands.statistics else ()
-
     @override
     def values(self, work: Work) -> Ints:
         passes = work.path.value_bits if work.path.demands.statistics == "median" else 1
@@ -63,18 +60,19 @@ class Statistics(TableUnit):
 
     @override
     def entry_bytes(self, path: Datapath) -> int:
-        does_sums = "columns" in (self.kinds or self.lane_blocks)
-        return _SUM_BYTES if does_sums else bytes_of(path.value_bits)
+        return max(_item_bytes(kind, path) for kind in self.served)
 
     @override
     def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
-        return gemm.in_features * _item_bytes(path)
+        return gemm.in_features * _item_bytes(path.demands.statistics, path)
 
     @override
     def moved_bytes(self, work: Work) -> tuple[int, int]:
-        item, values = _item_bytes(work.path), work.whole.tokens * work.whole.in_features
+        item = _item_bytes(work.path.demands.statistics, work.path)
+        values = work.whole.tokens * work.whole.in_features
         return int(self.values(work).sum()) * item, values * item
 
 
-def _item_bytes(path: Datapath) -> int:
-    return _SUM_BYTES if path.demands.statistics == "columns" else bytes_of(path.value_bits)
+def _item_bytes(kind: str, path: Datapath) -> int:
+    """Return the bytes of one entry: a sum, or a value."""
+    return _SUM_BYTES if kind == "columns" else bytes_of(path.value_bits)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
+
+_EPILOGUES = {"": (), "scale": ("scale",), "add": ("add",), "axpy": ("scale", "add")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +44,22 @@ class Demands:
         )
 
     @property
-    def units(self) -> tuple[str, ...]:
-        """Names of the units that a machine must have for it, in the order of the data flow."""
-        wanted = {
-            "statistics": self.statistics,
-            "pre_shifter": self.shift,
-            "pre_scaler": self.factors,
-            "moments": self.moments,
-            "epilogue": self.epilogue,
+    def kinds(self) -> Mapping[str, tuple[str, ...]]:
+        """The units that a machine must have for it, in the order of the data flow, and their use.
+
+        >>> dict(Demands(shift="token", epilogue="axpy").kinds)
+        {'pre_shifter': ('token',), 'epilogue': ('scale', 'add')}
+        """
+        uses: dict[str, tuple[str, ...]] = {
+            "statistics": (self.statistics,),
+            "pre_shifter": (self.shift,),
+            "pre_scaler": (self.factors,),
+            "moments": ("moments" if self.moments else "",),
+            "epilogue": _EPILOGUES[self.epilogue],
         }
-        return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+        return {unit: kinds for unit, kinds in uses.items() if any(kinds)}
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of those units."""
+        return tuple(self.kinds)

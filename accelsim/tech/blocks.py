@@ -276,7 +276,8 @@ def _accumulator(s: Shape) -> Parts:
     return {"float_adders": 1} if s.is_float else {"accumulator_bits": 32}
 
 
-def _dot_product(s: Shape) -> Parts:
+def _tree(s: Shape) -> tuple[int, int, int]:
+    """Return adders, their bits and flip-flops of the products of a dot product and their sums."""
     # Of a product of floats: sign, 8 exponent bits and 2 × significand - 1 others; the rest is 0.
     product = 8 + 2 * s.significand_bits if s.is_float else 2 * s.bits
     adder_bits, adders, registers = 0, 0, s.lanes * product
@@ -287,6 +288,20 @@ def _dot_product(s: Shape) -> Parts:
         adder_bits += count // 2 * width
         count = -(-count // 2)
         registers += count * width
+    return adders, adder_bits, registers
+
+
+def stage_register_bits(s: Shape) -> int:
+    """Return the flip-flops of a dot product between its stages: without accumulators and flags.
+
+    >>> stage_register_bits(Shape(lanes=4))  # 4 products of 16 bits, sums of 17, 17 and 18
+    116
+    """
+    return _tree(s)[2]
+
+
+def _dot_product(s: Shape) -> Parts:
+    adders, adder_bits, registers = _tree(s)
     tree = {"float_adders": adders + 1} if s.is_float else {"adder_bits": adder_bits}
     depth = index_bits(s.lanes)
     return {
@@ -346,6 +361,14 @@ def _moments(s: Shape) -> Parts:
     return _lane(s, products=1, adders=[s.bits + 2, s.bits + 2, 2 * s.bits + 2, 2 * s.bits + 2])
 
 
+def _columns(s: Shape) -> Parts:
+    """Return the square of a value, added to a sum; of integers, times its token's scale squared.
+
+    Codes of floats have no scale.
+    """
+    return _lane(s, products=1 if s.is_float else 2, adders=[32])
+
+
 def _count(s: Shape) -> Parts:
     """Return a comparison of a value with a bound, by bits, and its share of the count."""
     return {"accumulator_bits": s.bits + 2, "register_bits": s.bits + 2}
@@ -374,7 +397,7 @@ BLOCKS |= {
             "shift_lane": lambda s: _lane(s, adders=[s.bits]),
             "scale_lane": lambda s: _lane(s, products=1),
             "moments_lane": _moments,
-            "columns_lane": lambda s: _lane(s, products=1, adders=[32]),
+            "columns_lane": _columns,
             "median_lane": _count,
             "output_scale_lane": _output_scale,
             "output_add_lane": lambda s: _lane(s, adders=[32]),
