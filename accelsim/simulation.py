@@ -17,7 +17,7 @@ from accelsim.policy import Policy
 from accelsim.results.result import LayerResult, Result
 from accelsim.runner import DEFAULT_ENGINE, Observer, Runner
 from accelsim.trace import Linear, Trace
-from accelsim.workload import Ints
+from accelsim.workload import Gemm, Ints
 from accelsim.workload.decode import decode_batches
 from accelsim.workload.selections import Wish, selections_of
 from accelsim.workload.sparsify import Selection
@@ -101,18 +101,24 @@ def decode_steps(trace: Trace, phase: str, batch: int | None) -> Ints | None:
 
 
 def equip(arch: Architecture, trace: Trace, policy: Policy | None) -> Architecture:
-    """Return the machine with the units that the methods of a trace's layers ask for.
+    """Return the machine with the units and tables that the layers of a trace ask for.
 
     Raises:
         InputError: a rule names no layer, or the machine cannot run what one of them says.
     """
-    if policy is None:
-        return arch
-    policy.check(linear.name for linear in trace.linears)
-    for linear in trace.linears:
-        with naming(arch, linear):
-            arch.running(policy.of(linear.name))
-    return arch.equipped(dict.fromkeys(policy.of(linear.name) for linear in trace.linears))
+    if policy is not None:
+        policy.check(linear.name for linear in trace.linears)
+        for linear in trace.linears:
+            with naming(arch, linear):
+                arch.running(policy.of(linear.name))
+        arch = arch.equipped(dict.fromkeys(policy.of(linear.name) for linear in trace.linears))
+    return arch.sized(
+        (
+            Gemm(trace.tokens, linear.in_features, linear.out_features),
+            arch.method if policy is None else policy.of(linear.name),
+        )
+        for linear in trace.linears
+    )
 
 
 def selections(

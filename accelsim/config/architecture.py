@@ -357,6 +357,17 @@ class Architecture(BaseModel):
             machine = machine.model_copy(update={"selector": selector})
         return machine.model_copy(update=machine._lanes())
 
+    def sized(self, layers: Iterable[tuple[Gemm, Method]]) -> Architecture:
+        """Return the machine with tables as large as these layers need, where the size is open.
+
+        Tables that have been sized before only grow.
+        """
+        if not self.method_units:
+            return self
+        products = [(gemm, self.running(method).path) for gemm, method in dict.fromkeys(layers)]
+        units = {key: unit.sized(products) for key, unit in self.method_units.items()}
+        return self.model_copy(update=units)
+
     def running(self, method: Method) -> Architecture:
         """Return the machine as a layer with this method sees it.
 
@@ -395,7 +406,7 @@ class Architecture(BaseModel):
     def _lanes(self) -> dict[str, LaneUnit]:
         """Return the units of pruning methods with as many lanes as keep up, where it is open."""
         units = {
-            key: unit.model_copy(update={"lanes": unit.lanes or self._rate(key)})
+            key: unit.with_default("lanes", self._rate(key))
             for key, unit in self.method_units.items()
         }
         for key, unit in units.items():

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from accelsim.errors import InputError
-from accelsim.hardware.logic import block_cost, shape
+from accelsim.hardware.logic import block_cost, lane_pj_per_um2
 from accelsim.hardware.unit import Unit
 from accelsim.sparsity.demands import Demands
 from accelsim.tech.sram import SramCost
@@ -24,6 +24,7 @@ from accelsim.tech.technology import Technology
 from accelsim.workload import Datapath, Gemm, Ints, Work, ceil_div
 
 _MACRO_BYTES = 32  # of an access of one of the memories side by side, as in the shipped machines
+UNSIZED_KIB = 32  # of a table before a trace is known
 
 
 class LaneUnit(Unit):
@@ -55,10 +56,15 @@ class LaneUnit(Unit):
                 raise InputError(f"unknown kind '{kind}'; allowed: {', '.join(cls.lane_blocks)}")
         return kinds
 
-    @staticmethod
-    @abstractmethod
-    def asked(demands: Demands) -> tuple[str, ...]:
+    @classmethod
+    def asked(cls, demands: Demands) -> tuple[str, ...]:
         """Return the kinds of use that a method asks for; none: the unit idles."""
+        return demands.kinds.get(cls.key, ())
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The kinds of use that the unit is built for."""
+        return self.kinds or tuple(self.lane_blocks)
 
     @abstractmethod
     def values(self, work: Work) -> Ints:
@@ -81,6 +87,17 @@ class LaneUnit(Unit):
         kinds = [kind for kind in self.lane_blocks if kind in asked or not asked]
         return self.model_copy(update={"kinds": tuple(kinds)})
 
+    def sized(self, layers: Iterable[tuple[Gemm, Datapath]]) -> Self:  # noqa: ARG002
+        """Return the unit with a table for these layers, if it has one whose size is open."""
+        return self
+
+    def with_default(self, key: str, value: float) -> Self:
+        """Return the unit with a value for a key that the file leaves open; it stays open."""
+        copied = self.model_copy()
+        if key not in self.model_fields_set or getattr(self, key) is None:
+            copied.__dict__[key] = value  # not by `update`, which would make it a given one
+        return copied
+
     @override
     def busy_cycles(self, work: Work) -> Ints:
         is_used = bool(self.asked(work.path.demands))
@@ -97,17 +114,16 @@ class LaneUnit(Unit):
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
-        action = "float_mac" if shape(path).is_float else "int_mac"
-        energies = {}
-        for kind, name in self.lane_blocks.items():
-            lane = block_cost(tech, name, path)
-            logic_pj = tech.energy_pj(name, action, lane.logic_um2)
-            energies[kind] = logic_pj + lane.register_bits * tech.register_pj
-        return energies
+        density = lane_pj_per_um2(tech, path)
+        lanes = {kind: block_cost(tech, name, path) for kind, name in self.lane_blocks.items()}
+        return {
+            kind: density * lane.logic_um2 + lane.register_bits * tech.register_pj
+            for kind, lane in lanes.items()
+        }
 
     @override
     def area_um2(self, tech: Technology, path: Datapath) -> float:
-        blocks = {self.lane_blocks[kind] for kind in self.kinds or self.lane_blocks}
+        blocks = {self.lane_blocks[kind] for kind in self.served}
         return self._lanes * sum(block_cost(tech, name, path).area_um2 for name in sorted(blocks))
 
     @property
@@ -118,13 +134,15 @@ class LaneUnit(Unit):
 class TableUnit(LaneUnit):
     """Lanes beside memories of `table_kib` in all, which give each lane an entry a cycle.
 
+    Where `table_kib` is open, it is what the largest table of a trace's layers needs.
+
     Actions:
         As `LaneUnit`; read_bytes, write_bytes: bytes of the table.
     """
 
     table_kinds: ClassVar[frozenset[str]]  # kinds of use that need it
 
-    table_kib: Annotated[float, Field(strict=True, gt=0, le=65536)] = 32.0
+    table_kib: Annotated[float, Field(strict=True, gt=0, le=65536)] | None = None
 
     @abstractmethod
     def entry_bytes(self, path: Datapath) -> int:
@@ -142,27 +160,39 @@ class TableUnit(LaneUnit):
     @property
     @override
     def has_table(self) -> bool:
-        return not self.table_kinds.isdisjoint(self.kinds or self.lane_blocks)
+        return not self.table_kinds.isdisjoint(self.served)
 
     def uses_table(self, path: Datapath) -> bool:
         """Whether a layer uses the memory."""
         return not self.table_kinds.isdisjoint(self.asked(path.demands))
 
     @override
+    def sized(self, layers: Iterable[tuple[Gemm, Datapath]]) -> Self:
+        needed = [
+            max(self.table_bytes(gemm, path), self._access_bytes(path))
+            for gemm, path in layers
+            if self.uses_table(path)
+        ]
+        if not needed:
+            return self
+        largest_kib = max(ceil_div(max(needed), 1024), self.table_kib or 0)
+        return self.with_default("table_kib", float(largest_kib))
+
+    @override
     def check_layer(self, gemm: Gemm, path: Datapath) -> None:
         needed = self.table_bytes(gemm, path)
-        if self.uses_table(path) and needed > self._capacity_bytes:
+        if self.table_kib and self.uses_table(path) and needed > self._capacity_bytes(path):
             raise InputError(
                 f"its table of {needed} bytes must fit in {self.key}.table_kib of "
-                f"{self._capacity_bytes} bytes"
+                f"{self._capacity_bytes(path)} bytes"
             )
 
     @override
     def check(self, path: Datapath) -> None:
-        macros, width_bytes = self._macros(path)
-        if self.has_table and macros * width_bytes > self._capacity_bytes:
+        needed = self._access_bytes(path)
+        if self.has_table and needed > self._capacity_bytes(path):
             raise InputError(
-                f"{self.table_kib:g} KiB is less than one access of {macros * width_bytes} bytes, "
+                f"{self.table_kib:g} KiB is less than one access of {needed} bytes, "
                 f"an entry for each of {self._lanes} lanes"
             )
 
@@ -173,27 +203,27 @@ class TableUnit(LaneUnit):
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
-        macro, (_, width_bytes) = self._macro(tech, path), self._macros(path)
+        macro, (_, width_bytes) = self.macro(tech, path), self._macros(path)
         read_pj, write_pj = macro.read_pj / width_bytes, macro.write_pj / width_bytes
         return {**super().energy_pj(tech, path), "read_bytes": read_pj, "write_bytes": write_pj}
 
     @override
     def area_um2(self, tech: Technology, path: Datapath) -> float:
         macros, _ = self._macros(path)
-        return super().area_um2(tech, path) + macros * self._macro(tech, path).area_um2
+        return super().area_um2(tech, path) + macros * self.macro(tech, path).area_um2
 
     @override
     def leakage_mw(self, tech: Technology, path: Datapath) -> float:
         macros, _ = self._macros(path)
         logic_mw = super().area_um2(tech, path) * tech.leakage_nw_per_um2 * 1e-6
-        return logic_mw + macros * self._macro(tech, path).leakage_mw
+        return logic_mw + macros * self.macro(tech, path).leakage_mw
 
-    def _macro(self, tech: Technology, path: Datapath) -> SramCost:
+    def macro(self, tech: Technology, path: Datapath) -> SramCost:
         """Return the cost of one of the memories side by side; nothing without a table."""
         if not self.has_table:
             return SramCost(0.0, 0.0, 0.0, 0.0, 0.0)
         macros, width_bytes = self._macros(path)
-        capacity_bytes = self._capacity_bytes // macros
+        capacity_bytes = self._capacity_bytes(path) // macros
         return tech.sram(capacity_bytes=capacity_bytes, width_bytes=width_bytes, banks=1)
 
     def _macros(self, path: Datapath) -> tuple[int, int]:
@@ -202,6 +232,11 @@ class TableUnit(LaneUnit):
         macros = ceil_div(width_bytes, _MACRO_BYTES)
         return macros, ceil_div(width_bytes, macros)
 
-    @property
-    def _capacity_bytes(self) -> int:
+    def _access_bytes(self, path: Datapath) -> int:
+        macros, width_bytes = self._macros(path)
+        return macros * width_bytes
+
+    def _capacity_bytes(self, path: Datapath) -> int:
+        if self.table_kib is None:
+            return max(UNSIZED_KIB * 1024, self._access_bytes(path))
         return int(self.table_kib * 1024)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from accelsim.config import Architecture
 from accelsim.hardware.buffer import Buffer
+from accelsim.hardware.lanes import UNSIZED_KIB, TableUnit
 from accelsim.tech.technology import Technology
 
 MW_S_TO_PJ = 1e9
@@ -55,7 +56,8 @@ class AreaReport:
         areas = Prices.of(arch, tech).area_um2
         dense = Prices.of(arch.dense(), tech).area_um2
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
-        return cls(areas, equivalents, sum(dense.values()), tuple(clock_notes(arch, tech)))
+        notes = (*clock_notes(arch, tech), *size_notes(arch))
+        return cls(areas, equivalents, sum(dense.values()), notes)
 
     @property
     def total_um2(self) -> float:
@@ -79,9 +81,25 @@ def slow_memories(arch: Architecture, tech: Technology) -> Iterator[str]:
     """Warn of memories that cannot take an access every cycle of the clock."""
     period_ns = 1000 / arch.clock_mhz
     for name, unit in arch.units.items():
-        if isinstance(unit, Buffer) and unit.macro(tech).cycle_time_ns > period_ns:
-            needed_ns = unit.macro(tech).cycle_time_ns
+        if isinstance(unit, Buffer):
+            needed_ns, cure = unit.macro(tech).cycle_time_ns, "use more macros or banks"
+        elif isinstance(unit, TableUnit):
+            needed_ns = unit.macro(tech, arch.path).cycle_time_ns
+            cure = "use a smaller table_kib, or more lanes, which share it"
+        else:
+            continue
+        if needed_ns > period_ns:
             yield (
                 f"warning: {name}: its memory needs {needed_ns:.2f} ns an access, the clock gives "
-                f"{period_ns:.2f} ns; use more macros or banks"
+                f"{period_ns:.2f} ns; {cure}"
+            )
+
+
+def size_notes(arch: Architecture) -> Iterator[str]:
+    """Say of which tables the size is not known, as it follows from the layers of a trace."""
+    for name, unit in arch.units.items():
+        if isinstance(unit, TableUnit) and unit.has_table and unit.table_kib is None:
+            yield (
+                f"{name}: a table of {UNSIZED_KIB} KiB is assumed; a run sizes it for the layers "
+                f"of its trace, {name}.table_kib fixes it"
             )

@@ -122,7 +122,8 @@ def test_bytes_of_the_tables_by_hand(path, layer):
         ),
         (
             "columns_lane",
-            {"int8_multipliers": 1, "accumulator_bits": 32, "register_bits": 32},
+            # The square, and that times the square of its token's scale, which floats have not.
+            {"int8_multipliers": 2, "accumulator_bits": 32, "register_bits": 32},
             1,
         ),
         # 32 × 8 bits are four products of 8 × 8; 24 × 8 of significands are three.
@@ -141,16 +142,44 @@ def test_parts_of_a_lane(name, ints, floats):
 
 
 def test_a_pre_scaler_costs_its_multipliers_and_a_memory(toy, path):
-    """Of the toy technology, an 8 × 8 multiplier is 10⁴ and a register 1 µm²; actions cost 5."""
+    """Of the toy technology, an 8 × 8 multiplier is 10⁴ and a register 1 µm² and 1 pJ a cycle.
+
+    A MAC costs 5 pJ per µm² of the logic of a dot product, its flip-flops included: of 16 lanes
+    16 multipliers, 266 bits of adders and 32 of the accumulator, 10⁴ µm² each. Between them stand
+    16 × 16 + 8 × 17 + 4 × 18 + 2 × 19 + 20 = 522 registers, which a pre-scaler does not have.
+    """
     fields = {"lanes": 4, "table_kib": 1.0}
     scaler, machine = PreScaler(**fields), path("8:16")
     memory = toy.sram(capacity_bytes=1024, width_bytes=4, banks=1)
     assert scaler.area_um2(toy, machine) == 4 * (10_000 + 16) + memory.area_um2
     energy = scaler.energy_pj(toy, machine)
-    assert energy["fixed"] == energy["chunk"] == 5 * 10_000 + 16
+    density = 5 - 522 / ((16 + 266 + 32) * 10_000)
+    assert energy["fixed"] == energy["chunk"] == pytest.approx(density * 10_000 + 16, rel=1e-12)
     assert energy["read_bytes"] == memory.read_pj / 4
     leak_mw = 4 * (10_000 + 16) * 2 * 1e-6 + memory.leakage_mw
     assert scaler.leakage_mw(toy, machine) == pytest.approx(leak_mw)
+
+
+@pytest.mark.parametrize(
+    ("unit", "kind", "expected_pj"),
+    [
+        (PreShifter, "token", 0.2516),
+        (PreScaler, "fixed", 1.1501),
+        (Moments, "moments", 2.7000),
+        (Statistics, "columns", 2.8836),
+        (Statistics, "median", 0.3145),
+        (Epilogue, "scale", 3.9657),
+        (Epilogue, "add", 1.0065),
+    ],
+)
+def test_registers_of_a_lane_are_charged_once(unit, kind, expected_pj, path):
+    """Of 16 lanes of a dot product, 522 registers × 13.22 fJ are 0.431 pJ a lane.
+
+    A MAC of it costs 440.8 µm² × 2.585 fJ; without registers that is 1.607 fJ per µm². A 32-bit
+    adder and its registers: 364 µm² × 1.607 fJ + 32 × 13.22 fJ = 1.01 pJ.
+    """
+    energy = unit(lanes=1).energy_pj(TECH, path("8:16", lanes=4))  # whatever the machine's lanes
+    assert energy[kind] == pytest.approx(expected_pj, abs=6e-5)
 
 
 def test_a_wide_table_is_memories_of_32_bytes_side_by_side(path):
@@ -208,13 +237,39 @@ def test_an_unknown_kind_is_refused():
 
 def test_a_table_that_does_not_fit_is_refused_only_where_it_is_used(path):
     # 32 KiB are 8,192 sums of 4 bytes, or 32,768 values of a token.
-    unit, columns = Statistics(lanes=4), path("8:16", demands=Demands(statistics="columns"))
+    unit = Statistics(lanes=4, table_kib=32.0)
+    columns = path("8:16", demands=Demands(statistics="columns"))
     unit.check_layer(Gemm(4, 8192, 8), columns)
     message = r"table of 32772 bytes must fit in statistics\.table_kib of 32768 bytes"
     with pytest.raises(InputError, match=message):
         unit.check_layer(Gemm(4, 8193, 8), columns)
     unit.check_layer(Gemm(4, 8193, 8), path("8:16", demands=Demands(statistics="median")))
     unit.check_layer(Gemm(4, 8193, 8), path("8:16"))
+
+
+def test_a_table_is_sized_in_whole_kib_by_the_layers_that_use_it(path):
+    columns = path("8:16", demands=Demands(statistics="columns"))
+    median, plain = path("8:16", demands=Demands(statistics="median")), path("8:16")
+    layers = [(Gemm(4, 300, 8), columns), (Gemm(4, 1100, 8), median), (Gemm(4, 9999, 8), plain)]
+    unit = Statistics(lanes=4)
+    sized = unit.sized(layers)  # 1,200 bytes of sums, 1,100 of a token
+    assert (unit.table_kib, sized.table_kib) == (None, 2)
+    assert sized.sized([(Gemm(4, 513, 8), columns)]).table_kib == 3  # another trace: it is open yet
+    assert sized.sized([(Gemm(4, 10, 8), columns)]).table_kib == 2  # and only grows
+    assert Statistics(lanes=4, table_kib=8.0).sized(layers).table_kib == 8
+    assert unit.sized([(Gemm(4, 9999, 8), plain)]).table_kib is None
+    # 1,200 lanes take 4 bytes each at once: 150 memories of 32 bytes, 4,800 in all.
+    assert Statistics(lanes=1200).sized(layers).table_kib == 5
+
+
+def test_a_table_of_no_size_costs_32_kib_or_one_access(path):
+    def area(lanes, **size):
+        unit = PreShifter(lanes=lanes, kinds=("channel",), **size)
+        unit.check(path("8:16"))
+        return unit.area_um2(TECH, path("8:16"))
+
+    assert area(64) == area(64, table_kib=32.0)
+    assert area(40960) == area(40960, table_kib=40.0)
 
 
 # Selectors with wider keys ---------------------------------------------------------------------
