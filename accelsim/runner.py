@@ -92,31 +92,34 @@ class Runner:
             observer: called after each run, which then takes place by itself.
         """
         products = self._products(linear, selection)
-        first, *others = (self._product(product, steps, observer) for product in products)
-        return with_products(first, others) if others else first
+        *others, last = (self._product(product, steps, observer) for product in products)
+        return with_products(last, others) if others else last
 
     def _products(self, linear: Linear, selection: Selection) -> Iterator[Product]:
-        """Yield the products of a layer: its own, and two for what was dropped (low rank).
+        """Yield the products of a layer: with low rank two for what was dropped, then its own.
 
-        What was dropped goes through K × r, as the layer did if the machine's groups have room for
-        it, else dense; and then, dense, through r × O.
+        What was dropped goes through K × r, as the layer does if the machine's groups have room for
+        it. Else the selector cannot part it from the rest, and all of X goes through, dense; the
+        weights of the layer's own product make up for that. Then, dense, r × O; to those outputs
+        the layer's own product is added.
         """
         method, width, path = self.method(linear), linear.in_features, self.arch.path
-        pattern, rank = method.pattern, method.demands.rank
+        pattern = method.pattern
         kept = pattern.kept(width)
+        rank = min(method.demands.rank, width, linear.out_features)
+        if rank:
+            dense = self.arch.running(Method(parse_pattern("dense")))
+            inner = linear.model_copy(update={"out_features": rank})
+            groups = path.group_size // pattern.group_size
+            if path.group_size - groups * pattern.kept_per_group <= path.kept_per_group:
+                machine = self.arch.running(replace(method, mitigation="none"))
+                yield Product(machine, inner, selection.rest, width - kept)
+            else:
+                yield Product(dense, inner, selection.everything, width)
+            outer = linear.model_copy(update={"in_features": rank})
+            ranks = np.broadcast_to(np.int64(rank), selection.tokens)
+            yield Product(dense, outer, Selection(rank, ranks, None, None), rank)
         yield Product(self.arch.running(method), linear, selection, kept)
-        if not rank:
-            return
-        dense = self.arch.running(Method(parse_pattern("dense")))
-        machine = dense
-        dropped = path.group_size - path.group_size // pattern.group_size * pattern.kept_per_group
-        if dropped <= path.kept_per_group:
-            machine = self.arch.running(replace(method, mitigation="none"))
-        inner = linear.model_copy(update={"out_features": rank})
-        yield Product(machine, inner, selection.rest, width - kept)
-        outer = linear.model_copy(update={"in_features": rank})
-        ranks = np.broadcast_to(np.int64(rank), selection.tokens)
-        yield Product(dense, outer, Selection(rank, ranks, None, None), rank)
 
     def _product(
         self, product: Product, steps: Ints | None, observer: Observer | None

@@ -75,10 +75,10 @@ class Dram(Unit):
         return sizes * self.burst_bytes
 
     def activation_bytes(self, work: Work) -> Ints:
-        """Return the bytes of X that each job loads."""
+        """Return the bytes of X that each job loads, and of outputs that it adds to."""
         jobs = work.jobs
         tile = bytes_of(jobs.tokens * jobs.reduction * work.path.value_bits)
-        return self.bursts(tile * jobs.loads_activations)
+        return self.bursts(tile * jobs.loads_activations) + self.bursts(work.added_bytes)
 
     def weight_bytes(self, work: Work) -> Ints:
         """Return the bytes of W that each job loads."""

@@ -31,7 +31,7 @@ class MacArray(Unit):
     Actions:
         mac: a multiplication by a kept activation that is not zero.
         mac_idle: a lane-cycle of a busy array without one: zero activation, padding, ragged edge.
-        accumulate: one update of one accumulator.
+        accumulate: one update of one accumulator, or its start from an output to be added to.
 
     Not modelled:
         Zero weights (values of W are not in a trace); clock tree; wires.
@@ -65,7 +65,7 @@ class MacArray(Unit):
         jobs, path = work.jobs, work.path
         macs = work.nonzero * work.gemm.out_features
         lane_cycles = int(self.busy_cycles(work).sum()) * path.macs_per_cycle
-        updates = jobs.tokens * jobs.columns * path.steps(jobs.reduction)
+        updates = jobs.tokens * jobs.columns * path.steps(jobs.reduction) + work.added
         return {"mac": macs, "mac_idle": lane_cycles - macs, "accumulate": int(updates.sum())}
 
     @override

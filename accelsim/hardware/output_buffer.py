@@ -15,7 +15,8 @@ class OutputBuffer(Buffer):
     Timing:
         A job writes tokens × columns outputs: value width if the tile holds all of K, else
         accumulator width (partial sums, which the next tile of K reads back through the other
-        port). The port towards the array is charged.
+        port). Outputs that the layer adds to (low rank) come from DRAM and are read like those.
+        The port towards the array is charged.
 
             latency = ceil(R × C × accumulator bytes / port_bytes): draining the last block
 
@@ -48,13 +49,13 @@ class OutputBuffer(Buffer):
         jobs = work.jobs
         is_whole = jobs.first_reduction & jobs.last_reduction
         bits = np.where(is_whole, work.path.value_bits, work.path.accumulator_bits)
-        return bytes_of(jobs.tokens * jobs.columns * bits)
+        return bytes_of(jobs.tokens * jobs.columns * bits) + work.added_bytes
 
     @override
     def read_bytes(self, work: Work) -> Ints:
         jobs, path = work.jobs, work.path
         partial = bytes_of(jobs.tokens * jobs.columns * path.accumulator_bits)
-        return partial * ~jobs.first_reduction + stored_bytes(jobs, path)
+        return partial * ~jobs.first_reduction + work.added_bytes + stored_bytes(jobs, path)
 
 
 def stored_bytes(jobs: TileJobs, path: Datapath) -> Ints:

@@ -126,7 +126,7 @@ class LayerResult:
 
 
 def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerResult:
-    """Return a layer with further products that its method needs: costs add up, `macs_dense` stay.
+    """Return a layer with other products that its method needs: costs add up, `macs_dense` stay.
 
     The sizes, the tiling and the dropped energy are those of the layer itself.
     """

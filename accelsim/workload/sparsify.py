@@ -86,6 +86,12 @@ class Selection:
         return Selection(self.features, self.alive - self.nonzero, None, None, mask)
 
     @property
+    def everything(self) -> Selection:
+        """All of the input, as a selection by a dense pattern."""
+        assert self.alive is not None
+        return Selection(self.features, self.alive, None, None)
+
+    @property
     def kept(self) -> Mask:
         """Which activations are kept, `[T, K]`."""
         return self._unpacked(self._mask)

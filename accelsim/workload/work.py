@@ -56,6 +56,17 @@ class Work:
             yield bytes_of(gemm.tokens * gemm.in_features * path.value_bits)
 
     @property
+    def added(self) -> Ints:
+        """Outputs of a low-rank product that each job adds to: all of its tile, when K begins."""
+        jobs, has_rank = self.jobs, self.path.demands.rank > 0
+        return jobs.tokens * jobs.columns * jobs.first_reduction * has_rank
+
+    @property
+    def added_bytes(self) -> Ints:
+        """Their bytes, at the width in which a layer leaves them."""
+        return bytes_of(self.added * self.path.value_bits)
+
+    @property
     def macs_executed(self) -> int:
         """Multiplications by kept activations in a run, zero-valued ones included: kept × O."""
         return self.kept * self.gemm.out_features

@@ -24,7 +24,9 @@ class LowRank(Mitigation):
     """y = (x ⊙ m) Wᵀ + (x - x ⊙ m) (A B)ᵀ with A B the best approximation of W of rank r.
 
     `rsparse64` has r = 64 (R-Sparse, ICLR 2025; truncated singular value decomposition). In
-    hardware: two more products, K × r with the dropped values and r × O, dense.
+    hardware: two more products, K × r with the dropped values and r × O, dense; y is their sum.
+    Where a selector cannot let the dropped values alone through, all of x is multiplied and the
+    main weights are others: y = (x ⊙ m) (W - A B)ᵀ + x (A B)ᵀ, which is the same.
     """
 
     def __init__(self, rank: int) -> None:
