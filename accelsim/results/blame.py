@@ -12,6 +12,7 @@ from accelsim.machine import Machine
 from accelsim.workload import Ints
 from accelsim.workload.datapath import stacked
 
+_FIRST = ("mac_array", "selector")  # the work itself
 _INTERPRETED_NS = 5000  # of one job of the stage in the interpreter
 
 
@@ -50,8 +51,8 @@ def _workers(machine: Machine) -> tuple[Ints, list[str]]:
     rows = []
     for stage in machine.network.stages:
         members = machine.members[stage.name]
-        # A unit that just keeps up with the stream or the array is not to blame.
-        first = np.array([[member.is_stream or member.unit == "mac_array"] for member in members])
+        # A unit that just keeps up with the stream, the array or the selector is not to blame.
+        first = np.array([[member.is_stream or member.unit in _FIRST] for member in members])
         slowest = (2 * stacked([member.busy for member in members]) + first).argmax(axis=-2)
         names = ["dram" if member.is_stream else member.unit for member in members]
         causes += [name for name in names if name not in causes]

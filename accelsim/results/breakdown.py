@@ -22,7 +22,8 @@ class Breakdown:
     """The cycles of a layer; `ideal + edge + fill + drain + all stalls` is exactly the run.
 
     ideal: executed MACs over multipliers. edge: lanes, rows and columns left over by ragged tiles
-    and groups. fill: until the first product. drain: after the last. stall: in between, by cause.
+    and groups. fill: until the first product, without the prologue. drain: after the last. stall:
+    in between and in the prologue, by cause.
     """
 
     ideal_cycles: int = 0
@@ -58,12 +59,13 @@ def breakdown(machine: Machine, times: Times, work: Work) -> Breakdown:
     array_cycles = total(_busy_of(machine, "compute", "mac_array").sum(axis=-1), repeats)
     ideal = total(ceil_div(work.macs_executed, work.path.macs_per_cycle), repeats)
     stalls = _lockstep_stalls(machine, repeats) + blame(machine, times, "compute", repeats)
+    prologue = _prologue_stalls(machine, times, repeats)
     return Breakdown(
         ideal_cycles=ideal,
         edge_cycles=array_cycles - ideal,
-        fill_cycles=total(compute.start[..., 0], repeats),
+        fill_cycles=total(compute.start[..., 0], repeats) - prologue.total(),
         drain_cycles=total(times.cycles - compute.finish[..., -1], repeats),
-        stall_cycles=dict(sorted((+stalls).items())),
+        stall_cycles=dict(sorted((stalls + prologue).items())),
     )
 
 
@@ -84,13 +86,27 @@ def busy_totals(machine: Machine, repeats: Ints | int = 1) -> dict[str, int]:
 
 
 def bound(totals: Mapping[str, int]) -> str:
-    """Name the resource with the highest lower bound; `compute` is the MAC array and wins ties."""
+    """Name the resource with the highest lower bound; `compute` is the MAC array.
+
+    It wins ties, then DRAM, then the selector.
+    """
     labels = {("compute" if unit == "mac_array" else unit): busy for unit, busy in totals.items()}
-    return max(labels, key=lambda label: (labels[label], label == "compute", label == "dram"))
+    ties = {"compute": 3, "dram": 2, "selector": 1}
+    return max(labels, key=lambda label: (labels[label], ties.get(label, 0)))
 
 
 def _busy_of(machine: Machine, stage: str, unit: str) -> Ints:
     return next(m.busy for m in machine.members[stage] if m.unit == unit)
+
+
+def _prologue_stalls(machine: Machine, times: Times, repeats: Ints | int) -> Counter[str]:
+    """Charge the prologue, for which the first product always waits, to what sets its pace."""
+    if "prologue" not in machine.members:
+        return Counter()
+    loading, *counting = machine.members["prologue"]
+    slower = [member.unit for member in counting if (member.busy > loading.busy).any()]
+    cause = slower[0] if slower else "dram"
+    return Counter({cause: total(times.stages["prologue"].finish[..., 0], repeats)})
 
 
 def _lockstep_stalls(machine: Machine, repeats: Ints | int) -> Counter[str]:

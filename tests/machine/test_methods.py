@@ -17,6 +17,7 @@ from accelsim.layers import layer_tiling, whole_work
 from accelsim.machine import build_machine
 from accelsim.periodic import periodic_tally
 from accelsim.report.window import Window
+from accelsim.results.breakdown import bound
 from accelsim.results.ledger import intervals
 from accelsim.runner import Runner
 from accelsim.workload import Gemm
@@ -120,6 +121,43 @@ def test_a_slow_unit_of_the_stage_sets_its_pace():
     assert cycles_of(slow, shape) > cycles_of(fast, shape) + 32 * 1024 // 2
     _, run = only_run(slow, shape)
     assert run.tally.breakdown.stall_cycles["pre_scaler"] > 0
+
+
+def test_a_helper_that_just_keeps_up_with_the_selector_is_not_to_blame():
+    _, run = only_run(method_machine("amber", "spts"), (256, 1024, 64))
+    select = {member.unit: member.busy for member in run.machine.members["select"]}
+    for helper in ("pre_shifter", "pre_scaler"):
+        assert np.array_equal(select[helper], select["selector"])
+    stalls = run.tally.breakdown.stall_cycles
+    assert stalls["selector"] > 0
+    assert not {"pre_shifter", "pre_scaler"} & set(stalls)
+
+
+def test_of_equal_bounds_the_array_then_the_channel_then_the_selector_is_named():
+    names = ["pre_scaler", "selector", "dram", "mac_array"]
+    for count, expected in ((4, "compute"), (3, "dram"), (2, "selector"), (1, "pre_scaler")):
+        assert bound(dict.fromkeys(names[:count], 7)) == expected
+    assert bound({"pre_scaler": 8, "selector": 7}) == "pre_scaler"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "mitigation", "cause", "cycles"),
+    [
+        ("amber", "none", "dram", 10),  # 640 factors
+        ("clact", "none", "dram", 80),  # 8 × 640 values, as fast as DRAM brings them
+        ("act", "dpts", "statistics", 320),  # eight times through 128 lanes
+        ("act", "var", "", 0),
+    ],
+)
+@pytest.mark.parametrize("batch", [None, 8])
+def test_the_prologue_is_a_stall_of_what_sets_its_pace(criterion, mitigation, cause, cycles, batch):
+    arch = method_machine(criterion, mitigation)
+    whole = changed(arch, {"tiling": tile(8, 640, 16)})  # one tile: nothing else is waited for
+    _, run = only_run(whole, (8, 640, 16), batch=batch)
+    parts, start = run.tally.breakdown, int(run.times.stages["compute"].start[0])
+    assert parts.stall_cycles.get(cause, 0) == cycles
+    assert parts.fill_cycles == start - cycles
+    assert parts.total_cycles == run.times.cycles
 
 
 def test_in_decode_each_step_pays_its_own_prologue():
