@@ -49,9 +49,29 @@ class Method:
         return " ".join([str(self.pattern), *extras])
 
 
+def _schema(raw: object) -> object:
+    if type(raw) is not int:  # YAML's true equals 1
+        raise InputError(f"must be 1, not {raw!r}")
+    return raw
+
+
+def _layers(raw: object) -> object:
+    if not isinstance(raw, dict):
+        raise InputError("must be globs and rules, like '\"*.up_proj\": dense'")
+    return raw
+
+
 def _method(raw: object) -> object:
     """Accept `dense` for `{pattern: dense}`."""
+    if raw is None or raw == {}:
+        raise InputError("a rule that says nothing; write a pattern, or {pattern: …, criterion: …}")
     return {"pattern": raw} if not isinstance(raw, dict) else raw
+
+
+def _given(raw: object) -> object:
+    if raw is None:
+        raise InputError("has no value; leave the key out for the default")
+    return raw
 
 
 def _pattern(raw: object) -> object:
@@ -75,9 +95,9 @@ class _Rule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pattern: Annotated[str, BeforeValidator(_pattern)] | None = None
-    criterion: Annotated[str, BeforeValidator(_criterion)] | None = None
-    mitigation: Annotated[str, BeforeValidator(_mitigation)] | None = None
+    pattern: Annotated[str | None, BeforeValidator(_pattern), BeforeValidator(_given)] = None
+    criterion: Annotated[str | None, BeforeValidator(_criterion), BeforeValidator(_given)] = None
+    mitigation: Annotated[str | None, BeforeValidator(_mitigation), BeforeValidator(_given)] = None
 
     def applied_to(self, method: Method) -> Method:
         """Return `method` with what the rule says."""
@@ -90,8 +110,10 @@ class _Rule(BaseModel):
 class _File(_Rule):
     """A policy file."""
 
-    schema_: Literal[1] = Field(alias="schema")
-    layers: dict[str, Annotated[_Rule, BeforeValidator(_method)]] = {}
+    schema_: Annotated[Literal[1], BeforeValidator(_schema)] = Field(alias="schema")
+    layers: Annotated[
+        dict[str, Annotated[_Rule, BeforeValidator(_method)]], BeforeValidator(_layers)
+    ] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +201,9 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
         known += [] if len(location) > 1 else ["schema", "layers"]
         near = did_you_mean(location[-1], known)
         message = f"unknown key '{location[-1]}'{near}; allowed: {', '.join(known)}"
+    if problem["type"] == "missing":  # of the only required key
+        return f"{source.where(key)}: key 'schema' is missing; write schema: 1"
     return f"{source.where(key)}: {'.'.join(key)}: {message}"
-
-
-def same_for_all(method: Method) -> Policy:
-    """Return the policy that prunes every layer alike."""
-    return Policy(method)
 
 
 def with_rules(policy: Policy, methods: Mapping[str, Method]) -> Policy:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import InputError
-from accelsim.policy import Method, Policy, load_policy, same_for_all, with_rules
+from accelsim.policy import Method, Policy, load_policy, with_rules
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 
@@ -64,8 +64,21 @@ def test_what_a_file_does_not_say_is_the_default(load):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("pattern: dense\n", r"p\.yaml: .*Field required"),
+        ("pattern: dense\n", r"p\.yaml: key 'schema' is missing; write schema: 1$"),
         ("schema: 2\n", r"p\.yaml:1: schema: Input should be 1"),
+        ("schema: true\n", r"p\.yaml:1: schema: must be 1, not True"),
+        ('schema: "1"\n', r"p\.yaml:1: schema: must be 1, not '1'"),
+        ("schema:\n", r"p\.yaml:1: schema: must be 1, not None"),
+        ("schema: 1\nlayers:\n  a:\n", r"p\.yaml:3: layers\.a: a rule that says nothing; write"),
+        ("schema: 1\nlayers:\n  a: {}\n", r"p\.yaml:3: layers\.a: a rule that says nothing"),
+        (
+            "schema: 1\nlayers:\n  a: {pattern: }\n",
+            r"p\.yaml:3: layers\.a\.pattern: has no value; leave the key out",
+        ),
+        ("schema: 1\ncriterion:\n", r"p\.yaml:2: criterion: has no value"),
+        ("schema: 1\nmitigation:\n", r"p\.yaml:2: mitigation: has no value"),
+        ("schema: 1\nlayers:\n", r"p\.yaml:2: layers: must be globs and rules"),
+        ("schema: 1\nlayers: [dense]\n", r"p\.yaml:2: layers: must be globs and rules"),
         (
             "schema: 1\npatern: dense\n",
             r"p\.yaml:2: .*unknown key 'patern' \(did you mean 'pattern'",
@@ -105,7 +118,7 @@ def test_a_rule_for_no_layer_is_refused():
     ):
         policy.check(LAYERS)
     Policy(FALLBACK, (("*.up_proj", FALLBACK),)).check(LAYERS)
-    same_for_all(FALLBACK).check([])
+    Policy(FALLBACK).check([])
 
 
 patterns = st.sampled_from(["dense", "2:4", "8:16", "topk:0.5", "threshold:0.25"])

@@ -19,7 +19,7 @@ from accelsim.accuracy.calibration import (  # noqa: E402
     wanted_states,
 )
 from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method, Policy, same_for_all  # noqa: E402
+from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 
 SEQ_LEN = 16
@@ -136,7 +136,7 @@ def test_which_methods_know_something_of_a_layer(texts, of_text, of_anything):
 
 def test_each_pair_of_layer_and_method_is_wanted_once():
     first = Policy(method("2:4"), (("b", method("dense")),))
-    pairs = wanted_states([first, same_for_all(method("2:4"))], ["a", "b"])
+    pairs = wanted_states([first, Policy(method("2:4"))], ["a", "b"])
     found = [(name, str(one)) for name, one in pairs]
     assert found == [("a", "2:4"), ("b", "dense"), ("b", "2:4")]
 

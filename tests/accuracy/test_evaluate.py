@@ -17,7 +17,7 @@ from accelsim.accuracy.pruning import DENSE, Pruner  # noqa: E402
 from accelsim.accuracy.texts import Text  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
 from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method, Policy, same_for_all  # noqa: E402
+from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 
 TEXT = Text("text", "".join(chr(33 + (7 * i * i + i // 3) % 90) for i in range(160)))
@@ -84,13 +84,13 @@ def test_nothing_sensible_is_refused_with_the_reason():
 
 def test_rows_hold_what_its_parts_measure(subject):
     policies = [
-        same_for_all(method("2:4")),
+        Policy(method("2:4")),
         Policy(method("8:16", "clact"), (("*.up_proj", DENSE),), "p.yaml"),
     ]
     report = report_of(subject, *policies)
     ids = subject.tokens_of(TEXT, 120)
     windows = sliding_windows(120, 32, 16)
-    dense = measure(subject.model, ids, windows, Pruner(subject.linears, same_for_all(DENSE)))
+    dense = measure(subject.model, ids, windows, Pruner(subject.linears, Policy(DENSE)))
     assert np.array_equal(report.dense.nats, dense.nats)
     errors = layer_errors(subject, ids, policies, precision="float", states={}, seq_len=32).errors
     for policy, row, layers in zip(policies, report.rows, errors, strict=True):
@@ -106,7 +106,7 @@ def test_rows_hold_what_its_parts_measure(subject):
 
 def test_the_json_object_says_what_was_done(subject):
     policy = Policy(method("8:16", "clact", "var"), (("*.up_proj", DENSE),), "p.yaml")
-    report = report_of(subject, same_for_all(method("2:4", "act", "rsparse2")), policy)
+    report = report_of(subject, Policy(method("2:4", "act", "rsparse2")), policy)
     data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert data["schema"] == 1
     assert data["model"] == {"model_id": "tiny"}
@@ -134,9 +134,7 @@ def test_the_json_object_says_what_was_done(subject):
 
 @pytest.mark.parametrize("precision", ["float", "bf16", "int8"])
 def test_a_dense_row_has_no_drop_at_any_precision(subject, precision):
-    report = report_of(
-        subject, same_for_all(DENSE), settings=replace(SETTINGS, precision=precision)
-    )
+    report = report_of(subject, Policy(DENSE), settings=replace(SETTINGS, precision=precision))
     assert report.rows[0].losses.increase_over(report.dense) == (0, 0)
     assert report.rows[0].output_error_ratio == 0
 
@@ -145,7 +143,7 @@ def test_progress_ends_where_it_said_it_would(subject):
     told = {}
     report_of(
         subject,
-        same_for_all(method("2:4", "act", "spts")),
+        Policy(method("2:4", "act", "spts")),
         progress=lambda stage, done, total: told.setdefault(stage, []).append((done, total)),
     )
     layers = len(subject.linears)
@@ -159,7 +157,7 @@ def test_progress_ends_where_it_said_it_would(subject):
 
 def test_states_of_a_file_are_used_instead_of_learned(subject, tmp_path, monkeypatch):
     path = tmp_path / "c.npz"
-    policies = [same_for_all(method("2:4", "act", "lpts")), same_for_all(method("threshold:0.5"))]
+    policies = [Policy(method("2:4", "act", "lpts")), Policy(method("threshold:0.5"))]
     first = report_of(subject, *policies, save_to=path)
     facts = load_calibration(path, {}, "cpu").facts
     assert facts == {
@@ -178,7 +176,7 @@ def test_states_of_a_file_are_used_instead_of_learned(subject, tmp_path, monkeyp
 
 def test_a_file_is_completed_if_the_settings_are_the_same(subject, tmp_path):
     path, both = tmp_path / "c.npz", tmp_path / "both.npz"
-    spts, ls = (same_for_all(method("2:4", "act", name)) for name in ("spts", "ls"))
+    spts, ls = (Policy(method("2:4", "act", name)) for name in ("spts", "ls"))
     report_of(subject, spts, save_to=path)
     report_of(subject, spts, ls, calibration_file=path, save_to=both)
     found = {name for _, name in load_calibration(both, {}, "cpu").states}
@@ -196,15 +194,13 @@ def test_a_file_is_completed_if_the_settings_are_the_same(subject, tmp_path):
 )
 def test_a_file_of_other_settings_is_not_completed(subject, tmp_path, change):
     path = tmp_path / "c.npz"
-    report_of(subject, same_for_all(method("2:4", "act", "spts")), save_to=path)
+    report_of(subject, Policy(method("2:4", "act", "spts")), save_to=path)
     with pytest.raises(
         InputError, match=r"has no state for 2:4 ls in layer 'model\.layers\.0.*oth"
     ):
-        report_of(
-            subject, same_for_all(method("2:4", "act", "ls")), calibration_file=path, **change
-        )
+        report_of(subject, Policy(method("2:4", "act", "ls")), calibration_file=path, **change)
     # What needs no text does not depend on one.
-    report_of(subject, same_for_all(method("2:4", "amber")), calibration_file=path, **change)
+    report_of(subject, Policy(method("2:4", "amber")), calibration_file=path, **change)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +213,7 @@ def test_a_file_of_other_settings_is_not_completed(subject, tmp_path, change):
 def test_a_file_of_another_model_or_precision_is_refused(
     subject, tmp_path, precision, identity, message
 ):
-    path, policy = tmp_path / "c.npz", same_for_all(method("2:4", "act", "spts"))
+    path, policy = tmp_path / "c.npz", Policy(method("2:4", "act", "spts"))
     report_of(subject, policy, save_to=path)
     other = replace(subject, source=replace(subject.source, identity=identity))
     with pytest.raises(InputError, match=message):
@@ -227,10 +223,10 @@ def test_a_file_of_another_model_or_precision_is_refused(
 
 
 def test_a_text_does_not_calibrate_itself(subject):
-    spts = same_for_all(method("2:4", "act", "spts"))
+    spts = Policy(method("2:4", "act", "spts"))
     with pytest.raises(InputError, match="text: is evaluated and calibrates; name another"):
         report_of(subject, spts, calibration_text=Text("again", TEXT.content))
-    report_of(subject, same_for_all(method("2:4", "amber")), calibration_text=TEXT)  # reads none
+    report_of(subject, Policy(method("2:4", "amber")), calibration_text=TEXT)  # reads none
 
 
 # Refusals ----------------------------------------------------------------------------------------
@@ -247,7 +243,7 @@ def test_a_text_does_not_calibrate_itself(subject):
 )
 def test_wrong_settings_are_refused(subject, change, message):
     with pytest.raises(InputError, match=message):
-        report_of(subject, same_for_all(DENSE), settings=replace(SETTINGS, **change))
+        report_of(subject, Policy(DENSE), settings=replace(SETTINGS, **change))
 
 
 def test_a_policy_that_names_no_layer_is_refused(subject):
@@ -258,12 +254,12 @@ def test_a_policy_that_names_no_layer_is_refused(subject):
 
 def test_too_short_a_text_is_refused(subject):
     with pytest.raises(InputError, match="the text has 1 tokens"):
-        report_of(subject, same_for_all(DENSE), text=Text("t", "a"))
+        report_of(subject, Policy(DENSE), text=Text("t", "a"))
 
 
 def test_one_window_has_no_standard_error_and_is_valid_json(subject):
     settings = replace(SETTINGS, tokens=20)
-    report = report_of(subject, same_for_all(method("2:4")), settings=settings)
+    report = report_of(subject, Policy(method("2:4")), settings=settings)
     data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert data["dense"]["windows"] == 1
     assert data["dense"]["perplexity_stderr"] is None
@@ -283,7 +279,7 @@ def test_one_window_has_no_standard_error_and_is_valid_json(subject):
 )
 def test_a_policy_of_what_makes_no_sense_is_refused(subject, texts):
     """A level of |x| says nothing of |x - shift|: of inputs around 10 it may drop all."""
-    for policy in (same_for_all(method(*texts)), Policy(DENSE, (("*.up_proj", method(*texts)),))):
+    for policy in (Policy(method(*texts)), Policy(DENSE, (("*.up_proj", method(*texts)),))):
         with pytest.raises(InputError, match=f"{method(*texts)}: (weights are|a threshold is)"):
             report_of(subject, policy)
     with pytest.raises(InputError, match="nothing to evaluate: "):

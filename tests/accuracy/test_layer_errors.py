@@ -12,7 +12,7 @@ nn = torch.nn
 from accelsim.accuracy.layer_errors import LayerError, Outliers, layer_errors  # noqa: E402
 from accelsim.accuracy.subject import Subject  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
-from accelsim.policy import Method, Policy, same_for_all  # noqa: E402
+from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 
 
@@ -56,7 +56,7 @@ def test_errors_by_hand():
     # Token (3, 1, 0, 2): 2:4 drops 1, of 14 the energy is 1. Outputs 3 + 1 + 2 = 6 and 1 become
     # 5 and 0: error 1 + 1 of 36 + 1.
     model = Table([[3, 1, 0, 2]], [[1, 1, 1, 1], [0, 1, 0, 0]])
-    ((found,), _) = (r := errors(model, [same_for_all(method("2:4"))], [0])).errors, r.outliers
+    ((found,), _) = (r := errors(model, [Policy(method("2:4"))], [0])).errors, r.outliers
     assert found["a"].lost_energy_ratio == pytest.approx(1 / 14)
     assert found["a"].output_error_ratio == pytest.approx(2 / 37)
     assert found["a"].to_dict() == {
@@ -78,7 +78,7 @@ def test_each_layer_is_looked_at_with_the_inputs_of_the_dense_model():
 
 def test_weights_lose_no_input_energy_but_change_the_output():
     model = Table([[3, 1, 0, 2]], [[1, 4, 2, 3]])
-    (found,) = errors(model, [same_for_all(method("2:4", "wt"))], [0]).errors
+    (found,) = errors(model, [Policy(method("2:4", "wt"))], [0]).errors
     assert found["a"].lost_energy_ratio == 0
     # 1 × 3 and 2 × 0 are dropped: 13 becomes 10.
     assert found["a"].output_error_ratio == pytest.approx(9 / 169)
@@ -87,12 +87,12 @@ def test_weights_lose_no_input_energy_but_change_the_output():
 def test_the_reference_is_dense_at_the_same_precision():
     model = Table([[0.3, 0.1, 0.2, 0.7]], [[0.11, 0.22, 0.33, 0.44]])
     for chosen in (method("dense"), method("4:4"), method("dense", "amber", "lpts")):
-        (found,) = errors(model, [same_for_all(chosen)], [0], precision="int8").errors
+        (found,) = errors(model, [Policy(chosen)], [0], precision="int8").errors
         assert found["a"].to_dict() == {"lost_energy_ratio": 0, "output_error_ratio": 0}
 
 
 def test_a_layer_of_zeros_has_no_error():
-    (found,) = errors(Table([[0, 0]], [[1.0, 1]]), [same_for_all(method("1:2"))], [0, 0]).errors
+    (found,) = errors(Table([[0, 0]], [[1.0, 1]]), [Policy(method("1:2"))], [0, 0]).errors
     assert found["a"].to_dict() == {"lost_energy_ratio": 0, "output_error_ratio": 0}
     assert LayerError().lost_energy_ratio == LayerError().output_error_ratio == 0
 
@@ -125,7 +125,7 @@ def test_output_errors_equal_those_of_loops(precision, mitigation):
 
     (found,) = errors(
         Table(table, weight),
-        [same_for_all(chosen)],
+        [Policy(chosen)],
         ids,
         precision=precision,
         states={("a", str(chosen)): state},
@@ -143,7 +143,7 @@ def test_output_errors_equal_those_of_loops(precision, mitigation):
 
 def test_policies_are_looked_at_side_by_side():
     model = Table([[3, 1, 0, 2], [1, 9, 9, 1]], [[1, 1, 1, 1]])
-    policies = [same_for_all(method(p)) for p in ("2:4", "1:4", "2:4")]
+    policies = [Policy(method(p)) for p in ("2:4", "1:4", "2:4")]
     told = []
     subject = Subject(None, model, None, find_linears(model), "cpu")
     report = layer_errors(
@@ -165,7 +165,7 @@ def test_policies_are_looked_at_side_by_side():
 def test_clact_looks_at_sequences():
     # Two sequences of two tokens; see the masks in test_methods_by_hand.
     model = Table([[2, 2.5, 3, 0], [9, 2.5, 3, 0]], [[1.0, 1, 1, 1]])
-    policy = [same_for_all(method("2:4", "clact"))]
+    policy = [Policy(method("2:4", "clact"))]
     apart = errors(model, policy, [0, 0, 1, 0], seq_len=2).errors[0]["a"]
     # Sequence 1 drops 2 of each token; sequence 2 drops 2.5: norms 9.2, 3.5, 4.2.
     assert apart.lost_energy == pytest.approx(4 + 4 + 6.25 + 6.25)

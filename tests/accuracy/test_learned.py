@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from accelsim.accuracy.pruning import LayerPruning, Pruner, Rows  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
-from accelsim.policy import Method, same_for_all  # noqa: E402
+from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.mitigations import Sample, parse_mitigation  # noqa: E402
 
@@ -152,9 +152,7 @@ def test_rsparse_of_full_rank_is_the_dense_layer():
     state = fitted("rsparse3", x, weight, dtype=torch.float32)
     with torch.no_grad():
         dense = linear(inputs)
-        with Pruner(
-            find_linears(linear), same_for_all(method), states={("Linear", str(method)): state}
-        ):
+        with Pruner(find_linears(linear), Policy(method), states={("Linear", str(method)): state}):
             again = linear(inputs)
     assert torch.allclose(again, dense, atol=1e-5)
     assert not torch.equal(again, dense)  # it went another way

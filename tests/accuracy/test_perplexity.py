@@ -15,7 +15,7 @@ from accelsim.accuracy import windows as windows_module  # noqa: E402
 from accelsim.accuracy.perplexity import Losses, measure  # noqa: E402
 from accelsim.accuracy.pruning import DENSE, Pruner, Rows  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
-from accelsim.policy import Method, same_for_all  # noqa: E402
+from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 
 
@@ -24,7 +24,7 @@ def method(pattern, criterion="act", mitigation="none"):
 
 
 def pruner(subject, chosen=DENSE, precision="float"):
-    return Pruner(subject.linears, same_for_all(chosen), precision=precision)
+    return Pruner(subject.linears, Policy(chosen), precision=precision)
 
 
 def first_reached(tokens, seq_len, stride):
@@ -104,7 +104,7 @@ def test_batches_however_small_give_the_same(subject, ids, monkeypatch):
 
 def test_a_dense_policy_changes_no_bit(subject, ids):
     windows = sliding_windows(len(ids), 64, 32)
-    nobody = Pruner({}, same_for_all(DENSE))
+    nobody = Pruner({}, Policy(DENSE))
     plain = measure(subject.model, ids, windows, nobody)
     dense = measure(subject.model, ids, windows, pruner(subject))
     everything = measure(subject.model, ids, windows, pruner(subject, method("topk:1")))
@@ -149,7 +149,7 @@ def test_context_is_dense_in_decode_and_later_tokens_keep_their_largest():
     linear.weight.data = torch.eye(2)
     subject = {"only": _as_linear(linear)}
     x = torch.tensor([[[1.0, 2], [5, 4], [3, 6]], [[0, 1], [1, 0], [-8, 7]]])
-    with Pruner(subject, same_for_all(method("1:2", "clact"))) as pruning, torch.no_grad():
+    with Pruner(subject, Policy(method("1:2", "clact"))) as pruning, torch.no_grad():
         pruning.rows = Rows(2, 3, context=2, alone=True)
         assert linear(x).tolist() == [[[1, 2], [5, 4], [0, 6]], [[0, 1], [1, 0], [-8, 0]]]
         # At once, CLACT ranks by the norms of each sequence, sqrt(35) and sqrt(56), sqrt(65) and

@@ -15,7 +15,7 @@ from accelsim.accuracy.pruning import DENSE, Pruner, Rows, machine_weight  # noq
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
 from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method, Policy, same_for_all  # noqa: E402
+from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 
 PRECISIONS = ("float", "int8", "bf16", "fp16")
@@ -29,7 +29,7 @@ def pruner_of(module, chosen, precision="float", state=None):
     """Prune every linear layer of a module alike, with one state for all."""
     linears = find_linears(module)
     states = {(name, str(chosen)): state or {} for name in linears}
-    return Pruner(linears, same_for_all(chosen), precision=precision, states=states)
+    return Pruner(linears, Policy(chosen), precision=precision, states=states)
 
 
 def layer(width, outputs, seed=0):
@@ -118,7 +118,7 @@ def test_conv1d_of_gpt2_is_a_layer_like_any_other(precision, ids):
     linear.module.register_forward_hook(lambda _, x, y: seen.append((x[0], y)))
     with torch.no_grad():
         subject.model.eval()(ids[None, :9])
-        with Pruner({name: linear}, same_for_all(method("3:5")), precision=precision):
+        with Pruner({name: linear}, Policy(method("3:5")), precision=precision):
             subject.model(ids[None, :9])
             assert linear.module.weight.shape == before.shape
             assert linear.module.weight.T.tolist() == weight
@@ -174,7 +174,7 @@ def test_layers_that_share_an_input_share_the_pruned_one(subject, ids, monkeypat
     monkeypatch.setattr(pruning.LayerPruning, "prune", counting)
     attention = {n: one for n, one in subject.linears.items() if "layers.0.self_attn" in n}
     handles = []
-    with Pruner(attention, same_for_all(method("2:4"))), torch.no_grad():
+    with Pruner(attention, Policy(method("2:4"))), torch.no_grad():
         for name, linear in attention.items():
             look = linear.module.register_forward_pre_hook(
                 lambda _, inputs, name=name: seen.update({name.split(".")[-1]: inputs[0]})
@@ -206,7 +206,7 @@ def test_layers_that_know_something_of_their_own_do_not_share():
     states = {
         (name, str(chosen)): {"shift": torch.full((4,), s)} for name, s in (("a", 0.0), ("b", 9.0))
     }
-    with Pruner(find_linears(model), same_for_all(chosen), states=states), torch.no_grad():
+    with Pruner(find_linears(model), Policy(chosen), states=states), torch.no_grad():
         seen = [entering(model.a), entering(model.b)]
         model(torch.tensor([[1.0, 2, 3, 4]]))
     # Distances from 9 are 8 7 6 5: the two smallest values stay, the others become 9.
@@ -337,7 +337,7 @@ def test_the_model_is_as_it_was_after_measuring(chosen, make, ids):
     subject.model.train()
     next(iter(subject.linears.values())).module.eval()
     before = everything_of(subject.model)
-    pruning_ = Pruner(subject.linears, same_for_all(chosen), precision="int8", states=states)
+    pruning_ = Pruner(subject.linears, Policy(chosen), precision="int8", states=states)
     windows = sliding_windows(40, 16, 8)
     for phase in ("prefill", "decode", "prefill"):  # the same pruner may be entered again
         measure(subject.model, ids[:40], windows, pruning_, phase=phase)
@@ -347,7 +347,7 @@ def test_the_model_is_as_it_was_after_measuring(chosen, make, ids):
 @pytest.mark.parametrize("chosen", CHANGING[:2], ids=str)
 def test_the_model_is_as_it_was_after_an_error_inside(subject, ids, chosen):
     before = everything_of(subject.model)
-    pruning_ = Pruner(subject.linears, same_for_all(chosen), precision="int8")
+    pruning_ = Pruner(subject.linears, Policy(chosen), precision="int8")
     with pytest.raises(IndexError):
         measure(subject.model, ids + 64, sliding_windows(40, 16, 8), pruning_)  # no such token
     assert_untouched(subject.model, before)
@@ -372,7 +372,7 @@ def test_an_embedding_that_shares_the_weight_of_the_head_is_not_pruned():
     assert embedding.weight is model.lm_head.weight
     before, table = everything_of(model), embedding.weight.detach().clone()
     head = {"lm_head": find_linears(model)["lm_head"]}
-    with Pruner(head, same_for_all(method("2:4", "wt"))), torch.no_grad():
+    with Pruner(head, Policy(method("2:4", "wt"))), torch.no_grad():
         assert torch.equal(embedding.weight, table)
         assert (model.lm_head.weight == 0).float().mean() == 0.5
     assert embedding.weight is model.lm_head.weight

@@ -14,13 +14,12 @@ from accelsim.accuracy.pruning import DENSE, Pruner  # noqa: E402
 from accelsim.accuracy.subject import load_subject  # noqa: E402
 from accelsim.accuracy.texts import load_text  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
-from accelsim.policy import Method, same_for_all  # noqa: E402
+from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 
 MODEL = Path(__file__).parents[2] / "traces" / "models" / "llama-docs-16m"
 POLICIES = [
-    same_for_all(Method(parse_pattern(text)))
-    for text in ("topk:0.5", "16:32", "8:16", "4:8", "2:4")
+    Policy(Method(parse_pattern(text))) for text in ("topk:0.5", "16:32", "8:16", "4:8", "2:4")
 ]
 TOKENS, SEQ_LEN = 4096, 512
 
@@ -41,7 +40,7 @@ def losses(shipped, ids):
     windows = sliding_windows(TOKENS, SEQ_LEN, SEQ_LEN)
     return [
         measure(shipped.model, ids, windows, Pruner(shipped.linears, policy))
-        for policy in (same_for_all(DENSE), *POLICIES)
+        for policy in (Policy(DENSE), *POLICIES)
     ]
 
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from accelsim.accuracy.layer_errors import layer_errors  # noqa: E402
 from accelsim.accuracy.pruning import Pruner, Rows  # noqa: E402
 from accelsim.capture import capture  # noqa: E402
-from accelsim.policy import Method, same_for_all  # noqa: E402
+from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.precision import PRECISIONS  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.workload.sparsify import select_input  # noqa: E402
@@ -89,7 +89,7 @@ def test_what_enters_a_pruned_layer_has_the_mask_of_the_simulated_one(
         expected = torch.from_numpy(held * selection.kept + shift).bfloat16()
 
         entered = []
-        pruner = Pruner({name: linear}, same_for_all(method(texts)), precision=precision)
+        pruner = Pruner({name: linear}, Policy(method(texts)), precision=precision)
         with pruner, torch.no_grad():
             pruner.rows = Rows(SEQUENCES, LENGTH)
             # Hooks are called in the order of registration: this one sees what the pruner made.
@@ -103,7 +103,7 @@ def test_what_enters_a_pruned_layer_has_the_mask_of_the_simulated_one(
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))
 @pytest.mark.parametrize("texts", METHODS, ids=IDS)
 def test_lost_energy_is_what_the_simulation_calls_dropped(subject, trace, ids, precision, texts):
-    policy = same_for_all(method(texts))
+    policy = Policy(method(texts))
     report = layer_errors(subject, ids, [policy], precision=precision, states={}, seq_len=LENGTH)
     assert report.errors[0].keys() == subject.linears.keys()
     for name, error in report.errors[0].items():

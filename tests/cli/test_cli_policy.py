@@ -77,6 +77,28 @@ def test_area_shows_them(accepted, arch):
         assert units[name]["area_um2"] > 0
 
 
+def test_area_says_which_tables_it_assumes(accepted, arch):
+    flags = ("--set", "criterion=clact", "--set", "mitigation=spts", "--json")
+    fixed = ("--set", "pre_scaler.table_kib=3")
+    notes = json.loads(accepted("area", arch("nm816"), *flags, *fixed).out)["warnings"]
+    assumed = [note for note in notes if "a table of 32 KiB is assumed; a run sizes it" in note]
+    assert [note.partition(":")[0] for note in assumed] == ["statistics", "pre_shifter", "epilogue"]
+    assert "statistics.table_kib fixes it" in assumed[0]
+    assert "table" not in accepted("area", arch("nm816"), "--set", "mitigation=var").words
+
+
+def test_a_table_that_is_too_slow_is_warned_of(accepted, arch):
+    slow = {"criterion": "amber", "pre_scaler.table_kib": 4096, "pre_scaler.lanes": 32}
+    flags = [part for key, value in slow.items() for part in ("--set", f"{key}={value}")]
+    for extra, expected in (((), 1), (("--set", "clock_mhz=100"), 0)):
+        notes = json.loads(accepted("area", arch("nm816"), *flags, *extra, "--json").out)
+        found = [note for note in notes["warnings"] if note.startswith("warning: pre_scaler")]
+        assert len(found) == expected
+    assert "use a smaller table_kib, or more lanes" in str(
+        json.loads(accepted("area", arch("nm816"), *flags, "--json").out)["warnings"]
+    )
+
+
 def test_rtl_is_of_plain_machines_only(refused, arch, tmp_path):
     for key, value, allowed in (("criterion", "clact", "act"), ("mitigation", "ls", "none")):
         message = refused(
@@ -110,6 +132,10 @@ def test_rtl_is_of_plain_machines_only(refused, arch, tmp_path):
         ("schema: 1\ncriterion: wt\n", ["layers.0.linear", "criterion 'wt' prunes weights"]),
         ("schema: 1\nmitigation: magic\n", [":2", "unknown mitigation 'magic'"]),
         ("schema: [\n", ["YAML"]),
+        ("pattern: dense\n", ["key 'schema' is missing; write schema: 1"]),
+        ("schema: true\n", [":1", "schema: must be 1"]),
+        ('schema: 1\nlayers:\n  "*":\n', [":3", "layers.*: a rule that says nothing"]),
+        ("schema: 1\nlayers: dense\n", [":2", "layers: must be globs and rules"]),
     ],
 )
 def test_a_bad_policy_is_one_clear_line(refused, arch, trace, policy, text, parts):  # noqa: PLR0917

@@ -12,7 +12,7 @@ from oracle.small import ARCHITECTURES, SHIPPED_TRACE, load, machine_for, trace_
 
 from accelsim import load_trace, simulate
 from accelsim.errors import InputError
-from accelsim.policy import Method, Policy, same_for_all
+from accelsim.policy import Method, Policy
 from accelsim.results.cost import AreaReport
 from accelsim.simulation import equip, simulate_all
 from accelsim.sparsity import parse_pattern
@@ -32,7 +32,7 @@ def policy(default, **rules):
     return Policy(method(*default), named, "policy.yaml")
 
 
-DENSE = same_for_all(method("dense"))
+DENSE = Policy(method("dense"))
 
 
 # Dense layers on a sparse machine --------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_a_pattern_within_the_machines_takes_its_time_but_less_of_it_is_work(
 ):
     arch, options = load("nm816"), {"phase": phase, "batch": batch}
     own = simulate(arch, small_trace, **options)
-    sparser = simulate(arch, small_trace, policy=same_for_all(method("1:4")), **options)
+    sparser = simulate(arch, small_trace, policy=Policy(method("1:4")), **options)
     for layer, like, linear in zip(sparser.layers, own.layers, small_trace.linears, strict=True):
         kept = parse_pattern("1:4").kept(linear.in_features)
         assert layer.macs_executed == layer.tokens * kept * linear.out_features
@@ -105,7 +105,7 @@ def test_decode_fetches_by_the_layers_pattern_as_its_own_machine_does():
     """2:4 keeps half of each four, 8:16 another half of each sixteen: bursts of a row each."""
     trace = trace_of([(256, 64)], lengths=(5,))
     options = {"phase": "decode", "batch": 1}
-    on_816 = simulate(load("nm816"), trace, policy=same_for_all(method("2:4")), **options)
+    on_816 = simulate(load("nm816"), trace, policy=Policy(method("2:4")), **options)
     on_24 = simulate(machine_for("2:4"), trace, **options)
     found, expected = (r.units["dram"].actions for r in (on_816, on_24))
     assert found == expected
@@ -233,9 +233,43 @@ def test_what_a_machine_cannot_do_is_refused_before_anything_runs(
     assert not started
 
 
+def test_lanes_are_those_of_the_equipped_machine_unless_given(small_trace):
+    # 16-bit keys take a radix selector 17 cycles a group of 16, four at a time; 8-bit keys 9.
+    radix = {"selector.kind": "radix", "clock_mhz": 100, "mitigation": "var"}
+    rules = Policy(method("8:16", "amber", "var"))
+    plain = load("nm816", radix)
+    assert plain.moments.lanes == -(-64 // 9)
+    for fields in ({}, {"moments.kinds": "[moments]"}):
+        equipped = equip(load("nm816", radix | fields), small_trace, rules)
+        assert equipped.pre_scaler.lanes == equipped.moments.lanes == -(-64 // 17)
+    given = equip(load("nm816", radix | {"moments.lanes": 8}), small_trace, rules)
+    assert (given.pre_scaler.lanes, given.moments.lanes) == (4, 8)
+
+
+def test_tables_are_as_large_as_the_largest_layer_that_uses_them():
+    """Sums of 4 bytes for K = 300 and 1,000; factors of a byte; 32-bit entries for O = 600."""
+    trace = trace_of([(300, 40), (1000, 600), (5000, 40)])
+    rules = Policy(method("8:16", "clact", "spts"), (("*.2.linear", method("8:16")),))
+    machine = equip(load("nm816"), trace, rules)
+    sizes = {key: unit.table_kib for key, unit in machine.method_units.items()}
+    assert sizes == {"statistics": 4, "pre_shifter": 1, "pre_scaler": 1, "epilogue": 3}
+    assert equip(machine, trace, rules) == machine
+    own = equip(load("nm816", {"criterion": "clact", "mitigation": "spts"}), trace, None)
+    assert own.statistics.table_kib == -(-5000 * 4 // 1024)
+    result = simulate(load("nm816"), trace, policy=rules)
+    assert result.arch["statistics"]["table_kib"] == 4
+    assert result.area_um2 == AreaReport.of(machine).total_um2 < AreaReport.of(own).total_um2
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_layers_of_a_large_model_need_no_key(phase):
+    trace = trace_of([(20000, 8)], lengths=(2,))
+    arch = load("nm816", {"criterion": "clact", "mitigation": "spts"})
+    assert simulate(arch, trace, phase=phase).arch["statistics"]["table_kib"] == 79
+
+
 def test_a_table_that_does_not_fit_names_the_layer(small_trace):
-    arch = load("nm816", {"criterion": "clact", "statistics.table_kib": 0.5})
-    arch = arch.model_copy(update={"statistics": arch.statistics.model_copy(update={"lanes": 4})})
+    arch = load("nm816", {"criterion": "clact", "statistics.table_kib": 0.5, "statistics.lanes": 4})
     with pytest.raises(InputError, match=r"nm816, layer 'layers.3.linear': its table of 1024 "):
         simulate(arch, small_trace)
 
@@ -252,28 +286,36 @@ def test_a_low_rank_mitigation_adds_two_products(pattern, dropped_mode, phase, b
     tokens, width, out, rank = 8, 128, 48, 16
     trace = trace_of([(width, out)], lengths=(tokens,))
     arch, options = load("nm816"), {"phase": phase, "batch": batch}
-    with_rank = same_for_all(method(pattern, "act", f"rsparse{rank}"))
+    with_rank = Policy(method(pattern, "act", f"rsparse{rank}"))
     (layer,) = simulate(arch, trace, policy=with_rank, **options).layers
-    (alone,) = simulate(arch, trace, policy=same_for_all(method(pattern)), **options).layers
+    (alone,) = simulate(arch, trace, policy=Policy(method(pattern)), **options).layers
     kept = parse_pattern(pattern).kept(width)
     assert layer.macs_dense == alone.macs_dense
-    extra = tokens * ((width - kept) * rank + rank * out)
+    # Dense, what is kept cannot be told from what is dropped: all of X goes through.
+    entering = width if dropped_mode == "dense" else width - kept
+    extra = tokens * (entering * rank + rank * out)
     assert layer.macs_executed == alone.macs_executed + extra
-    # Nonzero: what is alive and dropped, times r, and all of T × r, times O.
+    # Nonzero: what enters and is alive, times r, and all of T × r, times O.
     alive = np.count_nonzero(trace.source.read("layers.0.x"))
     found = layer.units["mac_array"].actions["mac"]
     kept_alive = alone.units["mac_array"].actions["mac"] // out
-    assert found == kept_alive * out + (alive - kept_alive) * rank + tokens * rank * out
+    entering_alive = alive if dropped_mode == "dense" else alive - kept_alive
+    assert found == kept_alive * out + entering_alive * rank + tokens * rank * out
     # Timing: a T × K × r and a T × r × O layer by themselves.
     first, second = (
         simulate(
-            arch, trace_of([shape], lengths=(tokens,)), policy=same_for_all(method(mode)), **options
+            arch, trace_of([shape], lengths=(tokens,)), policy=Policy(method(mode)), **options
         ).layers[0]
         for shape, mode in (((width, rank), dropped_mode), ((rank, out), "dense"))
     )
+    # The layer's own product is added to the others': T × O outputs in whole bursts of 64 bytes.
+    steps, rows = (1, tokens) if batch is None else (tokens // batch, batch)
+    again = steps * -(-rows * out // 64) * 64
+    if phase == "prefill" or dropped_mode == "dense":  # in decode other rows of W are fetched
+        summed = alone.dram_bytes + first.dram_bytes + second.dram_bytes
+        assert layer.dram_bytes == summed + again
     if phase == "prefill":
-        assert layer.cycles == alone.cycles + first.cycles + second.cycles
-        assert layer.dram_bytes == alone.dram_bytes + first.dram_bytes + second.dram_bytes
+        assert 0 <= layer.cycles - alone.cycles - first.cycles - second.cycles <= again // 64
     assert layer.breakdown.total_cycles == layer.cycles
     for unit in layer.units.values():
         assert unit.ledger.total_cycles == layer.cycles
@@ -283,13 +325,46 @@ def test_a_low_rank_mitigation_adds_two_products(pattern, dropped_mode, phase, b
 def test_dropped_rows_are_fetched_in_decode():
     """A token alone: of rows of a burst each, what is kept plus what is dropped is everything."""
     trace = trace_of([(64, 64)], lengths=(1,))
-    rules = same_for_all(method("8:16", "act", "rsparse64"))
+    rules = Policy(method("8:16", "act", "rsparse64"))
     seen = []
     arch = load("nm816", {"dram.burst_bytes": 64})
     simulate(arch, trace, policy=rules, phase="decode", observer=lambda *e: seen.append(e[1]))
-    own, dropped, last = (int(work.weight_bytes.sum()) for work in seen)
+    dropped, outer, own = (int(work.weight_bytes.sum()) for work in seen)
     assert own == dropped == 32 * 64
-    assert last == 64 * 64
+    assert outer == 64 * 64
+
+
+def test_outputs_of_a_low_rank_product_are_read_again_and_added_to():
+    """8 × 48 outputs of a byte in tiles of 4 × 64 × 16: 6 tiles, two parts of K each."""
+    arch = load("nm816", {"tiling": "{tokens: 4, columns: 16, reduction: 64}"})
+    trace, seen = trace_of([(128, 48)]), []
+    options = {"observer": lambda *event: seen.append(event[1])}
+    simulate(arch, trace, policy=Policy(method("8:16", "act", "rsparse16")), **options)
+    simulate(arch, trace, **options)
+    _, _, own, alone = seen
+    assert own.added.tolist() == [64, 0] * 6
+    assert not alone.added.any()
+
+    def more(unit):
+        with_it, without = unit.actions(own), unit.actions(alone)
+        return {name: with_it[name] - without[name] for name in with_it}
+
+    assert more(arch.dram) == {"read_bytes": 8 * 48, "write_bytes": 0}
+    assert more(arch.buffers.outputs) == {"read_bytes": 8 * 48, "write_bytes": 8 * 48}
+    assert more(arch.mac_array) == {"mac": 0, "mac_idle": 0, "accumulate": 8 * 48}
+
+
+@by_phase
+@pytest.mark.parametrize(("shape", "rank"), [((96, 20), 20), ((24, 80), 24)])
+def test_a_rank_is_at_most_that_of_the_weights(shape, rank, phase, batch):
+    trace, options = trace_of([shape]), {"phase": phase, "batch": batch}
+    large, full = (
+        simulate(
+            load("nm816"), trace, policy=Policy(method("8:16", "act", f"rsparse{r}")), **options
+        )
+        for r in (9999, rank)
+    )
+    assert large.totals() == full.totals()
 
 
 # Verified --------------------------------------------------------------------------------------
@@ -312,7 +387,7 @@ def test_every_mode_computes_what_it_should(machine, crossbar, format_, chosen, 
     pattern = data.draw(st.sampled_from(RUNNABLE[machine]))
     arch = machine_for(machine, {"crossbar.kind": crossbar, "format": format_})
     trace = trace_of([(64, 12), (37, 9)], lengths=(4, 3), seed=data.draw(st.integers(0, 99)))
-    rules = same_for_all(method(pattern, *chosen))
+    rules = Policy(method(pattern, *chosen))
     machine = equip(arch, trace, rules)
     checks = list(verify(machine, trace, rules))
     assert [check.is_exact for check in checks] == [True, True]

@@ -5,7 +5,7 @@ import pytest
 from oracle.small import load, trace_of
 
 from accelsim.cache import DiskCache
-from accelsim.policy import Method, same_for_all
+from accelsim.policy import Method, Policy
 from accelsim.precision import PRECISIONS
 from accelsim.simulation import selections, wish_of
 from accelsim.sparsity import parse_pattern
@@ -105,7 +105,7 @@ def test_what_a_layer_wishes_for():
     arch, (linear,) = load("nm816"), trace_of([(64, 8)]).linears
 
     def wished(criterion, mitigation, *, is_decode=False):
-        rules = same_for_all(Method(parse_pattern("2:4"), criterion, mitigation))
+        rules = Policy(Method(parse_pattern("2:4"), criterion, mitigation))
         found = wish_of(arch, rules, linear, is_decode=is_decode)
         assert found.with_mask == is_decode
         return str(found.pattern), found.criterion, found.is_centred
@@ -118,7 +118,7 @@ def test_what_a_layer_wishes_for():
 
 
 def test_one_pass_serves_all_layers_of_an_input(trace):
-    rules = [None, same_for_all(Method(parse_pattern("dense")))]
+    rules = [None, Policy(Method(parse_pattern("dense")))]
     ((_, chosen),) = selections([load("nm816")] * 2, trace, rules)
     assert [int(one.nonzero.sum()) < int(one.alive.sum()) for one in chosen] == [True, False]
 
