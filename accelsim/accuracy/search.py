@@ -17,7 +17,7 @@ from accelsim.accuracy.windows import sliding_windows
 from accelsim.config import Architecture
 from accelsim.errors import InputError
 from accelsim.policy import Method, Policy
-from accelsim.simulation import simulate_all
+from accelsim.simulation import equip, simulate_all
 from accelsim.trace import Trace
 
 Quantity = Literal["cycles", "energy", "perplexity"]
@@ -216,7 +216,7 @@ def _choices(
             f"{trace.path}: layer '{unknown[0]}' is not one of the model's; capture the trace from "
             f"the model, or leave the layer out of neither"
         )
-    machine = arch.equipped([method])
+    machine = equip(arch, trace, Policy(method))
     dense, pruned = simulate_all(
         [machine, machine], trace, policies=[Policy(DENSE), Policy(method)], **simulation
     )
