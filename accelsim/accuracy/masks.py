@@ -6,13 +6,13 @@ they are written in torch, and tests hold them against the others bit by bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from accelsim.capture.extra import require
 from accelsim.errors import InputError
-from accelsim.precision import PRECISIONS, Values
+from accelsim.precision import PRECISIONS
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.nm import NM
 from accelsim.sparsity.threshold import Threshold
@@ -70,12 +70,13 @@ def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:
     return round_tokens(weight.detach().float(), precision)[1].to(weight.dtype)
 
 
-def scale_scores(operands: torch.Tensor, factors: Values, precision: str) -> torch.Tensor:
-    """Return what is ranked, `[T, K]`, if magnitudes are scaled by factors `[K]`."""
+def scale_scores(operands: torch.Tensor, factors: Any, precision: str) -> torch.Tensor:
+    """Return what is ranked, `[T, K]`, if magnitudes are scaled by factors `[K]`, float64."""
     torch = require("torch")
+    factors = torch.as_tensor(factors)
     if precision == FLOAT:
-        return operands * torch.from_numpy(factors.astype(np.float32)).to(operands.device)
-    scores = PRECISIONS[precision].scores(operands.cpu().numpy(), factors)
+        return operands * factors.to(operands.device, torch.float32)
+    scores = PRECISIONS[precision].scores(operands.cpu().numpy(), factors.cpu().numpy())
     return torch.from_numpy(scores).to(operands.device)
 
 
@@ -98,11 +99,11 @@ def _keep_nm(pattern: NM, scores: torch.Tensor) -> torch.Tensor:
     torch = require("torch")
     length, m = scores.shape[-1], pattern.group_size
     strength = scores.to(torch.int16 if scores.dtype == torch.int8 else scores.dtype).abs()
-    grouped = torch.nn.functional.pad(strength, (0, -length % m)).reshape(-1, m)
+    padded = torch.nn.functional.pad(strength, (0, -length % m))
+    grouped = padded.reshape(-1, m).T.contiguous()  # a place of all groups is one stretch
     beaten = torch.zeros_like(grouped, dtype=torch.int8)
-    for place in range(m):
-        rival = grouped[:, place : place + 1]
-        beaten[:, :place] += rival > grouped[:, :place]
-        beaten[:, place + 1 :] += rival >= grouped[:, place + 1 :]
-    mask = beaten < pattern.kept_per_group
+    for place, rival in enumerate(grouped):
+        beaten[:place] += rival > grouped[:place]
+        beaten[place + 1 :] += rival >= grouped[place + 1 :]
+    mask = pattern.kept_per_group > beaten.T
     return mask.reshape(len(scores), -1)[:, :length]

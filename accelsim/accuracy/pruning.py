@@ -13,7 +13,6 @@ from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
 from accelsim.errors import InputError
 from accelsim.policy import Method, Policy
-from accelsim.precision import Values
 from accelsim.sparsity import Pattern, parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import Mitigation, Pruned, parse_mitigation
@@ -99,13 +98,13 @@ class LayerPruning:
             parts = zip(operands.chunk(rows.sequences), reals.chunk(rows.sequences), strict=True)
             return torch.cat(
                 [
-                    keep(pattern, self._scores(o, criterion.chunk_factors(_array(r))))
+                    keep(pattern, self._scores(o, criterion.chunk_factors(_chunk(r))))
                     for o, r in parts
                 ]
             )
         return keep(pattern, self._scores(operands, self.state.get(FACTORS)))
 
-    def _scores(self, operands: torch.Tensor, factors: Values | None) -> torch.Tensor:
+    def _scores(self, operands: torch.Tensor, factors: Any) -> torch.Tensor:
         return operands if factors is None else scale_scores(operands, factors, self.precision)
 
     def _pattern(self) -> Pattern:
@@ -115,9 +114,9 @@ class LayerPruning:
         return cast(Pattern, pattern)
 
 
-def _array(tensor: torch.Tensor) -> Values:
-    array: Values = tensor.cpu().numpy()
-    return array
+def _chunk(tensor: torch.Tensor) -> Any:
+    """Return the values of a sequence as criteria look at them: on the CPU, an array."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
 
 
 def weight_of(linear: LinearModule) -> torch.Tensor:

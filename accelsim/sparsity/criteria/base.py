@@ -26,7 +26,10 @@ class Criterion:
 
     @staticmethod
     def chunk_factors(values: Values) -> Values | None:  # noqa: ARG004
-        """Return factors `[K]` that follow from a sequence's activations `[S, K]`, or None."""
+        """Return factors `[K]` that follow from a sequence's activations `[S, K]`, or None.
+
+        Both are arrays or, for a model on a GPU, torch tensors.
+        """
         return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from typing_extensions import override
 
@@ -27,5 +29,6 @@ class Clact(Criterion):
     @staticmethod
     @override
     def chunk_factors(values: Values) -> Values | None:
-        factors: Values = np.sqrt(np.square(values, dtype=np.float64).sum(axis=0))
+        wide: Any = values.astype(np.float64) if isinstance(values, np.ndarray) else values.double()
+        factors: Values = (wide * wide).sum(0) ** 0.5
         return factors
