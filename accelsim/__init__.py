@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from accelsim.errors import InputError as InputError
     from accelsim.results.result import Result as Result
     from accelsim.simulation import simulate as simulate
+    from accelsim.sweeps import sweep as sweep
     from accelsim.trace import Trace as Trace
     from accelsim.trace import load_trace as load_trace
 
@@ -30,6 +31,7 @@ _HOMES = {
     "load_arch": "accelsim.config",
     "load_trace": "accelsim.trace",
     "simulate": "accelsim.simulation",
+    "sweep": "accelsim.sweeps",
 }
 __all__ = [
     "Architecture",
@@ -40,6 +42,7 @@ __all__ = [
     "load_arch",
     "load_trace",
     "simulate",
+    "sweep",
 ]
 
 

@@ -18,7 +18,10 @@ import typer
 from accelsim.errors import InputError
 from accelsim.version import __version__
 
-COMMANDS = ("run", "compare", "area", "rtl", "inspect", "capture", "synth", "accuracy", "policy")
+COMMANDS = (
+    *("run", "compare", "sweep", "pareto", "area", "rtl"),
+    *("inspect", "capture", "synth", "accuracy", "policy"),
+)
 
 app = typer.Typer(
     name="accelsim",

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 from accelsim.config.architecture import Architecture
 from accelsim.errors import InputError, KeyedError
 from accelsim.hardware import CROSSBARS, SELECTORS
-from accelsim.registry import did_you_mean
+from accelsim.registry import Registry, did_you_mean
 from accelsim.yaml_source import KeyPath, YamlSource, read_yaml
 
+_KINDS: dict[str, Registry[Any]] = {"selector": SELECTORS, "crossbar": CROSSBARS}
 _UNITS_OF_MEASURE = {
     "_mhz": "MHz",
     "_kib": "KiB",
@@ -33,6 +34,15 @@ def load_arch(path: str | Path, overrides: Iterable[str] = ()) -> Architecture:
     source = read_yaml(Path(path))
     for text in overrides:
         source.override(text)
+    return arch_of(source)
+
+
+def arch_of(source: YamlSource) -> Architecture:
+    """Return the machine that the contents of an architecture file describe.
+
+    Raises:
+        InputError: they do not describe one.
+    """
     try:
         return Architecture.model_validate(source.data)
     except ValidationError as error:
@@ -77,6 +87,30 @@ def _key_path(data: object, location: Iterable[str]) -> KeyPath:
     return tuple(key)
 
 
+def is_key(path: KeyPath) -> bool:
+    """Return whether some machine may have this key."""
+    sections: list[Any] = [Architecture]
+    for part in path[:-1]:
+        inside = [_sections(model, part) for model in sections]
+        sections = [model for models in inside for model in models]
+    return any(path[-1] in _aliases(model) for model in sections)
+
+
+def _sections(model: Any, part: str) -> list[Any]:
+    """Return the models that the section `part` of a model may be, of every kind."""
+    if model is Architecture and part in _KINDS:
+        return _KINDS[part].values()
+    field = model.model_fields.get(part)
+    try:
+        return [] if field is None else [_submodel(field.annotation)]
+    except (AttributeError, StopIteration, RuntimeError):  # a plain value, not a section
+        return []
+
+
+def _aliases(model: Any) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 def _known_keys(parents: KeyPath, data: dict[str, Any]) -> list[str]:
     """Return the keys that the schema has below `parents`."""
     model: Any = Architecture
@@ -84,13 +118,11 @@ def _known_keys(parents: KeyPath, data: dict[str, Any]) -> list[str]:
     for part in parents:
         section = section.get(part, {}) if isinstance(section, dict) else {}
         kind = str(section.get("kind", "")) if isinstance(section, dict) else ""
-        if part == "selector" and kind in SELECTORS:
-            model = SELECTORS[kind]
-        elif part == "crossbar" and kind in CROSSBARS:
-            model = CROSSBARS[kind]
+        if part in _KINDS and kind in _KINDS[part]:
+            model = _KINDS[part][kind]
         else:
             model = _submodel(model.model_fields[part].annotation)
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return _aliases(model)
 
 
 def _submodel(annotation: Any) -> Any:

@@ -143,6 +143,45 @@ def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerR
     )
 
 
+def mean_if_known(ratios: Sequence[float | None]) -> float | None:
+    """Return the mean, or None if one of them is not known."""
+    known = [ratio for ratio in ratios if ratio is not None]
+    return sum(known) / len(known) if len(known) == len(ratios) else None
+
+
+def headline(  # noqa: PLR0913
+    *,
+    cycles: int,
+    macs_dense: int,
+    macs_executed: int,
+    energy_pj: float,
+    dram_bytes: int,
+    area_um2: float,
+    clock_mhz: float,
+    macs_per_cycle: int,
+) -> dict[str, float]:
+    """Return the headline numbers of a run from its sums; what they mean: `Result.totals`."""
+    time_s = cycles / (clock_mhz * 1e6)
+    effective_tops = 2 * macs_dense / time_s / 1e12
+    power_mw = energy_pj / time_s * 1e-9
+    return {
+        "cycles": cycles,
+        "time_s": time_s,
+        "macs_dense": macs_dense,
+        "macs_executed": macs_executed,
+        "effective_tops": effective_tops,
+        "mac_utilization_ratio": macs_executed / (cycles * macs_per_cycle),
+        "energy_pj": energy_pj,
+        "energy_pj_per_dense_mac": energy_pj / macs_dense,
+        "power_mw": power_mw,
+        "area_um2": area_um2,
+        "tops_per_w": effective_tops / (power_mw * 1e-3),
+        "tops_per_mm2": effective_tops / (area_um2 * 1e-6),
+        "edp_pj_s": energy_pj * time_s,
+        "dram_bytes": dram_bytes,
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """A whole run on one architecture. Totals and units are sums over the layers."""
@@ -176,9 +215,7 @@ class Result:
     @property
     def dropped_energy_ratio(self) -> float | None:
         """Mean over the layers of the share of squared magnitude dropped; None without values."""
-        ratios = [layer.dropped_energy_ratio for layer in self.layers]
-        known = [ratio for ratio in ratios if ratio is not None]
-        return sum(known) / len(known) if len(known) == len(ratios) else None
+        return mean_if_known([layer.dropped_energy_ratio for layer in self.layers])
 
     @property
     def breakdown(self) -> Breakdown:
@@ -191,26 +228,16 @@ class Result:
         `effective_tops` counts dense-equivalent operations (two a MAC); `mac_utilization_ratio`
         counts executed MACs only, so it never exceeds 1.
         """
-        dense = sum(layer.macs_dense for layer in self.layers)
-        executed = sum(layer.macs_executed for layer in self.layers)
-        effective_tops = 2 * dense / self.time_s / 1e12
-        power_mw = self.energy_pj / self.time_s * 1e-9
-        return {
-            "cycles": self.cycles,
-            "time_s": self.time_s,
-            "macs_dense": dense,
-            "macs_executed": executed,
-            "effective_tops": effective_tops,
-            "mac_utilization_ratio": executed / (self.cycles * self.macs_per_cycle),
-            "energy_pj": self.energy_pj,
-            "energy_pj_per_dense_mac": self.energy_pj / dense,
-            "power_mw": power_mw,
-            "area_um2": self.area_um2,
-            "tops_per_w": effective_tops / (power_mw * 1e-3),
-            "tops_per_mm2": effective_tops / (self.area_um2 * 1e-6),
-            "edp_pj_s": self.energy_pj * self.time_s,
-            "dram_bytes": sum(layer.dram_bytes for layer in self.layers),
-        }
+        return headline(
+            cycles=self.cycles,
+            macs_dense=sum(layer.macs_dense for layer in self.layers),
+            macs_executed=sum(layer.macs_executed for layer in self.layers),
+            energy_pj=self.energy_pj,
+            dram_bytes=sum(layer.dram_bytes for layer in self.layers),
+            area_um2=self.area_um2,
+            clock_mhz=self.clock_mhz,
+            macs_per_cycle=self.macs_per_cycle,
+        )
 
     @property
     def units(self) -> dict[str, UnitResult]:

@@ -40,8 +40,16 @@ class Tally:
     nonzero_actions: Mapping[str, Counts]
 
     @classmethod
-    def of(cls, machine: Machine, times: Times, work: Work, units: Mapping[str, Unit]) -> Tally:
-        """Add up the runs of a layer's work.
+    def of(
+        cls,
+        machine: Machine,
+        times: Times,
+        work: Work,
+        units: Mapping[str, Unit],
+        *,
+        is_brief: bool = False,
+    ) -> Tally:
+        """Add up the runs of a layer's work; a brief tally tells nothing of where cycles went.
 
         Units count actions in proportion to weight bytes (in whole bursts where runs differ) and to
         nonzero activations, so the runs need not be counted one by one.
@@ -56,9 +64,9 @@ class Tally:
         once = {name: unit.actions(first) for name, unit in units.items()}
         return cls(
             cycles=total(times.cycles, repeats),
-            ledgers=ledgers(machine, times, repeats),
-            breakdown=breakdown(machine, times, work),
-            bound_cycles=busy_totals(machine, repeats),
+            ledgers={} if is_brief else ledgers(machine, times, repeats),
+            breakdown=Breakdown() if is_brief else breakdown(machine, times, work),
+            bound_cycles={} if is_brief else busy_totals(machine, repeats),
             actions={
                 name: weighted_sum([(1, unit.actions(rest)), (runs - 1, once[name])])
                 for name, unit in units.items()

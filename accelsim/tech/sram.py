@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 import numpy as np
@@ -57,6 +57,7 @@ class SramCost:
     cycle_time_ns: float
 
 
+@lru_cache(maxsize=4096)
 def sram_cost(*, capacity_bytes: int, width_bytes: int, banks: int, node_nm: float) -> SramCost:
     """Return the cost of one SRAM, interpolated log-log between the points of the table.
 

@@ -258,6 +258,7 @@ def _folder() -> Path:
     return Path(str(resources.files("accelsim.tech") / "data"))
 
 
+@cache
 def _dram_table() -> dict[str, Number]:
     source = read_yaml(_folder() / "dram.yaml")
     assert isinstance(source.data, dict)

@@ -27,6 +27,11 @@ NOMINAL_MACS_PER_BYTE = 16
 NOMINAL_LATENCY_CYCLES = 128
 
 
+def check_room(gemm: Gemm, path: Datapath, stores: Stores) -> None:
+    """Raise InputError if not even the smallest tile of a layer fits its buffer."""
+    check_tiling(next(_candidates(gemm, path)), gemm, path, stores)
+
+
 @lru_cache(maxsize=4096)
 def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: int = 1) -> Tiling:
     """Choose tile and loop order for the buffers and their ports.

@@ -1,0 +1,154 @@
+"""`accelsim sweep`: many machines, traces and methods, run by as many workers as there are."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accelsim.cli.options import CacheOption, JsonOption, show, show_json
+
+if TYPE_CHECKING:
+    from accelsim.report.sweep import Board
+    from accelsim.sweeps.plan import Plan
+    from accelsim.sweeps.run import Listener, Summary
+
+EXAMPLE = "accelsim sweep experiments/sweeps/pattern_crossbar.yaml --out out/sweep --workers 2"
+_LINE_S = 10  # between lines in a log
+_FRAMES_PER_S = 2  # on a terminal
+_SHOWN_REASONS = 5
+_SHOWN_POINTS = 20
+
+
+def command(
+    sweep: Annotated[Path, typer.Argument(help="Sweep file (YAML).", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder of the results.", metavar="DIR", show_default=False),
+    ],
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="Trace file instead of those of the sweep.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; default: one a core.", show_default=False),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler whose workers run the points (tcp://…), or local.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Complete the results in the folder.")
+    ] = False,
+    cache: CacheOption = True,
+    json_: JsonOption = False,
+) -> None:
+    """Run every point of a design space, or search it; results go into a folder."""
+    from accelsim.sweeps.plan import load_plan
+    from accelsim.sweeps.run import run_plan, usable_cores
+
+    plan = load_plan(sweep, trace, keeps_selections=cache)
+    flags: dict[str, Any] = {"scheduler": scheduler, "resume": resume}
+    with _progress(plan) as listener:
+        count = usable_cores() if workers is None else workers
+        summary = run_plan(plan, out, workers=count, listener=listener, **flags)
+    if json_:
+        show_json(_data(plan, summary))
+    else:
+        _print(plan, out, summary)
+
+
+@contextmanager
+def _progress(plan: Plan) -> Iterator[Listener]:
+    """Yield a listener that keeps a table on a terminal, or prints a line now and then."""
+    from accelsim.report.sweep import Board
+    from accelsim.sweeps.metrics import METRICS, MINIMIZE
+
+    metric = (plan.file.objectives or plan.file.metrics)[-1 if plan.file.objectives else 0]
+    board = Board(plan.file.name, metric, is_less_better=METRICS[metric] == MINIMIZE)
+    if not sys.stderr.isatty():
+        yield _lines(board)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    live = Live(
+        get_renderable=board.table,
+        console=console,
+        refresh_per_second=_FRAMES_PER_S,
+        transient=True,
+    )
+    with live:
+        yield board.note
+
+
+def _lines(board: Board) -> Listener:
+    """Return a listener that prints a line at each stage, and every few seconds."""
+    printed_s = time.monotonic()
+
+    def listen(stage: str, points: int, row: Any) -> None:
+        nonlocal printed_s
+        board.note(stage, points, row)
+        if row is None or time.monotonic() - printed_s > _LINE_S:
+            printed_s = time.monotonic()
+            print(board.line(), file=sys.stderr, flush=True)
+
+    return listen
+
+
+def _data(plan: Plan, summary: Summary) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "sweep": plan.file.name,
+        "space": len(plan.grid),
+        "points": summary.points,
+        "run": summary.run,
+        "statuses": dict(sorted(summary.statuses.items())),
+        "reasons": dict(summary.reasons.most_common()),
+        "search": summary.search,
+    }
+
+
+def _print(plan: Plan, out: Path, summary: Summary) -> None:
+    from accelsim.report.sweep import front_table
+    from accelsim.sweeps.pareto import costs_of, front, usable
+    from accelsim.sweeps.store import read_rows
+
+    counts = ", ".join(f"{n:,} {name}" for name, n in sorted(summary.statuses.items()))
+    show(f"{plan.file.name}: {summary.points:,} of {len(plan.grid):,} points: {counts}")
+    show(f"{summary.run:,} of them were run now; the results are in {out}")
+    for reason, count in summary.reasons.most_common(_SHOWN_REASONS):
+        show(f"  {count:,} × {reason}")
+    hidden = len(summary.reasons) - _SHOWN_REASONS
+    if hidden > 0:
+        show(f"  … and {hidden:,} other reasons, in results.csv")
+    if plan.file.objectives:
+        rows = usable(read_rows(out)[1], plan.file.objectives)
+        best = [rows[i] for i in front(costs_of(rows, plan.file.objectives))]
+        varied = [key for axis in plan.grid.axes if len(axis.settings) > 1 for key in axis.keys]
+        columns = ["point", *varied, *plan.file.objectives]
+        title = f"Non-dominated: {len(best)}" + (", the first" if len(best) > _SHOWN_POINTS else "")
+        show(front_table(best[:_SHOWN_POINTS], columns, title))
+    if summary.search is not None:
+        show(_search_line(summary.search))
+
+
+def _search_line(search: dict[str, Any]) -> str:
+    line = (
+        f"search: {search['trials']} trials, {search['points']} different points, "
+        f"hypervolume share {search['hypervolume_share']:.4f}"
+    )
+    if "random_points" in search:
+        line += (
+            f"; {search['random_points']} random points: {search['random_hypervolume_share']:.4f}"
+        )
+    return line

@@ -1,0 +1,121 @@
+"""A sweep while it runs, and the points of it that nothing beats."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from accelsim.files import replacing
+from accelsim.report.heatmap import check_format
+from accelsim.report.tables import titled_table
+
+_MOST_COLOURS = 10
+
+
+class Board:
+    """Counts what is finished; shows it as a table for a terminal or a line for a log."""
+
+    def __init__(self, name: str, metric: str, *, is_less_better: bool) -> None:
+        self.name = name
+        self._metric, self._sign = metric, 1 if is_less_better else -1
+        self._stage, self._total, self._done, self._started = "", 0, 0, time.monotonic()
+        self._statuses: Counter[str] = Counter()
+        self._best: Mapping[str, Any] | None = None
+
+    def note(self, stage: str, points: int, row: Mapping[str, Any] | None) -> None:
+        """Take in a new stage of so many points, or a finished row."""
+        if row is None:
+            self._stage, self._total, self._done = stage, points, 0
+            self._started = time.monotonic()
+            return
+        self._done += 1
+        self._statuses[row["status"]] += 1
+        value = row.get(self._metric)
+        if row["status"] == "ok" and value is not None:
+            best = None if self._best is None else self._best[self._metric]
+            if best is None or self._sign * value < self._sign * best:
+                self._best = row
+
+    def cells(self) -> dict[str, str]:
+        """Return what is known so far."""
+        elapsed = time.monotonic() - self._started
+        rate = self._done / elapsed if elapsed > 0 else 0.0
+        left = (self._total - self._done) / rate if rate else 0.0
+        others = {name: n for name, n in sorted(self._statuses.items()) if name != "ok"}
+        best = "" if self._best is None else f"{self._best[self._metric]:.6g}"
+        point = "" if self._best is None else f" (point {self._best['point']})"
+        return {
+            "stage": self._stage,
+            "done": f"{self._done:,} of {self._total:,}",
+            "ok": f"{self._statuses['ok']:,}",
+            "not": ", ".join(f"{n:,} {name}" for name, n in others.items()) or "0",
+            "points/s": f"{rate:.1f}",
+            "ETA": f"{left:.0f} s" if self._stage == "run" else "",
+            f"best {self._metric}": best + point,
+        }
+
+    def table(self) -> Table:
+        """Return the state as a table of one row."""
+        table = titled_table(f"Sweep {self.name}", list(self.cells()))
+        table.add_row(*self.cells().values())
+        return table
+
+    def line(self) -> str:
+        """Return the state as a line."""
+        return f"{self.name}: " + "; ".join(f"{k} {v}" for k, v in self.cells().items() if v)
+
+
+def front_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str) -> Table:
+    """Return rows as a table."""
+    table = titled_table(title, list(columns))
+    for row in rows:
+        table.add_row(*(_shown(row.get(name)) for name in columns))
+    return table
+
+
+def _shown(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def front_figure(  # noqa: PLR0913
+    rows: Sequence[Mapping[str, Any]],
+    front: Sequence[Mapping[str, Any]],
+    *,
+    x: str,
+    y: str,
+    color: str | None,
+    path: Path,
+) -> None:
+    """Draw all points, and a line through those that nothing beats, and write the figure.
+
+    Raises:
+        InputError: the ending of the file is not known, or it cannot be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    check_format(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), dpi=150)
+    axes = figure.subplots()
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault("" if color is None else str(row.get(color)), []).append(row)
+    for place, (label, members) in enumerate(sorted(groups.items())):
+        across, up = ([row[name] for row in members] for name in (x, y))
+        shade = f"C{place % _MOST_COLOURS}"
+        axes.scatter(across, up, s=6, alpha=0.5, color=shade, label=label or None, linewidths=0)
+    across, up = ([row[name] for row in front] for name in (x, y))
+    axes.plot(across, up, color="black", linewidth=1, marker="o", markersize=3, label="front")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(title=color, fontsize=7)
+    axes.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(
+            temporary, format=path.suffix[1:], bbox_inches="tight", metadata={"Software": None}
+        )

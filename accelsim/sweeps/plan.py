@@ -1,0 +1,196 @@
+"""A sweep made ready to run: everything read, checked and frozen, to be sent to any worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from accelsim.config.loader import arch_of
+from accelsim.errors import InputError
+from accelsim.sweeps.axes import Axis, Grid
+from accelsim.sweeps.constraints import Constraint
+from accelsim.sweeps.spec import SweepFile, at, load_sweep
+from accelsim.trace import Trace, load_trace
+from accelsim.version import __version__
+from accelsim.yaml_source import YamlSource, read_yaml
+
+RUN_KEYS = ("base", "trace", "phase", "batch", "policy")
+"""What a point says besides keys of its architecture."""
+
+# Keys that change what things cost and never the order of events: neighbours in them share runs.
+_COST_KEYS = ("technology.", "crossbar.kind", "dram.standard")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFile:
+    """A trace on disk, and what must be in it."""
+
+    path: str
+    sha256: str
+
+    def load(self) -> Trace:
+        """Read the trace; raise InputError if it is another one than was swept."""
+        trace = load_trace(self.path)
+        if trace.sha256 != self.sha256:
+            raise InputError(f"{self.path}: has changed since the sweep began")
+        return trace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All points of a sweep, and what is done with them.
+
+    Attributes:
+        file: the sweep file as it was read.
+        grid: the points.
+        bases: contents of the architecture files, by name of the machine.
+        reference: of an area to fill; None: each point's own dense machine.
+        traces: by name.
+        policies: paths and contents of policy files, by name.
+        keeps_selections: whether selections are kept on disk, shared by processes.
+    """
+
+    file: SweepFile
+    grid: Grid
+    bases: dict[str, YamlSource]
+    reference: YamlSource | None
+    traces: dict[str, TraceFile]
+    policies: dict[str, tuple[str, str]]
+    keeps_selections: bool = True
+
+    @cached_property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What points must meet."""
+        return tuple(map(Constraint.parse, self.file.constraints))
+
+    @property
+    def scaled_key(self) -> str | None:
+        """The key that is set so that an area is filled."""
+        return f"mac_array.{self.file.iso_area.scale}" if self.file.iso_area else None
+
+    @cached_property
+    def contents(self) -> dict[str, Any]:
+        """Everything that the results depend on, as plain data."""
+        return {
+            "schema": 1,
+            "accelsim": __version__,
+            "sweep": self.file.model_dump(by_alias=True, mode="json"),
+            "points_in_space": len(self.grid),
+            "bases": {name: source.data for name, source in self.bases.items()},
+            "reference": self.reference and self.reference.data,
+            "traces": {name: trace.sha256 for name, trace in self.traces.items()},
+            "policies": {name: text for name, (_, text) in self.policies.items()},
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the contents: two sweeps with the same one have the same results."""
+        return sha256(json.dumps(self.contents, sort_keys=True).encode()).hexdigest()
+
+    def in_order_of_time(self, points: Sequence[int]) -> list[int]:
+        """Return points so that those that share layer runs follow each other."""
+        is_cost = [all(k.startswith(_COST_KEYS) for k in axis.keys) for axis in self.grid.axes]
+
+        def order(point: int) -> tuple[int, ...]:
+            places = self.grid.places(point)
+            timing = [p for p, cheap in zip(places, is_cost, strict=True) if not cheap]
+            return (*timing, point)
+
+        return sorted(points, key=order)
+
+
+def load_plan(path: Path, trace: Path | None = None, *, keeps_selections: bool = True) -> Plan:
+    """Read a sweep file and all files that it names.
+
+    Args:
+        path: the sweep file.
+        trace: replaces the traces of the file.
+        keeps_selections: use the user's store of selections.
+
+    Raises:
+        InputError: something is missing or wrong; with file, line and key.
+    """
+    file, source = load_sweep(path)
+    folder = path.parent
+    bases = {}
+    for text in file.base:
+        with at(source, "base"):
+            base = read_yaml(folder / text)
+            name = arch_of(base).name
+            if name in bases:
+                raise InputError(f"two machines are called '{name}'")
+            bases[name] = base
+    with at(source, "iso_area"):
+        reference = _reference(file, folder)
+    traces = _traces(file, source, folder, trace)
+    policies = _policies(file, source, folder)
+    grid = Grid(
+        (
+            Axis.of({"base": list(bases)}),
+            Axis.of({"trace": list(traces)}),
+            _runs(file, source),
+            Axis.of({"policy": list(policies)}),
+            *(Axis.of(group) for group in file.linked),
+            *(Axis.of({key: values}) for key, values in file.axes.items()),
+        )
+    )
+    scaled = f"mac_array.{file.iso_area.scale}" if file.iso_area else None
+    if scaled in grid.keys:
+        raise InputError(f"{source.where(('iso_area',))}: iso_area: sets {scaled}, an axis as well")
+    if file.points is not None and file.mode == "random" and file.points > len(grid):
+        raise InputError(
+            f"{source.where(('points',))}: points: {file.points} of a space of {len(grid)}"
+        )
+    return Plan(file, grid, bases, reference, traces, policies, keeps_selections)
+
+
+def _runs(file: SweepFile, source: YamlSource) -> Axis:
+    """Return phases with their batches; prefill has none."""
+    if "decode" not in file.phases and "batches" in source.data:
+        raise InputError(f"{source.where(('batches',))}: batches: only for phase decode")
+    pairs: list[tuple[str, int | None]] = []
+    for phase in dict.fromkeys(file.phases):
+        batches = dict.fromkeys(file.batches) if phase == "decode" else [None]
+        pairs += [(phase, batch) for batch in batches]
+    return Axis(("phase", "batch"), tuple(pairs))
+
+
+def _reference(file: SweepFile, folder: Path) -> YamlSource | None:
+    if file.iso_area is None or file.iso_area.reference == "dense":
+        return None
+    reference = read_yaml(folder / file.iso_area.reference)
+    arch_of(reference)
+    return reference
+
+
+def _traces(
+    file: SweepFile, source: YamlSource, folder: Path, given: Path | None
+) -> dict[str, TraceFile]:
+    paths = [folder / text for text in file.traces] if given is None else [given]
+    if not paths:
+        raise InputError(f"{source.path}: no traces: name them in the file, or with --trace")
+    found: dict[str, TraceFile] = {}
+    for path in paths:
+        if path.stem in found:
+            raise InputError(f"{source.where(('traces',))}: traces: two are called '{path.stem}'")
+        found[path.stem] = TraceFile(str(path.resolve()), load_trace(path).sha256)
+    return found
+
+
+def _policies(file: SweepFile, source: YamlSource, folder: Path) -> dict[str, tuple[str, str]]:
+    """Return path and contents of each policy; `none` is how the machine prunes by itself."""
+    found: dict[str, tuple[str, str]] = {}
+    for text in file.policies:
+        path = folder / text
+        name = "none" if text == "none" else path.stem
+        with at(source, "policies"):
+            if name in found:
+                raise InputError(f"two policies are called '{name}'")
+            contents = "" if name == "none" else json.dumps(read_yaml(path).data)
+        found[name] = (str(path.resolve()), contents)
+    return found

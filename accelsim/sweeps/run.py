@@ -1,0 +1,194 @@
+"""From a sweep file to tables: check every point, select once, run what is missing, merge."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelsim.cache import DiskCache
+from accelsim.errors import InputError
+from accelsim.sweeps import search
+from accelsim.sweeps.local import OneProcess, Processes, Workers
+from accelsim.sweeps.plan import Plan, load_plan
+from accelsim.sweeps.store import PARQUET, Store, check_libraries, open_store
+from accelsim.sweeps.task import Row
+from accelsim.workload.selections import Wish, selections_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Called with what is being done, how many points that concerns, and a row that is finished.
+Listener = Callable[[str, int, Row | None], None]
+_MOST_WORKERS = 1024
+
+
+def _silent(_stage: str, _points: int, _row: Row | None) -> None:
+    """Tell nobody."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a call has done: statuses of all points in the folder, and how many ran in it."""
+
+    points: int = 0
+    run: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    search: dict[str, Any] | None = None
+
+
+def sweep(  # noqa: PLR0913
+    file: str | Path,
+    *,
+    out: str | Path,
+    trace: str | Path | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    resume: bool = False,
+) -> pd.DataFrame:
+    """Run a sweep file and return a row a point; what `accelsim sweep` does.
+
+    With several workers, a script needs `if __name__ == "__main__":` around its call.
+
+    Args:
+        file: the sweep file.
+        out: folder of the results.
+        trace: replaces the traces of the file.
+        workers: processes.
+        scheduler: address of a Dask scheduler, or `local`.
+        resume: complete what the folder holds.
+
+    Raises:
+        InputError: the file or a file that it names is wrong, or the folder holds something else.
+    """
+    plan = load_plan(Path(file), None if trace is None else Path(trace))
+    run_plan(plan, Path(out), workers=workers, scheduler=scheduler, resume=resume)
+    import pandas as pd
+
+    return pd.read_parquet(Path(out) / PARQUET)
+
+
+def run_plan(  # noqa: PLR0913
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    resume: bool = False,
+    listener: Listener = _silent,
+) -> Summary:
+    """Run what is missing of a sweep, and write its tables.
+
+    Args:
+        plan: the sweep.
+        folder: of the results.
+        workers: processes; with a scheduler those of `local`.
+        scheduler: address of a Dask scheduler, or `local`.
+        resume: complete what the folder holds.
+        listener: told of progress.
+    """
+    if not 1 <= workers <= _MOST_WORKERS:
+        raise InputError(f"workers {workers}: must be from 1 to {_MOST_WORKERS}")
+    check_libraries()
+    if plan.file.mode == "optuna":
+        search.check_library()
+    with (
+        open_store(plan, folder, resume=resume) as store,
+        closing(_workers(plan, workers, scheduler)) as crew,
+    ):
+        sweeper = _Sweeper(plan, store, crew, listener)
+        summary = Summary()
+        if plan.file.mode == "optuna":
+            summary.search = sweeper.search(folder)
+        else:
+            is_random = plan.file.mode == "random"
+            sweeper.complete(search.random_points(plan) if is_random else range(len(plan.grid)))
+        listener("write", len(store.offsets), None)
+        store.write_tables(plan)
+        summary.run = sweeper.run
+        for row in store.rows():
+            summary.points += 1
+            summary.statuses[row["status"]] += 1
+            if row["reason"]:
+                summary.reasons[row["reason"]] += 1
+    return summary
+
+
+def _workers(plan: Plan, workers: int, scheduler: str | None) -> Workers:
+    if scheduler is not None:
+        from accelsim.sweeps.cluster import Cluster
+
+        return Cluster(plan, scheduler, workers)
+    return OneProcess(plan) if workers == 1 else Processes(plan, workers)
+
+
+@dataclass(slots=True)
+class _Sweeper:
+    """Brings points from numbers to rows."""
+
+    plan: Plan
+    store: Store
+    workers: Workers
+    listener: Listener
+    run: int = 0
+
+    def complete(self, points: Sequence[int]) -> None:
+        """Check all points that have no row yet, then run those that can run."""
+        missing = [point for point in points if point not in self.store.offsets]
+        if not missing:
+            return
+        self.listener("check", len(missing), None)
+        ready: list[int] = []
+        wishes: dict[str, dict[Wish, None]] = defaultdict(dict)
+        for checked in self.workers.check(self.plan.in_order_of_time(missing)):
+            if checked.row is not None:
+                self._keep("check", checked.row)
+                continue
+            ready.append(checked.point)
+            wishes[checked.trace].update(dict.fromkeys(checked.wishes))
+        self.listener("select", len(ready), None)
+        self._select(wishes)
+        self.listener("run", len(ready), None)
+        for row in self.workers.run(self.plan.in_order_of_time(ready)):
+            self.run += 1
+            self._keep("run", row)
+
+    def search(self, folder: Path) -> dict[str, Any]:
+        """Let Optuna choose the points; return what came of it."""
+        chosen = search.Search(self.plan, folder, self._evaluate).run()
+        at_random = None
+        if self.plan.file.search.against_random:
+            at_random = self._evaluate(search.random_points(self.plan))
+        found = [self.store.row(point) for point in sorted(set(chosen))]
+        data = search.report(self.plan, found, at_random)
+        search.write_report(folder, data)
+        return data
+
+    def _evaluate(self, points: Sequence[int]) -> list[Row]:
+        self.complete(points)
+        return [self.store.row(point) for point in points]
+
+    def _keep(self, stage: str, row: Row) -> None:
+        self.store.append(row)
+        self.listener(stage, 0, row)
+
+    def _select(self, wishes: dict[str, dict[Wish, None]]) -> None:
+        """Select what any point wishes for, in one pass over each trace, for all processes."""
+        cache = DiskCache.of_user() if self.plan.keeps_selections else None
+        if cache is None:
+            return
+        for name, wanted in wishes.items():
+            trace = self.plan.traces[name].load()
+            for key, _ in groupby(trace.linears, lambda linear: linear.input):
+                selections_of(trace, key, list(wanted), cache)
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

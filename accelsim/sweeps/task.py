@@ -1,0 +1,288 @@
+"""One point of a sweep: from its settings to a machine, and from there to a row of numbers."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from accelsim.cache import DiskCache
+from accelsim.config import Architecture
+from accelsim.config.loader import arch_of
+from accelsim.errors import InputError
+from accelsim.layers import naming
+from accelsim.policy import Method, Policy, load_policy
+from accelsim.results.cost import Prices
+from accelsim.simulation import equip
+from accelsim.sweeps.constraints import largest_within
+from accelsim.sweeps.plan import RUN_KEYS, Plan
+from accelsim.sweeps.totals import Workload, new_memory, totals_of, wishes_of
+from accelsim.trace import Trace
+from accelsim.version import __version__
+from accelsim.workload import Gemm
+from accelsim.workload.decode import decode_batches
+from accelsim.workload.mapper import check_room
+from accelsim.workload.selections import Wish
+from accelsim.yaml_source import KeyPath, YamlSource
+
+Row = dict[str, Any]
+OK, INVALID, EXCLUDED, FAILED = "ok", "invalid", "excluded", "failed"
+_ID_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is simulated, as a value: equal tasks have equal results.
+
+    Attributes:
+        arch: the keys of the machine, as canonical JSON.
+        trace_sha256: of the trace file.
+        phase: prefill or decode.
+        batch: sequences of a decode step.
+        policy: contents of the policy file.
+        table_sha256: of the user's own technology table, if it is one.
+        version: of accelsim.
+    """
+
+    arch: str
+    trace_sha256: str
+    phase: str
+    batch: int | None
+    policy: str
+    table_sha256: str = ""
+    version: str = __version__
+
+    @property
+    def id(self) -> str:
+        """Hash of the contents."""
+        parts = [getattr(self, name) for name in self.__slots__]
+        return sha256(json.dumps(parts).encode()).hexdigest()[:_ID_DIGITS]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A point that can run: its machine, equipped for the trace, and its task."""
+
+    arch: Architecture
+    policy: Policy | None
+    task: Task
+    scaled: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found about a point before any run: a row if it will not run, else its wishes."""
+
+    point: int
+    row: Row | None
+    trace: str = ""
+    wishes: tuple[Wish, ...] = ()
+
+
+@dataclass(slots=True)
+class Bench:
+    """A process at work on a sweep: its traces, and what it remembers from point to point.
+
+    Attributes:
+        plan: the sweep.
+        runs: points that were simulated here.
+    """
+
+    plan: Plan
+    runs: int = 0
+    _workloads: dict[str, Workload] = field(default_factory=dict)
+    _memory: Any = field(default_factory=new_memory)
+    _guess: int | None = None
+
+    def workload(self, name: str) -> Workload:
+        """Return a trace, read once."""
+        if name not in self._workloads:
+            cache = DiskCache.of_user() if self.plan.keeps_selections else None
+            self._workloads[name] = Workload(self.plan.traces[name].load(), cache)
+        return self._workloads[name]
+
+    def check(self, point: int) -> Checked:
+        """Find out whether a point can run, without running it."""
+        settings = self.plan.grid.settings(point)
+        try:
+            ready = self._ready(settings)
+        except InputError as error:
+            return Checked(point, self._row(point, settings, INVALID, str(error)))
+        area = {"area_um2": _area_um2(ready.arch)}
+        problem = self._problem(area)
+        if problem:
+            return Checked(point, self._row(point, settings, EXCLUDED, problem, ready, area))
+        trace = self.workload(settings["trace"]).trace
+        wishes = wishes_of(ready.arch, trace, ready.policy, settings["batch"])
+        return Checked(point, None, settings["trace"], tuple(wishes))
+
+    def run(self, point: int) -> Row:
+        """Simulate a point; its row says what it comes to, or why there is nothing to say."""
+        settings = self.plan.grid.settings(point)
+        try:
+            ready = self._ready(settings)
+            workload = self.workload(settings["trace"])
+            self.runs += 1
+            totals = totals_of(ready.arch, workload, ready.policy, settings["batch"], self._memory)
+        except InputError as error:
+            return self._row(point, settings, INVALID, str(error))
+        except Exception as error:  # a defect; the other points go on
+            return self.failed(point, f"{type(error).__name__}: {error}")
+        problem = self._problem(totals)
+        status = EXCLUDED if problem else OK
+        return self._row(point, settings, status, problem, ready, totals)
+
+    def failed(self, point: int, reason: str) -> Row:
+        """Return the row of a point that broke down."""
+        return self._row(point, self.plan.grid.settings(point), FAILED, reason)
+
+    def _problem(self, metrics: dict[str, Any]) -> str:
+        problems = (constraint.problem(metrics) for constraint in self.plan.constraints)
+        return "; ".join(filter(None, problems))
+
+    def _row(  # noqa: PLR0913, PLR0917
+        self,
+        point: int,
+        settings: dict[str, Any],
+        status: str,
+        reason: str = "",
+        ready: Ready | None = None,
+        metrics: dict[str, Any] | None = None,
+    ) -> Row:
+        row: Row = {"point": point, "task": ready and ready.task.id, "status": status}
+        row |= {"reason": " ".join(reason.split()), **settings}
+        if self.plan.scaled_key is not None:
+            row[self.plan.scaled_key] = ready and ready.scaled
+        known = metrics or {}
+        return row | {name: known.get(name) for name in self.plan.file.metrics}
+
+    def _ready(self, settings: dict[str, Any]) -> Ready:
+        """Return the machine of a point, checked against its trace."""
+        source = _source(self.plan.bases[settings["base"]], settings)
+        arch, scaled = arch_of(source), None
+        if self.plan.file.iso_area is not None:
+            arch, scaled = self._filled(source, arch)
+        trace = self.workload(settings["trace"]).trace
+        policy = self._policy(settings["policy"], arch)
+        batch: int | None = settings["batch"]
+        if batch is not None:
+            decode_batches(trace.meta.sequence_lengths, batch)
+        arch = equip(arch, trace, policy)
+        _check_layers(arch, trace, policy, batch)
+        task = Task(
+            arch=json.dumps(source.data, sort_keys=True),
+            trace_sha256=trace.sha256,
+            phase=settings["phase"],
+            batch=batch,
+            policy=self.plan.policies[settings["policy"]][1],
+            table_sha256=_sha256_of_table(arch.technology.table),
+        )
+        return Ready(arch, policy, task, scaled)
+
+    def _policy(self, name: str, arch: Architecture) -> Policy | None:
+        if name == "none":
+            return None
+        if arch.pattern.is_dense:
+            raise InputError(f"{arch.name}: a policy is for machines that are not dense")
+        return _policy_of(self.plan.policies[name][0], arch.method)
+
+    def _filled(self, source: YamlSource, arch: Architecture) -> tuple[Architecture, int]:
+        """Return the machine with as many rows or columns as fit into the reference's area."""
+        iso, key = self.plan.file.iso_area, self.plan.scaled_key
+        assert iso is not None
+        assert key is not None
+        limit = self._limit_um2(arch)
+
+        def of_size(size: int) -> Architecture:
+            _set(source, key, size)
+            return arch_of(source)
+
+        size = largest_within(
+            lambda size: _area_um2(of_size(size)),
+            limit,
+            self._guess or getattr(arch.mac_array, iso.scale),
+        )
+        if size is None:
+            raise InputError(f"{arch.name}: not even one of {key} fits into {limit:,.0f} um2")
+        self._guess = size
+        return of_size(size), size
+
+    def _limit_um2(self, arch: Architecture) -> float:
+        reference = self.plan.reference
+        if reference is None:
+            return _area_um2(arch.dense())
+        section = json.dumps(arch.technology.model_dump())
+        return _area_of(self.plan.digest, section, reference)
+
+
+def _area_um2(arch: Architecture) -> float:
+    return sum(Prices.of(arch, arch.load_technology()).area_um2.values())
+
+
+_areas: dict[tuple[str, str], float] = {}
+
+
+def _area_of(digest: str, technology: str, reference: YamlSource) -> float:
+    """Return the area of a reference machine at a technology."""
+    if (digest, technology) not in _areas:
+        data = {**reference.data, "technology": json.loads(technology)}
+        machine = arch_of(YamlSource(reference.path, data, reference.lines))
+        _areas[digest, technology] = _area_um2(machine)
+    return _areas[digest, technology]
+
+
+@cache
+def _policy_of(path: str, method: Method) -> Policy:
+    return load_policy(path, method)
+
+
+def _source(base: YamlSource, settings: dict[str, Any]) -> YamlSource:
+    """Return the architecture file of a point: its base with keys replaced."""
+    source = YamlSource(base.path, copy.deepcopy(base.data), base.lines)
+    for key, value in settings.items():
+        if key not in RUN_KEYS:
+            _set(source, key, value)
+    return source
+
+
+def _set(source: YamlSource, dotted: str, value: Any) -> None:
+    """Replace a key, and remember it for messages."""
+    key: KeyPath = tuple(dotted.split("."))
+    section = source.data
+    for part in key[:-1]:
+        inner = section.setdefault(part, {})
+        if not isinstance(inner, dict):  # a null section, or a plain value
+            raise InputError(f"{source.path}: '{part}' is no section, so '{dotted}' has no place")
+        section = inner
+    section[key[-1]] = copy.deepcopy(value)
+    source.overrides[key] = f"{dotted}={json.dumps(value)}"
+
+
+def _check_layers(
+    arch: Architecture, trace: Trace, policy: Policy | None, batch: int | None
+) -> None:
+    """Raise InputError if a layer has no tile or table that fits."""
+    tokens = trace.tokens if batch is None else batch
+    distinct = {}
+    for linear in trace.linears:
+        method = arch.method if policy is None else policy.of(linear.name)
+        distinct[linear.in_features, linear.out_features, method] = linear
+    for (in_features, out_features, method), linear in distinct.items():
+        gemm = Gemm(tokens, in_features, out_features)
+        with naming(arch, linear):
+            machine = arch.running(method)
+            machine.check_tables(gemm)
+            if machine.tiling == "auto":
+                check_room(gemm, machine.path, machine.stores)
+            else:
+                machine.tile(gemm)
+
+
+@cache
+def _sha256_of_table(table: str) -> str:
+    path = Path(table)
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

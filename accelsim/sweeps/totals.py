@@ -1,0 +1,263 @@
+"""What a run comes to, without the stories of its layers: what `simulate` finds, much sooner.
+
+Most points of a sweep differ in what does not touch the values, many in what does not even touch
+time. So a process remembers what the values of a trace tell (`Survivors`) and what layer runs add
+up to (`Memory`); what is left of a point is to price a few counts.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from accelsim.cache import DiskCache
+from accelsim.config import Architecture
+from accelsim.layers import naming
+from accelsim.machine import build_machine
+from accelsim.policy import Method, Policy
+from accelsim.results.result import headline, mean_if_known
+from accelsim.results.tally import Run, Tally, combine
+from accelsim.runner import DEFAULT_ENGINE, Product, Runner
+from accelsim.simulation import Phase, decode_steps, simulate, wish_of
+from accelsim.trace import Linear, Trace
+from accelsim.workload import Gemm, Ints, Work
+from accelsim.workload.selections import Wish, selections_of
+from accelsim.workload.sparsify import Selection
+
+_REMEMBERED_TALLIES = 8192  # some 3 KB each
+_REMEMBERED_SURVIVORS = 256
+
+
+class Memory:
+    """The most recently used values by key; what has not been used for longest is forgotten."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: OrderedDict[Any, Any] = OrderedDict()
+
+    def get(self, key: object, make: Callable[[], Any]) -> Any:
+        """Return the value of a key, made if it is not known."""
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key]
+        value = self._known[key] = make()
+        if len(self._known) > self._limit:
+            self._known.popitem(last=False)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Survivors:
+    """What timing and energy need to know of a layer input: nonzero values, and what was dropped.
+
+    Of the tokens that run, that is all of them, or those of all decode steps.
+    """
+
+    nonzero: int
+    dropped_energy_ratio: float | None
+
+
+@dataclass(slots=True)
+class Workload:
+    """A trace, where its selections are kept, and what they come to.
+
+    Attributes:
+        trace: the trace.
+        cache: where selections are found from process to process.
+        selections: how many layer inputs were selected here or read from the cache.
+    """
+
+    trace: Trace
+    cache: DiskCache | None
+    selections: int = 0
+    _known: Memory = field(default_factory=lambda: Memory(_REMEMBERED_SURVIVORS))
+
+    def survivors(self, wish: Wish, batch: int | None) -> dict[str, Survivors]:
+        """Return what survives of each input, for one wish; `batch` None is prefill."""
+        known: dict[str, Survivors] = self._known.get(
+            (wish, batch), lambda: dict(self._summed(wish, batch))
+        )
+        return known
+
+    def _summed(self, wish: Wish, batch: int | None) -> Iterator[tuple[str, Survivors]]:
+        steps = None if batch is None else decode_steps(self.trace, "decode", batch)
+        for key, _ in groupby(self.trace.linears, lambda linear: linear.input):
+            found = self.selection(key, wish)
+            nonzero = found.nonzero if steps is None else found.nonzero[steps]
+            yield key, Survivors(int(nonzero.sum()), found.dropped_energy_ratio)
+
+    def selection(self, key: str, wish: Wish) -> Selection:
+        """Return what survives of one input, selected or read from the cache."""
+        self.selections += 1
+        return selections_of(self.trace, key, [wish], self.cache)[wish]
+
+
+def timing_of(arch: Architecture) -> tuple[object, ...]:
+    """Return all that the time and the counts of a layer depend on, but the layer and its method.
+
+    Crossbars that move weights alike differ in depth only.
+    """
+    crossbar, kind = arch.crossbar, type(arch.crossbar)
+    latency = crossbar.latency_cycles(arch.path)
+    routing = (kind.busy_cycles, kind.actions, crossbar.is_routing, latency)
+    return (
+        arch.path,
+        arch.mac_array,
+        arch.dram,
+        arch.buffers,
+        arch.selector,
+        routing,
+        *arch.method_units.values(),
+        arch.tiling,
+    )
+
+
+class TotalsRunner(Runner):
+    """Adds up the layers of a trace on one machine; what was run on like machines is known."""
+
+    def __init__(
+        self, arch: Architecture, workload: Workload, policy: Policy | None, memory: Memory
+    ) -> None:
+        super().__init__(arch, DEFAULT_ENGINE, policy)
+        self._workload = workload
+        self._memory = memory
+        self._timing = timing_of(arch)
+
+    def run(self, work: Work, arch: Architecture | None = None) -> Run:
+        """Run the work of one layer, and note cycles and actions only."""
+        arch = arch or self.arch
+        machine = build_machine(arch, work)
+        times = self._run_network(machine.network)
+        return Run(machine, times, Tally.of(machine, times, work, arch.units, is_brief=True))
+
+    def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:
+        tally: Tally = self._memory.get((self._timing, key), make)
+        return tally
+
+    def totals(self, batch: int | None) -> dict[str, float | None]:
+        """Return `Result.totals`, and the mean of the energy that is dropped."""
+        trace = self._workload.trace
+        steps = None if batch is None else decode_steps(trace, "decode", batch)
+        count, tokens = (1, trace.tokens) if steps is None else steps.shape
+        dense = executed = cycles = dram_bytes = 0
+        energies: list[float] = []
+        ratios: list[float | None] = []
+        prices: dict[object, _Priced] = {}
+        for linear in trace.linears:
+            method = self.method(linear)
+            wish = wish_of(self.arch, self.policy, linear, is_decode=steps is not None)
+            tally, kept = self._layer(linear, method, wish, steps)
+            if id(tally) not in prices:
+                prices[id(tally)] = _Priced(self, tally)
+            left = self._workload.survivors(wish, batch)[linear.input]
+            energies.append(prices[id(tally)].energy_pj(left.nonzero))
+            ratios.append(left.dropped_energy_ratio)
+            cycles += tally.cycles
+            dense += count * tokens * linear.in_features * linear.out_features
+            executed += count * tokens * kept * linear.out_features
+            dram_bytes += sum(tally.actions["dram"].values())
+        totals: dict[str, float | None] = {
+            **headline(
+                cycles=cycles,
+                macs_dense=dense,
+                macs_executed=executed,
+                energy_pj=sum(energies),
+                dram_bytes=dram_bytes,
+                area_um2=sum(self.prices.area_um2.values()),
+                clock_mhz=self.arch.clock_mhz,
+                macs_per_cycle=self.arch.path.macs_per_cycle,
+            )
+        }
+        return totals | {"dropped_energy_ratio": mean_if_known(ratios)}
+
+    def _layer(
+        self, linear: Linear, method: Method, wish: Wish, steps: Ints | None
+    ) -> tuple[Tally, int]:
+        """Return what a layer adds up to, and how many values of a token it keeps."""
+        kept = method.pattern.kept(linear.in_features)
+        tokens = self._workload.trace.tokens if steps is None else steps.shape[1]
+        gemm = Gemm(tokens, linear.in_features, linear.out_features)
+        # Where rows of W are fetched one by one, runs depend on the values of the input.
+        gathers = steps is not None and not method.pattern.is_dense
+        source = (self._workload.trace.sha256, linear.input, wish) if gathers else None
+        key = ("layer", method, gemm, None if steps is None else len(steps), source)
+
+        def make() -> Tally:
+            machine = self.arch.running(method)
+            if not gathers:
+                product = Product(machine, linear, _NOTHING, kept)
+                with naming(self.arch, linear):
+                    tally = self._whole_tally(product, gemm, is_decode=steps is not None)
+                return combine([(1 if steps is None else len(steps), tally)])
+            selection = self._workload.selection(linear.input, wish)
+            return combine(self._parts(Product(machine, linear, selection, kept), steps)[0])
+
+        return self._remembered(key, make), kept
+
+
+class _Priced:
+    """What a tally costs on a machine, for any number of nonzero activations.
+
+    The sums are those of `UnitResult` and `LayerResult`, in the same order: floating-point numbers
+    add up to the same bits.
+    """
+
+    def __init__(self, runner: TotalsRunner, tally: Tally) -> None:
+        self._units: list[float | tuple[list[tuple[float, int, int]], float]] = []
+        time_s = tally.cycles / (runner.arch.clock_mhz * 1e6)
+        for name in runner.arch.units:
+            prices = runner.prices.energy_pj[name]
+            slopes = tally.nonzero_actions.get(name, {})
+            actions = tally.actions.get(name, {})
+            terms = [(prices[kind], n, slopes.get(kind, 0)) for kind, n in actions.items()]
+            leakage = runner.prices.static_pj(name, time_s)
+            if any(slopes.values()):
+                self._units.append((terms, leakage))
+            else:
+                self._units.append(sum([price * n for price, n, _ in terms]) + leakage)
+
+    def energy_pj(self, nonzero: int) -> float:
+        """Return the energy of a layer."""
+        return sum(
+            [
+                unit
+                if isinstance(unit, float)
+                else sum([price * (n + nonzero * slope) for price, n, slope in unit[0]]) + unit[1]
+                for unit in self._units
+            ]
+        )
+
+
+_NOTHING = Selection(0, None, None, None)  # type: ignore[arg-type] # not looked at
+
+
+def totals_of(
+    arch: Architecture, workload: Workload, policy: Policy | None, batch: int | None, memory: Memory
+) -> dict[str, float | None]:
+    """Return the headline numbers of a run on an equipped machine; `batch` None is prefill.
+
+    Methods with products of their own are run in full.
+    """
+    methods = policy.methods if policy is not None else (arch.method,)
+    if any(method.demands.rank for method in methods):
+        phase: Phase = "prefill" if batch is None else "decode"
+        options: dict[str, Any] = {"phase": phase, "batch": batch, "cache": workload.cache}
+        result = simulate(arch, workload.trace, policy=policy, **options)
+        return {**result.totals(), "dropped_energy_ratio": result.dropped_energy_ratio}
+    return TotalsRunner(arch, workload, policy, memory).totals(batch)
+
+
+def new_memory() -> Memory:
+    """Return room for the tallies of a process."""
+    return Memory(_REMEMBERED_TALLIES)
+
+
+def wishes_of(
+    arch: Architecture, trace: Trace, policy: Policy | None, batch: int | None
+) -> Sequence[Wish]:
+    """Return everything that a run wants to know of the values of a trace."""
+    wishes = (wish_of(arch, policy, x, is_decode=batch is not None) for x in trace.linears)
+    return list(dict.fromkeys(wishes))
