@@ -17,6 +17,7 @@ FAMILIES = {
     "half": (("2:4", "4:8", "8:16", "16:32"), "topk:0.5", "#0072B2", "half kept"),
     "most": (("3:4", "6:8", "12:16", "24:32"), "topk:0.75", "#D55E00", "three quarters kept"),
 }
+LEAST = 0.5  # per cent, where the axis begins
 MARKERS = {"none": "o", "ls": "^", "rsparse64": "s"}
 # Mean relative accuracy drop of Llama-3-8B-Instruct over four tasks, magnitude selection of all
 # seven linears: arXiv 2509.22166v1, table 6.
@@ -59,7 +60,7 @@ def _costs(row: dict[str, Any]) -> list[str]:
 
 def plot_front(ax: plt.Axes, data: dict[str, Any], key: str, *, more_is_better: bool) -> None:
     """Draw one cost against the increase of perplexity, with the points that nothing dominates."""
-    points = [(0.0, 1.0)]
+    points = [(LEAST, 1.0)]  # dense: no increase, which a logarithmic axis cannot show
     for patterns, bound, colour, label in FAMILIES.values():
         for pattern in patterns:
             row = data["patterns"][pattern]
@@ -78,8 +79,11 @@ def plot_front(ax: plt.Axes, data: dict[str, Any], key: str, *, more_is_better: 
         ax.plot([], [], "o", color=colour, mfc="white", label=label)
     front = _front(points, more_is_better=more_is_better)
     ax.step(*zip(*front, strict=True), where="post", color="black", linewidth=0.8, alpha=0.6)
-    ax.plot(0, 1, "k^", markersize=6)
-    ax.annotate("dense", (0, 1), (5, -3), textcoords="offset points", fontsize=7)
+    ax.axhline(1, color="black", linewidth=0.8, linestyle="--")
+    ax.annotate("dense", (LEAST, 1), (3, 3), textcoords="offset points", fontsize=7)
+    ax.set_xscale("log")
+    ax.set_xlim(LEAST, 200)
+    ax.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
     ax.set_xlabel("increase of perplexity (%)")
 
 
