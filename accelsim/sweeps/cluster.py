@@ -17,9 +17,10 @@ from accelsim.errors import InputError, MissingExtraError
 from accelsim.sweeps.local import Step, chunks
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.task import Bench, Checked, Row
+from accelsim.version import __version__
 
 _AHEAD = 2  # chunks a worker that wait for it at most: what is in flight stays bounded
-_CONNECT_S = 10
+_CONNECT_S, _WORKERS_S = 10, 60
 
 
 class Cluster:
@@ -40,6 +41,7 @@ class Cluster:
                 )
                 address = made.enter_context(cluster).scheduler_address
             self.client = made.enter_context(_client(distributed, address))
+            _await_workers(self.client, address)
             self._made = made.pop_all()
 
     def check(self, points: Sequence[int]) -> Iterator[Checked]:
@@ -55,26 +57,28 @@ class Cluster:
         self._made.close()
 
     def _map(self, step: Step, points: Sequence[int]) -> Iterator[Any]:
-        count = max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
-        waiting = chunks(points, count)
+        waiting = chunks(points, self._size())
         given: dict[Any, list[int]] = {}
 
         def give(piece: list[int]) -> Any:
-            future = self.client.submit(
-                work, self._plan, self._plan.digest, step, piece, pure=False
-            )
+            future = self.client.submit(work, self._plan, __version__, step, piece, pure=False)
             given[future] = piece
             return future
 
-        running = self._library.as_completed([give(p) for p in islice(waiting, count * _AHEAD)])
+        first = [give(piece) for piece in islice(waiting, self._size() * _AHEAD)]
+        running = self._library.as_completed(first, loop=self.client.loop)
         for future in running:
             piece = given.pop(future)
             try:
                 yield from future.result()
             except self._library.KilledWorker:
                 yield from self._given_up(step, piece, give, running)
-            for more in islice(waiting, 1):
+            # Workers may have joined: as many more as they can have waiting for them.
+            for more in islice(waiting, max(1, self._size() * _AHEAD - len(given))):
                 running.add(give(more))
+
+    def _size(self) -> int:
+        return max(1, len(self.client.nthreads()))
 
     def _given_up(
         self, step: Step, piece: list[int], give: Any, running: Any
@@ -96,14 +100,27 @@ def _client(distributed: Any, address: str) -> Any:
         raise InputError(f"--scheduler {address}: cannot connect: {reason}") from error
 
 
+def _await_workers(client: Any, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_WORKERS_S)
+    except TimeoutError as error:
+        raise InputError(f"--scheduler {address}: has no workers; start dask worker") from error
+
+
 _benches: dict[str, Bench] = {}
 _one_at_a_time = threading.Lock()  # a worker with several threads still has one memory
 
 
-def work(plan: Plan, digest: str, step: Step, points: Sequence[int]) -> list[Any]:
-    """Check or run some points in a worker process, which remembers the sweep it is at."""
+def work(plan: Plan, version: str, step: Step, points: Sequence[int]) -> list[Any]:
+    """Check or run some points in a worker process, which remembers the sweep it is at.
+
+    Raises:
+        InputError: the worker has another version of accelsim than the sweep, or other files.
+    """
+    if version != __version__:
+        raise InputError(f"a worker has accelsim {__version__}, the sweep {version}")
     with _one_at_a_time:
-        if digest not in _benches:
+        if plan.digest not in _benches:
             _benches.clear()
-            _benches[digest] = Bench(plan)
-        return [getattr(_benches[digest], step)(point) for point in points]
+            _benches[plan.digest] = Bench(plan)
+        return [getattr(_benches[plan.digest], step)(point) for point in points]

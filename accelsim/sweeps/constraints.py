@@ -6,11 +6,11 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite, nan
 from typing import Any
 
 from accelsim.errors import InputError
-from accelsim.registry import did_you_mean
-from accelsim.sweeps.metrics import METRICS
+from accelsim.sweeps.metrics import check_metric
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -40,31 +40,26 @@ class Constraint:
         found = _FORM.fullmatch(text)
         if found is None:
             raise InputError(f"'{text}': write METRIC <= NUMBER (or <, >, >=)")
-        metric, sign = found["metric"], found["sign"]
-        if metric not in METRICS:
-            near = did_you_mean(metric, METRICS)
-            raise InputError(f"unknown metric '{metric}'{near}; allowed: {', '.join(METRICS)}")
+        metric, sign = check_metric(found["metric"]), found["sign"]
         try:
-            return cls(metric, sign, float(found["limit"]))
-        except ValueError as error:
-            raise InputError(f"'{text}': '{found['limit']}' is not a number") from error
+            limit = float(found["limit"])
+        except ValueError:
+            limit = nan
+        if not isfinite(limit):
+            raise InputError(f"'{text}': '{found['limit']}' is not a number")
+        return cls(metric, sign, limit)
 
     def problem(self, metrics: Mapping[str, Any]) -> str:
         """Return why the metrics do not meet it; nothing if they do, or if it is not known yet."""
         value = metrics.get(self.metric)
         if value is None or _COMPARISONS[self.sign](value, self.limit):
             return ""
-        return f"{self.metric} {value} is not {self}".replace(
-            f"{self.metric} {self.sign}", self.sign
-        )
+        return f"{self.metric} {value} is not {self.sign} {self.limit:g}"
 
     def excess(self, metrics: Mapping[str, Any]) -> float:
         """Return by how much the limit is passed, relative to it; at most 0 if it is met."""
         over = float(metrics[self.metric]) - self.limit
         return (over if self.sign in ("<=", "<") else -over) / (abs(self.limit) or 1.0)
-
-    def __str__(self) -> str:
-        return f"{self.metric} {self.sign} {self.limit:g}"
 
 
 def largest_within(area_of: Callable[[int], float], limit_um2: float, guess: int) -> int | None:

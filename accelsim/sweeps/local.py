@@ -15,6 +15,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Protocol
 
+from accelsim.errors import InputError
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.task import Bench, Checked, Row
 
@@ -138,6 +139,8 @@ class _Worker:
     def take(self) -> Any:
         """Return the next answer; answers come in the order of the points."""
         answer = self.connection.recv()
+        if isinstance(answer, Exception):
+            raise answer
         del self.points[0]
         return answer
 
@@ -156,4 +159,13 @@ def _serve(connection: Connection, plan: Plan) -> None:
         while True:
             step, points = connection.recv()
             for point in points:
-                connection.send(getattr(bench, step)(point))
+                connection.send(_answer(bench, step, point))
+
+
+def _answer(bench: Bench, step: Step, point: int) -> Checked | Row | InputError:
+    """Return what comes of a point, or why no point can be worked on here."""
+    try:
+        answer: Checked | Row = getattr(bench, step)(point)
+    except InputError as error:
+        return error
+    return answer

@@ -35,12 +35,22 @@ def _schema(raw: object) -> object:
 def _values(raw: object) -> object:
     """Accept a list of values, or a range; return the values."""
     if isinstance(raw, dict):
-        raw = Range.model_validate(raw).values()
+        raw = _range(raw)
     if not isinstance(raw, list):
         raise InputError("must be a list of values, or a range {from, to, step | factor | points}")
     if not raw:
         raise InputError("an axis without values")
     return raw
+
+
+def _range(raw: dict[str, Any]) -> list[int | float]:
+    try:
+        return Range.model_validate(raw).values()
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"][:1])
+        message = problem["msg"].removeprefix("Value error, ")
+        raise InputError(f"{key}: {message}" if key else message) from error
 
 
 def _checked(check: Callable[[str], object]) -> BeforeValidator:
@@ -155,9 +165,8 @@ def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
         groups += [(("linked",), key, values) for key, values in group.items()]
         if len({len(values) for values in group.values()}) > 1:
             lengths = ", ".join(f"{key} has {len(values)}" for key, values in group.items())
-            raise InputError(
-                f"{source.where(('linked',))}: linked axes differ in length: {lengths}"
-            )
+            where = source.where(("linked",))
+            raise InputError(f"{where}: linked: axes differ in length: {lengths}")
     columns = [{key: values} for key, values in sweep.axes.items()]
     for group in (*columns, *sweep.linked):
         rows = [repr(row) for row in zip(*group.values(), strict=True)]

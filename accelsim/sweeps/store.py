@@ -45,9 +45,10 @@ class Store:
         self.folder = folder
         self.offsets: dict[int, int] = {}
         self._failed: dict[int, int] = {}
-        self._file = file
+        self._file = file  # without a buffer: what is written is out
+        self._reader = (folder / POINTS).open("rb")
         self._flushed_s = time.monotonic()
-        for offset, row in _rows_in(file):
+        for offset, row in _rows_in(self._reader):
             self._note(row, offset)
 
     def _note(self, row: Row, offset: int) -> None:
@@ -71,9 +72,14 @@ class Store:
     def row(self, point: int) -> Row:
         """Return the row of a finished point."""
         offset = self.offsets[point] if point in self.offsets else self._failed[point]
-        self._file.seek(offset)
-        row: Row = json.loads(self._file.readline())
+        self._reader.seek(offset)
+        row: Row = json.loads(self._reader.readline())
         return row
+
+    def close(self) -> None:
+        """Put everything on the disk."""
+        self.flush()
+        self._reader.close()
 
     def rows(self) -> Iterator[Row]:
         """Yield the row of each point that was run, in the order of the points."""
@@ -134,7 +140,7 @@ def open_store(plan: Plan, folder: Path, *, resume: bool) -> Iterator[Store]:
         try:
             yield store
         finally:
-            store.flush()
+            store.close()
 
 
 def read_rows(folder: Path) -> tuple[dict[str, Any], list[Row]]:
@@ -238,10 +244,8 @@ def _drop_torn_line(file: BinaryIO) -> None:
 
 def _rows_in(file: BinaryIO) -> Iterator[tuple[int, Row]]:
     """Yield (offset, row) of every whole line."""
-    file.seek(0)
     offset = 0
-    with open(file.fileno(), "rb", closefd=False) as buffered:
-        for line in buffered:
-            if line.endswith(b"\n"):
-                yield offset, json.loads(line)
-            offset += len(line)
+    for line in file:
+        if line.endswith(b"\n"):
+            yield offset, json.loads(line)
+        offset += len(line)

@@ -27,7 +27,7 @@ from accelsim.workload import Gemm
 from accelsim.workload.decode import decode_batches
 from accelsim.workload.mapper import check_room
 from accelsim.workload.selections import Wish
-from accelsim.yaml_source import KeyPath, YamlSource
+from accelsim.yaml_source import KeyPath, YamlSource, read_yaml
 
 Row = dict[str, Any]
 OK, INVALID, EXCLUDED, FAILED = "ok", "invalid", "excluded", "failed"
@@ -96,6 +96,7 @@ class Bench:
     runs: int = 0
     _workloads: dict[str, Workload] = field(default_factory=dict)
     _memory: Any = field(default_factory=new_memory)
+    _policies: set[str] = field(default_factory=set)
     _guess: int | None = None
 
     def workload(self, name: str) -> Workload:
@@ -106,8 +107,8 @@ class Bench:
         return self._workloads[name]
 
     def check(self, point: int) -> Checked:
-        """Find out whether a point can run, without running it."""
-        settings = self.plan.grid.settings(point)
+        """Find out whether a point can run, without running it; errors are those of `run`."""
+        settings = self._settings(point)
         try:
             ready = self._ready(settings)
         except InputError as error:
@@ -121,8 +122,12 @@ class Bench:
         return Checked(point, None, settings["trace"], tuple(wishes))
 
     def run(self, point: int) -> Row:
-        """Simulate a point; its row says what it comes to, or why there is nothing to say."""
-        settings = self.plan.grid.settings(point)
+        """Simulate a point; its row says what it comes to, or why there is nothing to say.
+
+        Raises:
+            InputError: this process does not find the trace or the policy of the sweep.
+        """
+        settings = self._settings(point)
         try:
             ready = self._ready(settings)
             workload = self.workload(settings["trace"])
@@ -139,6 +144,18 @@ class Bench:
     def failed(self, point: int, reason: str) -> Row:
         """Return the row of a point that broke down."""
         return self._row(point, self.plan.grid.settings(point), FAILED, reason)
+
+    def _settings(self, point: int) -> dict[str, Any]:
+        """Return the settings of a point once the files that they name are known to be there."""
+        settings = self.plan.grid.settings(point)
+        self.workload(settings["trace"])
+        name = settings["policy"]
+        if name not in self._policies:
+            path, contents = self.plan.policies[name]
+            if name != "none" and json.dumps(read_yaml(Path(path)).data) != contents:
+                raise InputError(f"{path}: has changed since the sweep began")
+            self._policies.add(name)
+        return settings
 
     def _problem(self, metrics: dict[str, Any]) -> str:
         problems = (constraint.problem(metrics) for constraint in self.plan.constraints)

@@ -1,0 +1,41 @@
+"""Commands as processes of their own, and what they leave."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ARCHS = ROOT / "arch_configs"
+
+
+def command(*arguments):
+    """Start `accelsim sweep` as a process of its own, as a user does."""
+    words = [sys.executable, "-m", "accelsim", "sweep", *map(str, arguments)]
+    return subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process):
+    """Wait for a command that must succeed; return what it printed."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def tables(folder):
+    """The bytes of the tables of a sweep."""
+    return {name: (folder / name).read_bytes() for name in ("results.csv", "results.parquet")}
+
+
+def rows_written(folder):
+    """The rows of a sweep in the order in which they were finished."""
+    lines = (folder / "points.jsonl").read_bytes().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
