@@ -34,7 +34,9 @@ AXES = {
 
 @pytest.mark.parametrize(("phase", "batch"), [("prefill", None), ("decode", 1), ("decode", 3)])
 @pytest.mark.parametrize("base", ["dense", "nm24", "nm816", "nm816_bf16"])
-def test_every_number_is_that_of_a_run(capsys, plan, trace, base, phase, batch):
+def test_every_number_is_that_of_a_run(  # noqa: PLR0917
+    capsys, plan, trace, base, phase, batch
+):
     axes = AXES if base != "dense" else {k: v for k, v in AXES.items() if "crossbar" not in k}
     batches = {} if batch is None else {"batches": batch}
     made = plan(base=str(ARCHS / f"{base}.yaml"), axes=axes, phases=phase, **batches)
@@ -50,7 +52,9 @@ def test_every_number_is_that_of_a_run(capsys, plan, trace, base, phase, batch):
 
 @pytest.mark.parametrize("mitigation", ["var", "dpts", "rsparse8", "none"])
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-def test_methods_and_policies_come_to_the_same(capsys, tmp_path, plan, trace, mitigation, phase):
+def test_methods_and_policies_come_to_the_same(  # noqa: PLR0917
+    capsys, tmp_path, plan, trace, mitigation, phase
+):
     rules = {"schema": 1, "mitigation": mitigation, "layers": {"*0*": "dense"}}
     names = [linear.name for linear in acs.load_trace(trace).linears]
     rules["layers"] = {names[0]: "dense"}
@@ -190,10 +194,8 @@ def test_a_dense_reference_is_the_point_itself_without_sparsity(plan):
 
 
 def test_an_area_too_small_for_one_row_is_invalid(plan):
-    small = ["buffers.weights.capacity_kib", "buffers.activations.capacity_kib"]
-    made = plan(
-        iso_area={"reference": str(ARCHS / "dense.yaml")}, axes=dict.fromkeys(small, [8192])
-    )
+    axes = {"buffers.weights.capacity_kib": [8192], "buffers.activations.capacity_kib": [8192]}
+    made = plan(iso_area={"reference": str(ARCHS / "dense.yaml")}, axes=axes)
     assert "not even one of mac_array.rows fits into" in Bench(made).run(0)["reason"]
 
 
@@ -211,7 +213,7 @@ def test_a_trace_that_has_changed_stops_the_sweep(tmp_path, plan, trace):
     copy.write_bytes(trace.read_bytes())
     made = plan(traces=str(copy))
     copy.unlink()
-    with pytest.raises(InputError, match="c.npz"):
+    with pytest.raises(InputError, match=r"c\.npz"):
         Bench(made).run(0)
     copy.write_bytes(trace.read_bytes() + b"\0")
     with pytest.raises(InputError, match="has changed since the sweep began"):
