@@ -116,6 +116,4 @@ def front_figure(  # noqa: PLR0913
     axes.legend(title=color, fontsize=7)
     axes.grid(alpha=0.3)
     with replacing(path) as temporary:
-        figure.savefig(
-            temporary, format=path.suffix[1:], bbox_inches="tight", metadata={"Software": None}
-        )
+        figure.savefig(temporary, format=path.suffix[1:], bbox_inches="tight")

@@ -10,10 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "accelsim"
 HEAVY = (
+    "distributed",
     "matplotlib",
     "numba",
     "numpy",
+    "optuna",
     "pandas",
+    "pyarrow",
     "pydantic",
     "simpy",
     "torch",
@@ -65,6 +68,9 @@ def test_the_import_contracts_hold():
         ("vcd", "report/"),
         ("numba", "compiled/"),
         ("matplotlib", "report/"),
+        ("pyarrow", "sweeps/"),
+        ("optuna", "sweeps/"),
+        ("distributed", "sweeps/"),
     ],
 )
 def test_a_library_is_imported_in_one_package_only(library, home):
