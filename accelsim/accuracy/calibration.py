@@ -75,6 +75,7 @@ def calibrate(  # noqa: PLR0913
     precision: str,
     seq_len: int,
     on_layer: Callable[[], None] = lambda: None,
+    on_block: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[Key, State]:
     """Let methods learn what they need of their layers.
 
@@ -88,9 +89,10 @@ def calibrate(  # noqa: PLR0913
         precision: what the machine holds.
         seq_len: tokens in a sequence.
         on_layer: called after each layer.
+        on_block: told how many of how many layers have greedy thresholds.
     """
     pairs = list(wanted)
-    levels = _greedy_levels(subject, ids, pairs, seq_len)
+    levels = _greedy_levels(subject, ids, pairs, seq_len, on_block)
     by_layer: dict[str, list[Method]] = {}
     for name, method in pairs:
         by_layer.setdefault(name, []).append(method)
@@ -159,14 +161,18 @@ def _read(subject: Subject, ids: torch.Tensor, seq_len: int) -> None:
 
 
 def _greedy_levels(
-    subject: Subject, ids: torch.Tensor, pairs: list[tuple[str, Method]], seq_len: int
+    subject: Subject,
+    ids: torch.Tensor,
+    pairs: list[tuple[str, Method]],
+    seq_len: int,
+    on_block: Callable[[int, int], None],
 ) -> dict[Key, float]:
     """Return the share that greedy thresholds drop of each layer."""
     shares: dict[Key, float] = {}
     for method in dict.fromkeys(method for _, method in pairs):
         pattern = method.pattern
         if isinstance(pattern, Threshold) and pattern.is_greedy:
-            found = greedy_sparsities(subject, ids, pattern.sparsity, seq_len)
+            found = greedy_sparsities(subject, ids, pattern.sparsity, seq_len, on_block)
             shares |= {(name, str(method)): share for name, share in found.items()}
     return shares
 

@@ -301,6 +301,7 @@ def _calibrated(  # noqa: PLR0913, PLR0917
             precision=settings.precision,
             seq_len=settings.seq_len,
             on_layer=on_layer,
+            on_block=lambda done, total: progress("greedy thresholds", done, total),
         )
     )
     return calibration

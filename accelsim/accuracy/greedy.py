@@ -7,7 +7,7 @@ of weights' worth of input whatever the layer's size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _STEP = 0.05  # share that a layer of hidden × hidden weights drops more in a step; as in TEAL
 _MOST = 0.95  # that a layer may drop
-_TOKENS = 512  # that a block is tried on
+_TOKENS = 256  # that a block is tried on
 _COUNTED = 0.25  # of them, the last ones: the first see little context
 
 
@@ -47,7 +47,11 @@ def blocks_of(linears: Iterable[str]) -> dict[str, list[str]]:
 
 
 def greedy_sparsities(
-    subject: Subject, ids: torch.Tensor, sparsity: float, seq_len: int
+    subject: Subject,
+    ids: torch.Tensor,
+    sparsity: float,
+    seq_len: int,
+    on_block: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, float]:
     """Return the share that each layer drops, so that the mean weighted by size is `sparsity`.
 
@@ -56,6 +60,7 @@ def greedy_sparsities(
         ids: token ids of the calibration text.
         sparsity: what each block drops as a whole.
         seq_len: most tokens in a sequence.
+        on_block: told how many of how many blocks are done.
     """
     length = min(len(ids), seq_len, _TOKENS)
     shares: dict[str, float] = {}
@@ -67,6 +72,7 @@ def greedy_sparsities(
             shares |= _Block(subject.model.get_submodule(block), linears, calls[block]).search(
                 sparsity
             )
+        on_block(len(shares), len(subject.linears))
     return shares
 
 
