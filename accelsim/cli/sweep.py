@@ -128,6 +128,8 @@ def _print(plan: Plan, out: Path, summary: Summary) -> None:
     show(f"{summary.run:,} of them were run now; the results are in {out}")
     for reason, count in summary.reasons.most_common(_SHOWN_REASONS):
         show(f"  {count:,} × {reason}")
+    if summary.statuses["failed"]:
+        print("warning: points failed; --resume tries them again", file=sys.stderr)
     hidden = len(summary.reasons) - _SHOWN_REASONS
     if hidden > 0:
         show(f"  … and {hidden:,} other reasons, in results.csv")

@@ -15,9 +15,11 @@ import csv
 import fcntl
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +31,7 @@ from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.task import FAILED, Row
 
 HEADER, POINTS, CSV, PARQUET = "sweep.json", "points.jsonl", "results.csv", "results.parquet"
+_OURS = frozenset({HEADER, POINTS, "search.db", "search.id"})  # what is there before any row
 _FLUSH_S = 1.0
 _ROWS_AT_ONCE = 4096  # of a table in memory
 
@@ -116,31 +119,52 @@ def open_store(plan: Plan, folder: Path, *, resume: bool) -> Iterator[Store]:
         InputError: it holds something else, or results and `resume` is not set, or another process
             is writing to it.
     """
-    header = folder / HEADER
-    text = json.dumps({"digest": plan.digest, **plan.contents}, indent=1) + "\n"
-    if header.exists():
-        _check_same(header, plan.digest)
+    is_started = (folder / POINTS).exists() and (folder / POINTS).stat().st_size > 0
+    if is_started:
+        _check_same(folder / HEADER, plan.digest)
         if not resume:
             raise InputError(f"{folder}: holds a sweep; --resume completes it, or choose another")
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(path.name not in _OURS for path in folder.iterdir()):
         raise InputError(f"{folder}: is not empty and holds no sweep; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot make this folder: {error.strerror}") from error
-    if not header.exists():
-        write_texts({header: text})
-    with (folder / POINTS).open("a+b", buffering=0) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{folder}: another process is writing to this sweep") from error
+    with _locked(folder) as file:
+        if not is_started:
+            write_texts({folder / HEADER: json.dumps(_header(plan), indent=1) + "\n"})
         _drop_torn_line(file)
         store = Store(folder, file)
         try:
             yield store
         finally:
             store.close()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[BinaryIO]:
+    """Open the file of rows for this process alone."""
+    try:
+        file = (folder / POINTS).open("a+b", buffering=0)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write here: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{folder}: another process is writing to this sweep") from error
+        yield file
+
+
+def _header(plan: Plan) -> dict[str, Any]:
+    """Return what was swept: what results depend on, and under which names it was found."""
+    libraries = {name: version(name) for name in ("numpy", "pydantic", "pyarrow")}
+    return {
+        "digest": plan.digest,
+        **plan.contents,
+        "trace_files": {name: trace.path for name, trace in plan.traces.items()},
+        "versions": {"python": platform.python_version(), **libraries},
+    }
 
 
 def read_rows(folder: Path) -> tuple[dict[str, Any], list[Row]]:

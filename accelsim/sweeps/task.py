@@ -97,7 +97,6 @@ class Bench:
     _workloads: dict[str, Workload] = field(default_factory=dict)
     _memory: Any = field(default_factory=new_memory)
     _policies: set[str] = field(default_factory=set)
-    _guess: int | None = None
 
     def workload(self, name: str) -> Workload:
         """Return a trace, read once."""
@@ -221,11 +220,10 @@ class Bench:
         size = largest_within(
             lambda size: _area_um2(of_size(size)),
             limit,
-            self._guess or getattr(arch.mac_array, iso.scale),
+            getattr(arch.mac_array, iso.scale),
         )
         if size is None:
             raise InputError(f"{arch.name}: not even one of {key} fits into {limit:,.0f} um2")
-        self._guess = size
         return of_size(size), size
 
     def _limit_um2(self, arch: Architecture) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 
 from accelsim.cache import DiskCache
 from accelsim.config import Architecture
+from accelsim.hardware import Crossbar
 from accelsim.layers import naming
 from accelsim.machine import build_machine
 from accelsim.policy import Method, Policy
@@ -98,11 +99,12 @@ class Workload:
 def timing_of(arch: Architecture) -> tuple[object, ...]:
     """Return all that the time and the counts of a layer depend on, but the layer and its method.
 
-    Crossbars that move weights alike differ in depth only.
+    Crossbars that move weights as all do differ in depth only.
     """
     crossbar, kind = arch.crossbar, type(arch.crossbar)
-    latency = crossbar.latency_cycles(arch.path)
-    routing = (kind.busy_cycles, kind.actions, crossbar.is_routing, latency)
+    is_plain = (kind.busy_cycles, kind.actions) == (Crossbar.busy_cycles, Crossbar.actions)
+    depth = (crossbar.is_routing, crossbar.latency_cycles(arch.path))
+    routing = depth if is_plain else crossbar
     return (
         arch.path,
         arch.mac_array,
@@ -145,15 +147,19 @@ class TotalsRunner(Runner):
         dense = executed = cycles = dram_bytes = 0
         energies: list[float] = []
         ratios: list[float | None] = []
-        prices: dict[object, _Priced] = {}
+        alike: dict[object, tuple[Tally, _Priced, int, dict[str, Survivors]]] = {}
         for linear in trace.linears:
             method = self.method(linear)
-            wish = wish_of(self.arch, self.policy, linear, is_decode=steps is not None)
-            tally, kept = self._layer(linear, method, wish, steps)
-            if id(tally) not in prices:
-                prices[id(tally)] = _Priced(self, tally)
-            left = self._workload.survivors(wish, batch)[linear.input]
-            energies.append(prices[id(tally)].energy_pj(left.nonzero))
+            source = linear.input if self._gathers(method, steps) else ""
+            key = (method, linear.in_features, linear.out_features, source)
+            if key not in alike:
+                wish = wish_of(self.arch, self.policy, linear, is_decode=steps is not None)
+                tally, kept = self._layer(linear, method, wish, steps)
+                found = self._workload.survivors(wish, batch)
+                alike[key] = tally, _Priced(self, tally), kept, found
+            tally, priced, kept, found = alike[key]
+            left = found[linear.input]
+            energies.append(priced.energy_pj(left.nonzero))
             ratios.append(left.dropped_energy_ratio)
             cycles += tally.cycles
             dense += count * tokens * linear.in_features * linear.out_features
@@ -173,6 +179,10 @@ class TotalsRunner(Runner):
         }
         return totals | {"dropped_energy_ratio": mean_if_known(ratios)}
 
+    def _gathers(self, method: Method, steps: Ints | None) -> bool:
+        """Whether rows of W are fetched one by one: then runs depend on the values of the input."""
+        return steps is not None and not method.pattern.is_dense
+
     def _layer(
         self, linear: Linear, method: Method, wish: Wish, steps: Ints | None
     ) -> tuple[Tally, int]:
@@ -180,8 +190,7 @@ class TotalsRunner(Runner):
         kept = method.pattern.kept(linear.in_features)
         tokens = self._workload.trace.tokens if steps is None else steps.shape[1]
         gemm = Gemm(tokens, linear.in_features, linear.out_features)
-        # Where rows of W are fetched one by one, runs depend on the values of the input.
-        gathers = steps is not None and not method.pattern.is_dense
+        gathers = self._gathers(method, steps)
         source = (self._workload.trace.sha256, linear.input, wish) if gathers else None
         key = ("layer", method, gemm, None if steps is None else len(steps), source)
 

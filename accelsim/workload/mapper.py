@@ -29,7 +29,7 @@ NOMINAL_LATENCY_CYCLES = 128
 
 def check_room(gemm: Gemm, path: Datapath, stores: Stores) -> None:
     """Raise InputError if not even the smallest tile of a layer fits its buffer."""
-    check_tiling(next(_candidates(gemm, path)), gemm, path, stores)
+    check_tiling(next(_sizes(gemm, path))[0], gemm, path, stores)
 
 
 @lru_cache(maxsize=4096)
@@ -51,10 +51,11 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: 
     Raises:
         InputError: not even the smallest tile fits; the message names the buffer.
     """
-    fitting = [t for t in _candidates(gemm, path) if fits(t, gemm, path, stores)]
+    # What a tile takes does not depend on the order of the loops.
+    sizes = (orders for orders in _sizes(gemm, path) if fits(orders[0], gemm, path, stores))
+    fitting = [tiling for orders in sizes for tiling in orders]
     if not fitting:
-        smallest = next(_candidates(gemm, path))
-        check_tiling(smallest, gemm, path, stores)
+        check_room(gemm, path, stores)
         raise AssertionError("check_tiling accepts what fits refuses")
     wide = [t for t in fitting if t.columns >= min(least_columns, gemm.out_features)]
     fitting = wide or fitting
@@ -138,16 +139,18 @@ def _jobs(tiling: Tiling, gemm: Gemm) -> int:
     return token_tiles * column_tiles * reduction_tiles
 
 
-def _candidates(gemm: Gemm, path: Datapath) -> Iterator[Tiling]:
-    """Yield tiles that are powers of two of what the array takes at once, smallest first."""
+def _sizes(gemm: Gemm, path: Datapath) -> Iterator[list[Tiling]]:
+    """Yield tiles that are powers of two of what the array takes at once, smallest first.
+
+    Each in all orders.
+    """
     sizes = product(
         _doublings(path.rows, gemm.tokens),
         _doublings(path.columns, gemm.out_features),
         _doublings(path.positions_per_step, gemm.in_features),
     )
     for tokens, columns, reduction in sizes:
-        for order in ORDERS:
-            yield Tiling(tokens, columns, reduction, order)
+        yield [Tiling(tokens, columns, reduction, order) for order in ORDERS]
 
 
 def _doublings(unit: int, limit: int) -> list[int]:

@@ -119,6 +119,13 @@ def test_a_folder_of_something_else_is_refused(made, tmp_path):
         run_plan(made, tmp_path / "full", resume=True)
 
 
+def test_a_sweep_that_never_began_needs_no_resume(plan, made, tmp_path):
+    with pytest.raises(InputError, match="cannot connect"):
+        run_plan(plan(), tmp_path / "out", scheduler="nonsense://x")
+    assert run_plan(made, tmp_path / "out").points == POINTS
+    assert read_rows(tmp_path / "out")[0]["digest"] == made.digest
+
+
 def test_two_processes_cannot_write_to_one_folder(made, tmp_path):
     with (
         open_store(made, tmp_path / "one", resume=False),

@@ -26,8 +26,8 @@ SEARCH = {
     "axes": AXES,
     "mode": "optuna",
     "objectives": ["area_um2", "effective_tops"],
-    "points": 40,
-    "search": {"population": 10},
+    "points": 24,
+    "search": {"population": 8},
 }
 
 
@@ -53,10 +53,10 @@ def sorted_rows(folder):
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
 def test_a_search_depends_neither_on_workers_nor_on_a_stop(sweep_file, tmp_path, sampler):
-    keys = SEARCH | {"search": {"population": 10, "sampler": sampler}}
+    keys = SEARCH | {"search": {"population": 8, "sampler": sampler}}
     plan = load_plan(sweep_file(**keys))
     summary = run_plan(plan, tmp_path / "whole")
-    assert summary.search["trials"] == 40
+    assert summary.search["trials"] == 24
     assert 0 < summary.search["hypervolume_share"] <= 1
     run_plan(plan, tmp_path / "two", workers=2)
     assert tables(tmp_path / "two") == tables(tmp_path / "whole")
@@ -99,12 +99,12 @@ def test_a_finished_search_asks_for_nothing(plan, tmp_path):
 
 
 def test_the_same_budget_at_random_is_compared(plan, tmp_path):
-    keys = SEARCH | {"search": {"population": 10, "against_random": True}}
+    keys = SEARCH | {"search": {"population": 8, "against_random": True}}
     summary = run_plan(plan(**keys), tmp_path / "out")
     report = summary.search
     assert report == json.loads((tmp_path / "out" / "search.json").read_text())
-    assert report["random_points"] == report["trials"] == 40
-    assert report["points"] <= 40
+    assert report["random_points"] == report["trials"] == 24
+    assert report["points"] <= 24
     assert 0 < report["random_hypervolume_share"] < 1
 
 
