@@ -38,11 +38,12 @@ format: $(VENV)/.dev  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## time engine, selection, commands and Llama-3-8B shapes; ratios from one run
+bench: $(VENV)/.dev  ## time engine, selection, commands, Llama-3-8B shapes and sweeps; ratios from one run
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -o addopts="" \
 	  --benchmark-json=.benchmarks/speed.json --benchmark-columns=median,iqr,rounds
 	$(BIN)/python benchmarks/ratios.py .benchmarks/speed.json
 	$(BIN)/python benchmarks/llama8b.py
+	$(BIN)/python benchmarks/sweep.py
 
 bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minutes, gigabytes)
 	$(BIN)/python benchmarks/peers/run.py
