@@ -41,8 +41,14 @@ def measure(file: Path, out: Path, workers: int) -> dict[str, Any]:
     stages.append(("end", time.perf_counter()))
     seconds = {name: until - since for (name, since), (_, until) in pairwise(stages)}
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peaks = [round(resource.getrusage(kind).ru_maxrss / 1024) for kind in kinds]
-    return {"points": summary.points, "run": summary.run, "seconds": seconds, "peak_mib": peaks}
+    usage = [resource.getrusage(kind) for kind in kinds]
+    return {
+        "points": summary.points,
+        "run": summary.run,
+        "seconds": seconds,
+        "cpu_s": sum(used.ru_utime + used.ru_stime for used in usage),
+        "peak_mib": [round(used.ru_maxrss / 1024) for used in usage],
+    }
 
 
 def report(title: str, file: Path, folder: Path, workers: int) -> None:
@@ -57,7 +63,7 @@ def report(title: str, file: Path, folder: Path, workers: int) -> None:
     print(
         f"{title:42s} {said['points']:6,} points  {said['points'] / wall_s:6.0f}/s in all  "
         f"{said['run'] / seconds['run']:6.0f}/s run  check {seconds['check']:.1f} s  "
-        f"run {seconds['run']:.1f} s  write {seconds['write']:.1f} s  "
+        f"run {seconds['run']:.1f} s  write {seconds['write']:.1f} s  CPU {said['cpu_s']:.1f} s  "
         f"peak {said['peak_mib'][0]} MiB, workers {said['peak_mib'][1]} MiB  load {load:.1f}",
         flush=True,
     )
