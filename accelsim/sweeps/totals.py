@@ -30,6 +30,8 @@ from accelsim.workload.sparsify import Selection
 
 _REMEMBERED_TALLIES = 8192  # some 3 KB each
 _REMEMBERED_SURVIVORS = 256
+_REMEMBERED_SELECTIONS = 128  # some 300 KB each at most
+_SMALL_INPUT_VALUES = 2**21
 
 
 class Memory:
@@ -75,6 +77,7 @@ class Workload:
     cache: DiskCache | None
     selections: int = 0
     _known: Memory = field(default_factory=lambda: Memory(_REMEMBERED_SURVIVORS))
+    _selected: Memory = field(default_factory=lambda: Memory(_REMEMBERED_SELECTIONS))
 
     def survivors(self, wish: Wish, batch: int | None) -> dict[str, Survivors]:
         """Return what survives of each input, for one wish; `batch` None is prefill."""
@@ -91,9 +94,16 @@ class Workload:
             yield key, Survivors(int(nonzero.sum()), found.dropped_energy_ratio)
 
     def selection(self, key: str, wish: Wish) -> Selection:
-        """Return what survives of one input, selected or read from the cache."""
-        self.selections += 1
-        return selections_of(self.trace, key, [wish], self.cache)[wish]
+        """Return what survives of one input; of small ones, the latest are kept in memory."""
+
+        def select() -> Selection:
+            self.selections += 1
+            return selections_of(self.trace, key, [wish], self.cache)[wish]
+
+        if self.trace.tokens * self.trace.features(key) > _SMALL_INPUT_VALUES:
+            return select()
+        selection: Selection = self._selected.get((key, wish), select)
+        return selection
 
 
 def timing_of(arch: Architecture) -> tuple[object, ...]:
