@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any
@@ -40,6 +41,7 @@ class Cluster:
                     n_workers=workers, dashboard_address=None, **options
                 )
                 address = made.enter_context(cluster).scheduler_address
+            self._address = address
             self.client = made.enter_context(_client(distributed, address))
             _await_workers(self.client, address)
             self._made = made.pop_all()
@@ -57,6 +59,15 @@ class Cluster:
         self._made.close()
 
     def _map(self, step: Step, points: Sequence[int]) -> Iterator[Any]:
+        try:
+            yield from self._answers(step, points)
+        except (CancelledError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"--scheduler {self._address}: lost: {reason}; --resume completes the sweep"
+            ) from error
+
+    def _answers(self, step: Step, points: Sequence[int]) -> Iterator[Any]:
         waiting = chunks(points, self._size())
         given: dict[Any, list[int]] = {}
 

@@ -109,6 +109,24 @@ def _wait_for_some(folder, process):
         time.sleep(0.01)
 
 
+def test_a_scheduler_that_dies_is_said_and_the_sweep_resumed(undisturbed, tmp_path):
+    file, expected = undisturbed
+    with ExitStack() as running:
+        scheduler, note = scheduler_at(tmp_path)
+        process = running.enter_context(scheduler)
+        address = address_in(note)
+        flags = ("--no-nanny", "--local-directory", tmp_path / "scratch")
+        running.enter_context(started(*WORKER, *flags, address))
+        sweep = command(file, "--out", tmp_path / "dask", "--scheduler", address)
+        _wait_for_some(tmp_path / "dask", sweep)
+        process.kill()
+        _, err = sweep.communicate(timeout=60)
+    assert sweep.returncode == 2, err
+    assert f"error: --scheduler {address}: lost: " in err
+    finished(command(file, "--out", tmp_path / "dask", "--resume", "--workers", 1))
+    assert tables(tmp_path / "dask") == expected
+
+
 def test_a_scheduler_that_is_not_there(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_CONNECT_S", 1)
     with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9: cannot connect"):
