@@ -79,3 +79,22 @@ def test_sections_are_json_in_tables(plan, tmp_path):
 
     frame = pd.read_parquet(tmp_path / "out" / "results.parquet")
     assert [json.loads(text) for text in frame["crossbar"]] == axes["crossbar"]
+
+
+def test_ten_thousand_points_take_little_memory(plan, tmp_path):
+    import tracemalloc
+
+    import pyarrow.parquet  # noqa: F401 - not to be counted
+
+    made = plan(axes={"dram.bandwidth_gb_per_s": {"from": 1, "to": 10_000, "step": 1}})
+    row = Bench(made).run(0)
+    with open_store(made, tmp_path / "many", resume=False) as store:
+        tracemalloc.start()
+        for point in range(10_000):
+            store.append(row | {"point": point})
+        store.write_tables(made)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    written = (tmp_path / "many" / "points.jsonl").stat().st_size
+    assert peak_bytes < 15e6 < 3 * written  # an offset a point, and 4,096 rows at a time
+    assert (tmp_path / "many" / "results.csv").read_bytes().count(b"\n") == 10_001
