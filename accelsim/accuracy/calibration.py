@@ -169,11 +169,16 @@ def _greedy_levels(
 ) -> dict[Key, float]:
     """Return the share that greedy thresholds drop of each layer."""
     shares: dict[Key, float] = {}
+    known: dict[float, dict[str, float]] = {}
     for method in dict.fromkeys(method for _, method in pairs):
         pattern = method.pattern
-        if isinstance(pattern, Threshold) and pattern.is_greedy:
-            found = greedy_sparsities(subject, ids, pattern.sparsity, seq_len, on_block)
-            shares |= {(name, str(method)): share for name, share in found.items()}
+        if not isinstance(pattern, Threshold) or not pattern.is_greedy:
+            continue
+        if pattern.sparsity not in known:
+            known[pattern.sparsity] = greedy_sparsities(
+                subject, ids, pattern.sparsity, seq_len, on_block
+            )
+        shares |= {(name, str(method)): share for name, share in known[pattern.sparsity].items()}
     return shares
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from math import isnan
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,7 @@ from accelsim.errors import InputError
 from accelsim.policy import Method, Policy
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.threshold import Threshold
 from accelsim.version import __version__
 
@@ -124,6 +128,8 @@ class Report:
 
     def _row(self, row: Row) -> dict[str, Any]:
         method, policy = row.policy.default, row.policy
+        methods = Counter(policy.of(name) for name in row.layers)
+        demands = reduce(or_, (one.demands for one in methods), Demands())
         increase, error = row.losses.increase_over(self.dense)
         return {
             "pattern": str(method.pattern),
@@ -135,8 +141,8 @@ class Report:
             "perplexity_stderr": _known(row.losses.perplexity_error),
             "relative_drop_stderr": _known(error),
             "output_error_ratio": row.output_error_ratio,
-            "demands": list(method.demands.units)
-            + ([f"rank {method.demands.rank}"] if method.demands.rank else []),
+            "demands": [*demands.units, *([f"rank {demands.rank}"] if demands.rank else [])],
+            "methods": {str(one): count for one, count in methods.items()},
             "policy": policy.to_dict() if policy.rules else None,
             "policy_name": policy.name or None,
             "layers": {name: layer.to_dict() for name, layer in row.layers.items()},
@@ -328,5 +334,6 @@ def _layers(  # noqa: PLR0913, PLR0917
         precision=settings.precision,
         states=states,
         seq_len=settings.seq_len,
+        phase=settings.phase,
         on_layer=on_layer,
     )

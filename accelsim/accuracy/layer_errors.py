@@ -14,6 +14,7 @@ from accelsim.accuracy.pruning import (
     State,
     States,
     machine_weight,
+    through_low_rank,
     weight_of,
 )
 from accelsim.accuracy.subject import Subject
@@ -103,6 +104,7 @@ def layer_errors(  # noqa: PLR0913
     precision: str,
     states: States,
     seq_len: int,
+    phase: str = "prefill",
     on_layer: Callable[[], None] = lambda: None,
 ) -> LayerReport:
     """Compare each layer's output with what it would be, given the inputs of the dense model.
@@ -114,11 +116,12 @@ def layer_errors(  # noqa: PLR0913
         precision: of the machine; the reference is dense at the same precision.
         states: from calibration.
         seq_len: tokens in a sequence.
+        phase: in `decode` each token is selected by itself.
         on_layer: called after each layer.
     """
     length = min(seq_len, len(ids))
     sequences = len(ids) // length
-    rows = Rows(sequences, length)
+    rows = Rows(sequences, length, alone=phase == "decode")
     errors: list[dict[str, LayerError]] = [{} for _ in policies]
     outliers: dict[str, Outliers] = {}
 
@@ -150,7 +153,8 @@ class _Call:
         self._reals = round_tokens(inputs, precision)[1]
         self._weight = round_weights(weight_of(linear), precision).float()
         self._energy = _energy(inputs)
-        self._output_energy = _energy(self._reals @ self._weight.T)
+        self._outputs = self._reals @ self._weight.T
+        self._output_energy = _energy(self._outputs)
 
     def error(self, method: Method, state: State) -> LayerError:
         """Prune the layer and compare."""
@@ -159,7 +163,7 @@ class _Call:
             return error
         if CRITERIA[method.criterion].ranks_weights:
             weight = machine_weight(self._linear, method, self._precision).float()
-            error.output_error = _energy(self._reals @ (weight - self._weight).T)
+            error.output_error = _energy(self._reals @ weight.T - self._outputs)
             return error
 
         def watch(values: torch.Tensor, mask: torch.Tensor) -> None:
@@ -167,10 +171,13 @@ class _Call:
 
         layer = LayerPruning(method, self._precision, state, watch)
         pruned = layer.prune(self.inputs, self._rows)
-        difference = (pruned.inputs - self._reals) @ self._weight.T
+        weight = self._weight
+        if layer.mitigation.weight_scale(state) is not None:
+            weight = machine_weight(self._linear, method, self._precision, state).float()
+        outputs = pruned.inputs @ weight.T
         if pruned.dropped is not None:
-            difference += pruned.dropped @ state["in"].T @ state["out"].T
-        error.output_error = _energy(difference)
+            outputs += through_low_rank(pruned.dropped, state, self._precision)
+        error.output_error = _energy(outputs - self._outputs)
         return error
 
 

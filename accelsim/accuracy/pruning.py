@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 State = Mapping[str, Any]
 States = Mapping[tuple[str, str], State]  # by layer and method
 Watch = Callable[["torch.Tensor", "torch.Tensor"], None]
+NO_STATE: State = {}
+_TINY = 1e-12
 LEVEL, FACTORS = "level", "factors"
 DENSE = Method(parse_pattern("dense"))
 
@@ -129,12 +131,31 @@ def _is_linear(linear: LinearModule) -> bool:
     return isinstance(linear.module, require("torch").nn.Linear)
 
 
-def machine_weight(linear: LinearModule, method: Method, precision: str) -> torch.Tensor:
-    """Return the weight of a layer, `[O, K]`, as the machine holds it, and pruned if it is."""
-    weight = round_weights(weight_of(linear), precision)
+def machine_weight(
+    linear: LinearModule, method: Method, precision: str, state: State = NO_STATE
+) -> torch.Tensor:
+    """Return the weight of a layer, `[O, K]`, as the machine holds it, and pruned if it is.
+
+    Scales of channels hide in it: W diag(s) is what is rounded. As the scaled inputs bring s
+    along, it is divided out again.
+    """
+    weight, scale = weight_of(linear), None
+    if state and not method.pattern.is_dense:
+        scale = parse_mitigation(method.mitigation).weight_scale(state)
+    if scale is None:
+        weight = round_weights(weight, precision)
+    else:
+        scale = scale.where(scale.abs() > _TINY, 1.0).to(weight.dtype)
+        weight = round_weights(weight * scale, precision) / scale
     if CRITERIA[method.criterion].ranks_weights:
         weight = weight * keep(method.pattern, weight.float())
     return weight
+
+
+def through_low_rank(dropped: torch.Tensor, state: State, precision: str) -> torch.Tensor:
+    """Return `[T, O]`, what comes back of dropped values `[T, K]`, at the precision."""
+    inner = dropped @ round_weights(state["in"], precision).T
+    return round_tokens(inner, precision)[1] @ round_weights(state["out"], precision).T
 
 
 class Pruner:
@@ -184,7 +205,8 @@ class Pruner:
     def _attach(self, name: str, linear: LinearModule, layer: LayerPruning) -> None:
         prunes_weights = CRITERIA[layer.method.criterion].ranks_weights
         if prunes_weights or self._precision != FLOAT:
-            self._exchange(linear, machine_weight(linear, layer.method, self._precision))
+            weight = machine_weight(linear, layer.method, self._precision, layer.state)
+            self._exchange(linear, weight)
         if prunes_weights:
             layer = replace(layer, method=DENSE)
         if layer.method.pattern.is_dense and self._precision == FLOAT:
@@ -248,7 +270,7 @@ class Pruner:
 
     def _after(self, name: str, layer: LayerPruning) -> Any:
         def hook(_: torch.nn.Module, __: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-            back = self._dropped.pop(name) @ layer.state["in"].T @ layer.state["out"].T
+            back = through_low_rank(self._dropped.pop(name), layer.state, layer.precision)
             return output + back.reshape(output.shape).to(output.dtype)
 
         return hook

@@ -27,7 +27,7 @@ PROXIES = ("output_error", "lost_energy")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a policy may cost, as a ratio to the same machine, or model, with every layer dense."""
+    """What a policy may cost, as a ratio to the dense machine of the same array, or dense model."""
 
     quantity: Quantity
     ratio: float
@@ -51,7 +51,7 @@ class Budget:
         if quantity is None or not 0 < ratio < float("inf"):
             raise InputError(
                 f"budget '{text}': write cycles=R, energy=R or perplexity=R with R a positive "
-                f"ratio to all layers dense, e.g. cycles=0.6"
+                f"ratio to the dense machine or model, e.g. cycles=0.6"
             )
         return cls(quantity, ratio)
 
@@ -76,7 +76,7 @@ class Found:
 
     policy: Policy
     pruned_layers: int
-    costs: Mapping[str, Mapping[str, float]]  # dense, found, pruned → cycles, energy
+    costs: Mapping[str, Mapping[str, float]]  # dense machine, all dense, found, all pruned
     report: Report
 
 
@@ -123,12 +123,12 @@ def search(  # noqa: PLR0913, PLR0917
     if calibration_text.sha256 == text.sha256:
         raise InputError(f"{text.name}: the search would see the text that it is judged by")
     harms = _harms(subject, calibration_text, method, settings, proxy)
-    choices = _choices(arch, trace, method, harms, simulation or {})
+    choices, reference = _choices(arch, trace, method, harms, simulation or {})
     if budget.quantity == "perplexity":
         judge = _Judge(subject, text, method, settings, calibration_text, progress)
         chosen = _within_perplexity(_in_order(choices, "cycles"), budget, method, judge)
     else:
-        chosen = within_cost(choices, budget)
+        chosen = within_cost(choices, budget, reference[budget.quantity])
     policy = _policy(chosen, choices, method)
     everything = Policy(DENSE, tuple((choice.layer, method) for choice in choices))
     report = evaluate(
@@ -140,7 +140,8 @@ def search(  # noqa: PLR0913, PLR0917
         progress=progress,
     )
     costs = {
-        "dense": _total(choices, set()),
+        "dense": reference,
+        "unpruned": _total(choices, set()),
         "found": _total(choices, {choice.layer for choice in chosen}),
         "pruned": _total(choices, {choice.layer for choice in choices}),
     }
@@ -208,8 +209,11 @@ def _choices(
     method: Method,
     harms: Mapping[str, float],
     simulation: Mapping[str, Any],
-) -> list[Choice]:
-    """Simulate every layer both ways, on a machine that has what the method asks for."""
+) -> tuple[list[Choice], dict[str, float]]:
+    """Simulate every layer both ways, on a machine that has what the method asks for.
+
+    Beside the choices: what the dense machine of the same array costs.
+    """
     unknown = [linear.name for linear in trace.linears if linear.name not in harms]
     if unknown:
         raise InputError(
@@ -217,10 +221,13 @@ def _choices(
             f"the model, or leave the layer out of neither"
         )
     machine = equip(arch, trace, Policy(method))
-    dense, pruned = simulate_all(
-        [machine, machine], trace, policies=[Policy(DENSE), Policy(method)], **simulation
+    dense, pruned, reference = simulate_all(
+        [machine, machine, machine.dense()],
+        trace,
+        policies=[Policy(DENSE), Policy(method), None],
+        **simulation,
     )
-    return [
+    choices = [
         Choice(
             one.name,
             {"cycles": one.cycles, "energy": one.energy_pj},
@@ -229,6 +236,7 @@ def _choices(
         )
         for one, two in zip(dense.layers, pruned.layers, strict=True)
     ]
+    return choices, {"cycles": reference.cycles, "energy": reference.energy_pj}
 
 
 def _in_order(choices: Sequence[Choice], quantity: str) -> list[Choice]:
@@ -237,8 +245,8 @@ def _in_order(choices: Sequence[Choice], quantity: str) -> list[Choice]:
     return sorted(useful, key=lambda choice: choice.harm / choice.saving(quantity))
 
 
-def within_cost(choices: Sequence[Choice], budget: Budget) -> list[Choice]:
-    """Return the layers to prune so that the cost is within its budget.
+def within_cost(choices: Sequence[Choice], budget: Budget, reference: float) -> list[Choice]:
+    """Return the layers to prune so that the cost is within its budget, a ratio to `reference`.
 
     >>> def layer(name, saving, harm):
     ...     return Choice(name, {"cycles": 10.0}, {"cycles": 10.0 - saving}, harm)
@@ -247,12 +255,11 @@ def within_cost(choices: Sequence[Choice], budget: Budget) -> list[Choice]:
     30 cycles dense, 21 allowed: in the order b (0.5 a cycle), c (0.75), a (1), all three are
     pruned to save 9; then none of them can be spared but b.
 
-    >>> [choice.layer for choice in within_cost(layers, Budget("cycles", 0.7))]
+    >>> [choice.layer for choice in within_cost(layers, Budget("cycles", 0.7), 30)]
     ['c', 'a']
     """
     quantity = budget.quantity
-    dense = sum(choice.dense[quantity] for choice in choices)
-    excess = dense - budget.ratio * dense
+    excess = sum(choice.dense[quantity] for choice in choices) - budget.ratio * reference
     chosen: list[Choice] = []
     for choice in _in_order(choices, quantity):
         if excess <= 0:
@@ -260,10 +267,10 @@ def within_cost(choices: Sequence[Choice], budget: Budget) -> list[Choice]:
         chosen.append(choice)
         excess -= choice.saving(quantity)
     if excess > 0:
-        least = 1 - sum(choice.saving(quantity) for choice in chosen) / dense
+        least = budget.ratio + excess / reference
         raise InputError(
             f"budget {quantity}={budget.ratio:g}: not in reach; with every layer pruned that gains "
-            f"by it, {quantity} are {least:.3f} of all dense"
+            f"by it, {quantity} are {least:.3f} of the dense machine's"
         )
     for choice in sorted(chosen, key=lambda choice: -choice.harm):
         if excess + choice.saving(quantity) <= 0:
@@ -279,6 +286,8 @@ def _within_perplexity(
     judge: _Judge,
 ) -> list[Choice]:
     """Return as many layers of an order as the perplexity allows; it is taken to grow with them."""
+    if not order:
+        raise InputError("pruning saves no cycles on this machine with this trace")
     few, many = 0, len(order)
     while few < many:
         middle = (few + many + 1) // 2

@@ -9,29 +9,26 @@ from typing import Any
 from accelsim.accuracy.greedy import blocks_of
 from accelsim.accuracy.perplexity import Losses
 from accelsim.accuracy.pruning import DENSE
-from accelsim.policy import Method, Policy
+from accelsim.policy import Policy
+from accelsim.report.places import places
 
 
-def kind_of(layer: str) -> str:
-    """Return the last part of a dotted name: `model.layers.0.mlp.up_proj` → `up_proj`."""
-    return layer.rsplit(".", 1)[-1]
+def probes(policy: Policy, layers: Iterable[str]) -> dict[tuple[str, str], Policy]:
+    """Return policies that prune one kind of layer, or one block, as `policy` does, and no other.
 
-
-def probes(method: Method, layers: Iterable[str]) -> dict[tuple[str, str], Policy]:
-    """Return the policies that prune one kind of layer, or one block, and nothing else.
-
+    >>> from accelsim.policy import Method
     >>> from accelsim.sparsity import parse_pattern
-    >>> found = probes(Method(parse_pattern("2:4")), ["h.0.up", "h.0.down", "h.1.up"])
+    >>> found = probes(Policy(Method(parse_pattern("2:4"))), ["h.0.up", "h.0.down", "h.1.up"])
     >>> list(found)
     [('kind', 'up'), ('kind', 'down'), ('block', 'h.0'), ('block', 'h.1')]
     """
     names = list(layers)
-    groups = {
-        ("kind", kind): [n for n in names if kind_of(n) == kind] for kind in map(kind_of, names)
-    }
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, (_, kind) in places(names).items():
+        groups.setdefault(("kind", kind), []).append(name)
     groups |= {("block", block): members for block, members in blocks_of(names).items()}
     return {
-        group: Policy(DENSE, tuple((name, method) for name in members))
+        group: Policy(DENSE, tuple((name, policy.of(name)) for name in members))
         for group, members in groups.items()
     }
 

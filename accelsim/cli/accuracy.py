@@ -147,7 +147,7 @@ def command(
     if (sensitivity or heatmap) and len(methods) != 1:
         raise InputError(
             f"--sensitivity and --heatmap look at one combination; there are {len(methods)}: "
-            f"{', '.join(map(str, methods[:3]))}, …"
+            f"{', '.join(map(str, methods))}"
         )
     policies = _policies(methods, policy, has_patterns=patterns is not None)
     content, learned_from = load_text(text), load_text(calibration)
@@ -159,7 +159,7 @@ def command(
         exclude=exclude,
         seq_len=seq_len,
     )
-    probed = probes(methods[0], subject.linears) if sensitivity else {}
+    probed = probes(policies[0], subject.linears) if sensitivity else {}
     with stages() as progress:
         report = evaluate(
             subject,
@@ -213,7 +213,7 @@ def _policies(methods: Sequence[Method], file: Path | None, *, has_patterns: boo
     if file is None:
         return [Policy(method) for method in methods]
     loaded = list(dict.fromkeys(load_policy(file, method) for method in methods))
-    if not has_patterns and loaded[0].default.pattern.is_dense and not loaded[0].rules:
+    if not has_patterns and all(method.pattern.is_dense for method in loaded[0].methods):
         raise InputError(f"{file}: prunes nothing; give it a pattern, or --patterns")
     return loaded
 

@@ -48,7 +48,9 @@ def search_command(
     trace: TraceOption,
     budget: Annotated[
         str,
-        typer.Option(help="cycles=R, energy=R or perplexity=R, as a ratio to all layers dense."),
+        typer.Option(
+            help="cycles=R, energy=R or perplexity=R: ratio to the dense machine or model."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Policy file to write.", metavar="FILE")],
     model: ModelOption = "traces/models/llama-docs-16m",
@@ -128,7 +130,7 @@ def _record(found: Found, machine: str) -> dict[str, Any]:
     """Return costs and perplexities of all dense, the policy, and all pruned."""
     report = found.report
     dense = {"perplexity": report.dense.perplexity, "increase": 0.0, "increase_stderr": 0.0}
-    rows: dict[str, dict[str, Any]] = {"dense": dense}
+    rows: dict[str, dict[str, Any]] = {"dense": dense, "unpruned": dict(dense)}
     for name, judged in zip(("found", "pruned"), report.rows, strict=True):
         increase, error = judged.losses.increase_over(report.dense)
         rows[name] = {
@@ -153,12 +155,13 @@ def _file_text(found: Found, how: str, data: dict[str, Any]) -> str:
     """Return a policy file that says where it comes from."""
     import yaml
 
-    row = data["rows"][1]
+    row = next(row for row in data["rows"] if row["name"] == "found")
     comment = (
         f"# Found by `accelsim policy search`: {how}.\n"
         f"# {data['pruned_layers']} of {data['layers']} layers pruned: "
-        f"cycles {row['cycles_ratio']:.3f}, energy {row['energy_ratio']:.3f} of all dense, "
-        f"perplexity {row['increase']:+.1%} on {found.report.text['name']}.\n"
+        f"cycles {row['cycles_ratio']:.3f} and energy {row['energy_ratio']:.3f}\n"
+        f"# of the dense machine, perplexity {row['increase']:+.1%} on {found.report.text['name']}"
+        f" at --precision {found.report.settings.precision}.\n"
     )
     return comment + yaml.safe_dump(found.policy.to_dict(), sort_keys=False, width=1000)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from accelsim.report.places import grid, places
 from accelsim.report.tables import percent, titled_table
 
 _BEYOND = 100_000  # a perplexity of which only the size matters
@@ -26,20 +27,21 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
 
 def accuracy_table(data: Mapping[str, Any]) -> Table:
     """Return one row a combination; ± is one standard error over windows."""
-    columns = ["pattern", "criterion", "mitigation", "perplexity", "increase", "dropped", "error"]
+    plain = {"criterion": "act", "mitigation": "none"}
+    told = [part for part in plain if any(row[part] != plain[part] for row in data["rows"])]
+    columns = ["pattern", *told, "perplexity", "increase", "dropped", "error"]
     rows = titled_table("Perplexity under pruning", columns)
     for row in data["rows"]:
-        name = row["pattern"] + (" + rules" if row["policy"] else "")
         rows.add_row(
-            name,
-            row["criterion"],
-            row["mitigation"],
+            row["pattern"] + (" + rules" if row["policy"] else ""),
+            *(row[part] for part in told),
             _number(row["perplexity"]),
             _change(row["relative_drop"], row["relative_drop_stderr"]),
             percent(row["lost_energy_ratio"]),
             percent(row["output_error_ratio"]),
         )
     notes = ["dropped: squared input magnitude, error: squared output error; layers' mean"]
+    notes += [_rules(row) for row in data["rows"] if row["policy"]]
     rows.caption = "\n".join(notes + _needs(data["rows"]))
     rows.caption_justify = "left"
     return rows
@@ -48,11 +50,17 @@ def accuracy_table(data: Mapping[str, Any]) -> Table:
 def sensitivity_table(data: Mapping[str, Any]) -> Table:
     """Return what pruning one kind of layer, or one block, does by itself."""
     layers = data["rows"][0]["layers"]
+    found = places(layers)
     rows = titled_table(
         "Pruned alone", ["layers", "n", "perplexity", "increase", "dropped", "error"]
     )
     for probe in data["sensitivity"]:
-        members = [value for name, value in layers.items() if _belongs(name, probe)]
+        by_block, name = probe["group"] == "block", probe["name"]
+        members = [
+            layers[layer]
+            for layer, (_, kind) in found.items()
+            if (layer.startswith(f"{name}.") if by_block else kind == name)
+        ]
         rows.add_row(
             probe["name"],
             str(len(members)),
@@ -67,25 +75,28 @@ def sensitivity_table(data: Mapping[str, Any]) -> Table:
 def layer_matrix(data: Mapping[str, Any]) -> Table:
     """Return the output error of every layer, a block a row, and how its inputs are spread."""
     layers, outliers = data["rows"][0]["layers"], data["outliers"]
-    blocks, kinds = places(layers)
-    rows = titled_table("Squared output error by layer", ["block", *kinds, "peak/rms"])
+    blocks, kinds, at = grid(layers)
+    rows = titled_table("Squared output error by layer", ["block", *kinds, "peak"])
     for block in blocks:
-        names = [layer_at(layers, block, kind) for kind in kinds]
+        names = [at.get((block, kind)) for kind in kinds]
         errors = [percent(layers[name]["output_error_ratio"]) if name else "-" for name in names]
         peak = max(outliers[name]["peak"] for name in names if name)
         rows.add_row(block, *errors, f"{peak:.0f}")
-    rows.caption = (
-        "peak/rms: largest input magnitude of the block over its layer's root mean square"
-    )
+    rows.caption = "peak: largest input magnitude of the block over its layer's root mean square"
     rows.caption_justify = "left"
     return rows
 
 
 def policy_table(data: Mapping[str, Any]) -> Table:
-    """Return a policy between all layers dense and all pruned; costs are ratios to dense."""
+    """Return a policy between all dense and all pruned; costs are ratios to the dense machine."""
     title = f"{data['pruned_layers']} of {data['layers']} layers pruned on {data['machine']}"
     rows = titled_table(title, ["layers", "cycles", "energy", "perplexity", "increase"])
-    names = {"dense": "all dense", "found": "policy", "pruned": "all pruned"}
+    names = {
+        "dense": "dense machine",
+        "unpruned": "all dense",
+        "found": "policy",
+        "pruned": "all pruned",
+    }
     for row in data["rows"]:
         rows.add_row(
             names[row["name"]],
@@ -97,33 +108,6 @@ def policy_table(data: Mapping[str, Any]) -> Table:
     return rows
 
 
-def places(layers: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the blocks and the kinds of layers, in order of appearance.
-
-    >>> places({"model.layers.0.mlp.up_proj": 0, "model.layers.1.mlp.up_proj": 0})
-    (['0', '1'], ['up_proj'])
-    """
-    found = [_place(name) for name in layers]
-    return list(dict.fromkeys(b for b, _ in found)), list(dict.fromkeys(k for _, k in found))
-
-
-def layer_at(layers: Iterable[str], block: str, kind: str) -> str | None:
-    """Return the name of the layer of a kind in a block."""
-    return next((name for name in layers if _place(name) == (block, kind)), None)
-
-
-def _place(name: str) -> tuple[str, str]:
-    """Return block number and kind of a layer; a layer outside of the blocks has block `-`."""
-    *parts, kind = name.split(".")
-    return next((part for part in parts if part.isdigit()), "-"), kind
-
-
-def _belongs(name: str, probe: Mapping[str, Any]) -> bool:
-    if probe["group"] == "kind":
-        return _place(name)[1] == str(probe["name"])
-    return name.startswith(str(probe["name"]) + ".")
-
-
 def _mean(members: list[Mapping[str, float]], name: str) -> float:
     return sum(member[name] for member in members) / len(members)
 
@@ -132,13 +116,18 @@ def _number(perplexity: float) -> str:
     return f"{perplexity:.2f}" if perplexity < _BEYOND else f"{perplexity:.1e}"
 
 
+def _rules(row: Mapping[str, Any]) -> str:
+    """Return how many layers a policy prunes how."""
+    return "rules: " + ", ".join(f"{count} × {name}" for name, count in row["methods"].items())
+
+
 def _needs(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return what each method asks of a machine, once."""
     needs = {}
     for row in rows:
         parts = {row["criterion"]: "act", row["mitigation"]: "none"}
         name = " ".join(part for part, plain in parts.items() if part != plain)
-        needs[name] = row["demands"]
+        needs["the policy" if row["policy"] else name] = row["demands"]
     return [f"{name} needs {', '.join(units)}" for name, units in needs.items() if units]
 
 

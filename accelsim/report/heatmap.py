@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from accelsim.errors import InputError, MissingExtraError
 from accelsim.files import replacing
-from accelsim.report.accuracy import layer_at, places
+from accelsim.report.places import grid
 
 _FORMATS = (".png", ".pdf", ".svg")
 
@@ -31,8 +30,11 @@ def layer_heatmap(layers: Mapping[str, Mapping[str, float]], *, title: str, path
     check_format(path)
     from matplotlib.figure import Figure
 
-    blocks, kinds = places(layers)
-    values = np.array([[_percent_at(layers, block, kind) for kind in kinds] for block in blocks])
+    blocks, kinds, at = grid(layers)
+    errors = {name: 100 * layer["output_error_ratio"] for name, layer in layers.items()}
+    values = np.array(
+        [[errors.get(at.get((block, kind), ""), np.nan) for kind in kinds] for block in blocks]
+    )
     figure = Figure(figsize=(1.6 + 0.75 * len(kinds), 1.4 + 0.32 * len(blocks)), dpi=150)
     axes = figure.subplots()
     image = axes.imshow(values, cmap="cividis", aspect="auto", vmin=0)
@@ -55,8 +57,3 @@ def check_format(path: Path) -> None:
         raise InputError(f"{path}: figures are written as {', '.join(_FORMATS)}")
     if find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", "plot")
-
-
-def _percent_at(layers: Mapping[str, Any], block: str, kind: str) -> float:
-    name = layer_at(layers, block, kind)
-    return 100 * layers[name]["output_error_ratio"] if name else float("nan")

@@ -119,9 +119,11 @@ def test_output_errors_equal_those_of_loops(precision, mitigation):
     )
     held = [naive.held(row, precision)[1] for row in weight.tolist()]
     dense = naive.product([naive.held(row, precision)[1] for row in rows], held)
-    output = naive.product(pruned, held)
+    scale = state["scale"].tolist()
+    output = naive.product(pruned, naive.held_weight(weight.tolist(), mitigation, scale, precision))
     if mitigation == "rsparse2":
-        output += naive.product(dropped, (state["out"] @ state["in"]).tolist())
+        left, right = state["out"].tolist(), state["in"].tolist()
+        output += naive.low_rank(dropped, left, right, precision)
 
     (found,) = errors(
         Table(table, weight),

@@ -64,11 +64,12 @@ def test_a_layer_computes_what_loops_compute(precision, mitigation):
         lambda values: naive.select(values, "2:4", precision),
         {name: state[name].tolist() for name in vectors},
     )
-    weight = [naive.held(row, precision)[1] for row in linear.weight.tolist()]
+    scale = state["scale"].tolist()
+    weight = naive.held_weight(linear.weight.tolist(), mitigation, scale, precision)
     expected = naive.product(rows, weight) + np.array(linear.bias.tolist())
     if mitigation.startswith("rsparse"):
-        low_rank = state["out"].double().numpy() @ state["in"].double().numpy()
-        expected += naive.product(dropped, low_rank)
+        left, right = state["out"].tolist(), state["in"].tolist()
+        expected += naive.low_rank(dropped, left, right, precision)
 
     chosen = method("2:4", "act", mitigation)
     with pruner_of(linear, chosen, precision, state), torch.no_grad():

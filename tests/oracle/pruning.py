@@ -204,3 +204,21 @@ def logit_losses(logits, targets):
     most = wide.max(axis=-1, keepdims=True)
     log_sums = np.log(np.exp(wide - most).sum(axis=-1)) + most[:, 0]
     return log_sums - wide[np.arange(len(wide)), np.asarray(targets)]
+
+
+def held_weight(weight, mitigation, scale, precision):
+    """Return weights as the machine holds them; the scales of `ls` hide in what is rounded."""
+    if mitigation != "ls":
+        return [held(row, precision)[1] for row in weight]
+    scaled = [[f32(w * s) for w, s in zip(row, scale, strict=True)] for row in weight]
+    return [
+        [value / s for value, s in zip(held(row, precision)[1], scale, strict=True)]
+        for row in scaled
+    ]
+
+
+def low_rank(dropped, left, right, precision):
+    """Return what comes back of dropped rows through `left @ right`, each held by the machine."""
+    inner = product(dropped, [held(row, precision)[1] for row in right])
+    rows = [held([f32(value) for value in row], precision)[1] for row in inner.tolist()]
+    return product(rows, [held(row, precision)[1] for row in left])

@@ -61,6 +61,10 @@ class Mitigation(ABC):
         """Return the state of one layer, by name."""
         return {}
 
+    def weight_scale(self, state: Mapping[str, Tensor]) -> Tensor | None:  # noqa: ARG002
+        """Return scales `[K]` of the inputs that hide in the weights before these are rounded."""
+        return None
+
     @abstractmethod
     def prune(self, inputs: Tensor, select: Select, state: Mapping[str, Tensor]) -> Pruned:
         """Select `[T, K]` activations and return what enters the product."""

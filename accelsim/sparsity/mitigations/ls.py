@@ -43,6 +43,10 @@ class LearnedScale(Mitigation):
         return {"scale": 1 + change}
 
     @override
+    def weight_scale(self, state: Mapping[str, Tensor]) -> Tensor | None:
+        return state["scale"]
+
+    @override
     def prune(self, inputs: Tensor, select: Select, state: Mapping[str, Tensor]) -> Pruned:
         values, mask = select(inputs)
         return Pruned(values * mask * state["scale"])
