@@ -16,7 +16,6 @@ from accelsim.workload.tiling import (
     Tiling,
     check_tiling,
     dram_bytes,
-    fits,
 )
 
 PREFERRED_JOBS = 512  # a tile is an engine's token; more tiles cost time and gain little
@@ -51,9 +50,7 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: 
     Raises:
         InputError: not even the smallest tile fits; the message names the buffer.
     """
-    # What a tile takes does not depend on the order of the loops.
-    sizes = (orders for orders in _sizes(gemm, path) if fits(orders[0], gemm, path, stores))
-    fitting = [tiling for orders in sizes for tiling in orders]
+    fitting = [t for orders, size in _candidates(gemm, path) if size.fit(stores) for t in orders]
     if not fitting:
         check_room(gemm, path, stores)
         raise AssertionError("check_tiling accepts what fits refuses")
@@ -137,6 +134,12 @@ def _exposed_bytes(
 def _jobs(tiling: Tiling, gemm: Gemm) -> int:
     token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
     return token_tiles * column_tiles * reduction_tiles
+
+
+@lru_cache(maxsize=64)
+def _candidates(gemm: Gemm, path: Datapath) -> tuple[tuple[list[Tiling], TileBytes], ...]:
+    """Return all tiles with what they take, which does not depend on the order of the loops."""
+    return tuple((orders, TileBytes.of(orders[0], gemm, path)) for orders in _sizes(gemm, path))
 
 
 def _sizes(gemm: Gemm, path: Datapath) -> Iterator[list[Tiling]]:

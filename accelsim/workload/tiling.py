@@ -124,6 +124,10 @@ class TileBytes:
             compressed=tokens * bytes_of(path.compressed_bits(reduction)),
         )
 
+    def fit(self, stores: Stores) -> bool:
+        """Return whether they fit in every buffer."""
+        return all(store.fits(needed) for _, store, needed in _demands(self, stores))
+
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
@@ -184,12 +188,6 @@ def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> 
 def describe(tiling: Tiling) -> str:
     """Return the tile as `tokens × reduction × columns, order`."""
     return f"{tiling.tokens} × {tiling.reduction} × {tiling.columns}, {tiling.order}"
-
-
-def fits(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> bool:
-    """Return whether a tile fits in every buffer."""
-    size = TileBytes.of(tiling, gemm, path)
-    return all(store.fits(needed) for _, store, needed in _demands(size, stores))
 
 
 def store_lag(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int:
