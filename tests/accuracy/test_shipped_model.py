@@ -17,11 +17,12 @@ from accelsim.accuracy.windows import sliding_windows  # noqa: E402
 from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 
-MODEL = Path(__file__).parents[2] / "traces" / "models" / "llama-docs-16m"
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "traces" / "models" / "llama-docs-16m"
 POLICIES = [
     Policy(Method(parse_pattern(text))) for text in ("topk:0.5", "16:32", "8:16", "4:8", "2:4")
 ]
-TOKENS, SEQ_LEN = 4096, 512
+TOKENS, SEQ_LEN = 3072, 512
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,15 @@ def shipped():
     return load_subject(str(MODEL), device="cpu", seq_len=SEQ_LEN)
 
 
-@pytest.fixture(scope="module")
-def ids(shipped):
-    return shipped.tokens_of(load_text("python-topics"), TOKENS)
+@pytest.fixture(
+    scope="module",
+    params=["python-topics", pytest.param("docs_heldout.txt", marks=pytest.mark.shared)],
+)
+def ids(shipped, request):
+    """Python's help topics; and where it is, held-out text of the training domain."""
+    held_out = ROOT.parent / "shared" / "text" / request.param
+    text = str(held_out) if request.param.endswith(".txt") else request.param
+    return shipped.tokens_of(load_text(text), TOKENS)
 
 
 @pytest.fixture(scope="module")
