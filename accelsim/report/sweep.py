@@ -14,7 +14,10 @@ from accelsim.files import replacing
 from accelsim.report.heatmap import check_format
 from accelsim.report.tables import titled_table
 
-_MOST_COLOURS = 10
+# Okabe and Ito's palette: told apart by colour-blind readers.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
+_WIDE = 20  # ratio of largest to smallest from which an axis is logarithmic
+_UNITS = {"um2": "µm²", "pj": "pJ", "s": "s", "mw": "mW", "bytes": "bytes", "cycles": "cycles"}
 
 
 class Board:
@@ -55,7 +58,7 @@ class Board:
             "ok": f"{self._statuses['ok']:,}",
             "not": ", ".join(f"{n:,} {name}" for name, n in others.items()) or "0",
             "points/s": f"{rate:.1f}",
-            "ETA": f"{left:.0f} s" if self._stage == "run" else "",
+            "ETA": f"{left:.0f} s" if self._stage == "run" and self._done else "",
             f"best {self._metric}": best + point,
         }
 
@@ -99,6 +102,7 @@ def front_figure(  # noqa: PLR0913
     """
     check_format(path)
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     figure = Figure(figsize=(6.4, 4.4), dpi=150)
     axes = figure.subplots()
@@ -107,13 +111,30 @@ def front_figure(  # noqa: PLR0913
         groups.setdefault("" if color is None else str(row.get(color)), []).append(row)
     for place, (label, members) in enumerate(sorted(groups.items())):
         across, up = ([row[name] for row in members] for name in (x, y))
-        shade = f"C{place % _MOST_COLOURS}"
+        shade = _COLOURS[place % len(_COLOURS)]
         axes.scatter(across, up, s=6, alpha=0.5, color=shade, label=label or None, linewidths=0)
     across, up = ([row[name] for row in front] for name in (x, y))
     axes.plot(across, up, color="black", linewidth=1, marker="o", markersize=3, label="front")
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set_xlabel(axis_label(x))
+    axes.set_ylabel(axis_label(y))
+    if min(column := [row[x] for row in rows]) > 0 and max(column) > _WIDE * min(column):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(title=color, fontsize=7)
     axes.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], bbox_inches="tight")
+
+
+def axis_label(metric: str) -> str:
+    """Return a metric as it stands on an axis, its unit in brackets.
+
+    >>> axis_label("area_um2"), axis_label("effective_tops")
+    ('area (µm²)', 'effective tops')
+    """
+    name, _, unit = metric.rpartition("_")
+    if name and unit in _UNITS:
+        return f"{name.replace('_', ' ')} ({_UNITS[unit]})"
+    return metric.replace("_", " ")
