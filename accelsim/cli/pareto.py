@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,10 @@ def command(
     color: Annotated[
         str | None, typer.Option("--color", help="Column that colours the points.")
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only rows with this value, e.g. phase=decode.", metavar="COLUMN=VALUE"),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(help="Figure; default: DIR/pareto.png.", metavar="FILE", show_default=False),
@@ -30,7 +36,7 @@ def command(
 ) -> None:
     """Show and draw the non-dominated points of a sweep for two metrics."""
     from accelsim.errors import InputError
-    from accelsim.report.sweep import front_figure
+    from accelsim.report.sweep import front_figure, front_table
     from accelsim.sweeps.metrics import METRICS
     from accelsim.sweeps.pareto import costs_of, front, usable
     from accelsim.sweeps.store import read_rows
@@ -39,11 +45,18 @@ def command(
     path = _figure_path(folder, plot, no_plot)
     header, rows = read_rows(folder)
     columns = _columns(rows)
+    rows = _only(rows, columns, where or ())
     if color is not None and color not in columns:
         raise InputError(f"--color {color}: no such column; allowed: {', '.join(columns)}")
     points = usable(rows, (x, y))
     if not points:
         raise InputError(f"{folder}: no point has run and knows both {x} and {y}")
+    work = [name for name in ("trace", "phase", "batch") if _varies(points, name)]
+    if work:
+        print(
+            f"warning: points that differ in {', '.join(work)} do different work; --where chooses",
+            file=sys.stderr,
+        )
     best = [points[i] for i in front(costs_of(points, (x, y)))]
     if path is not None:
         front_figure(points, best, x=x, y=y, color=color, path=path)
@@ -53,7 +66,26 @@ def command(
         return
     varied = [name for name in columns if name not in METRICS and _varies(rows, name)]
     title = f"{header['sweep']['name']}: {len(best)} of {len(points):,} points are non-dominated"
-    _print(best, ["point", *varied, x, y], title, path)
+    show(*front_table(best, varied, [x, y], title))
+    show(", ".join(f"{METRICS[name]} {name}" for name in (x, y)))
+    if path is not None:
+        show(f"drawn in {path}")
+
+
+def _only(
+    rows: list[dict[str, Any]], columns: list[str], conditions: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Return the rows that meet `column=value` conditions."""
+    from accelsim.errors import InputError
+
+    for condition in conditions:
+        name, separator, value = condition.partition("=")
+        if not separator or name not in columns:
+            raise InputError(
+                f"--where {condition}: write COLUMN=VALUE; columns: {', '.join(columns)}"
+            )
+        rows = [row for row in rows if str(row[name]) == value]
+    return rows
 
 
 def _check_metrics(x: str, y: str) -> None:
@@ -83,21 +115,11 @@ def _figure_path(folder: Path, plot: Path | None, no_plot: bool) -> Path | None:
     return path
 
 
-def _print(best: list[Any], columns: list[str], title: str, path: Path | None) -> None:
-    from accelsim.report.sweep import front_table
-    from accelsim.sweeps.metrics import METRICS
-
-    show(front_table(best, columns, title))
-    show(", ".join(f"{METRICS[name]} {name}" for name in columns[-2:]))
-    if path is not None:
-        show(f"drawn in {path}")
-
-
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
     """Return the columns that say something of a point."""
     about = ("point", "task", "status", "reason")
     return [name for name in (rows[0] if rows else ()) if name not in about]
 
 
-def _varies(rows: list[dict[str, Any]], name: str) -> bool:
+def _varies(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     return any(row.get(name) != rows[0].get(name) for row in rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,7 +115,7 @@ def _data(plan: Plan, summary: Summary) -> dict[str, Any]:
         "points": summary.points,
         "run": summary.run,
         "statuses": dict(sorted(summary.statuses.items())),
-        "reasons": dict(summary.reasons.most_common()),
+        "reasons": _reasons(summary),
         "search": summary.search,
     }
 
@@ -126,22 +128,33 @@ def _print(plan: Plan, out: Path, summary: Summary) -> None:
     counts = ", ".join(f"{n:,} {name}" for name, n in sorted(summary.statuses.items()))
     show(f"{plan.file.name}: {summary.points:,} of {len(plan.grid):,} points: {counts}")
     show(f"{summary.run:,} of them were run now; the results are in {out}")
-    for reason, count in summary.reasons.most_common(_SHOWN_REASONS):
+    reasons = _reasons(summary)
+    for reason, count in list(reasons.items())[:_SHOWN_REASONS]:
         show(f"  {count:,} × {reason}")
+    if not summary.statuses["ok"]:
+        print("warning: no point ran and meets all constraints", file=sys.stderr)
     if summary.statuses["failed"]:
         print("warning: points failed; --resume tries them again", file=sys.stderr)
-    hidden = len(summary.reasons) - _SHOWN_REASONS
+    hidden = len(reasons) - _SHOWN_REASONS
     if hidden > 0:
         show(f"  … and {hidden:,} other reasons, in results.csv")
-    if plan.file.objectives:
+    if plan.file.objectives and summary.statuses["ok"]:
         rows = usable(read_rows(out)[1], plan.file.objectives)
         best = [rows[i] for i in front(costs_of(rows, plan.file.objectives))]
         varied = [key for axis in plan.grid.axes if len(axis.settings) > 1 for key in axis.keys]
-        columns = ["point", *varied, *plan.file.objectives]
         title = f"Non-dominated: {len(best)}" + (", the first" if len(best) > _SHOWN_POINTS else "")
-        show(front_table(best[:_SHOWN_POINTS], columns, title))
+        show(*front_table(best[:_SHOWN_POINTS], varied, plan.file.objectives, title))
     if summary.search is not None:
         show(_search_line(summary.search))
+
+
+def _reasons(summary: Summary) -> dict[str, int]:
+    """Return why points did not run, broken ones first; those of a constraint are one reason."""
+    counts: Counter[str] = Counter()
+    for reason, count in summary.reasons.items():
+        counts[re.sub(r"(\w+) \S+ is not ([<>])", r"\1 is not \2", reason)] += count
+    last = {reason for reason in counts if re.match(r"\w+ is not [<>]", reason)}
+    return dict(sorted(counts.items(), key=lambda entry: (entry[0] in last, -entry[1])))
 
 
 def _search_line(search: dict[str, Any]) -> str:

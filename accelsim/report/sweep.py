@@ -16,6 +16,7 @@ from accelsim.report.tables import titled_table
 
 # Okabe and Ito's palette: told apart by colour-blind readers.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
+_LARGE = 10_000  # numbers from here on are written as 10 k, 2 M
 _WIDE = 20  # ratio of largest to smallest from which an axis is logarithmic
 _UNITS = {"um2": "µm²", "pj": "pJ", "s": "s", "mw": "mW", "bytes": "bytes", "cycles": "cycles"}
 
@@ -73,12 +74,23 @@ class Board:
         return f"{self.name}: " + "; ".join(f"{k} {v}" for k, v in self.cells().items() if v)
 
 
-def front_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str) -> Table:
-    """Return rows as a table."""
-    table = titled_table(title, list(columns))
+def front_table(
+    rows: Sequence[Mapping[str, Any]], keys: Sequence[str], metrics: Sequence[str], title: str
+) -> tuple[Table | str, ...]:
+    """Return rows as a table, and what all of them share as a line before it.
+
+    Keys are called by their last part where that tells them apart.
+    """
+    shared = [key for key in keys if all(row.get(key) == rows[0].get(key) for row in rows)]
+    told = [key for key in keys if key not in shared]
+    last = Counter(key.rsplit(".", 1)[-1] for key in told)
+    names = [short if last[short := key.rsplit(".", 1)[-1]] == 1 else key for key in told]
+    table = titled_table(title, ["point", *names, *metrics])
     for row in rows:
-        table.add_row(*(_shown(row.get(name)) for name in columns))
-    return table
+        table.add_row(*(_shown(row.get(name)) for name in ("point", *told, *metrics)))
+    if not shared:
+        return (table,)
+    return "all: " + ", ".join(f"{key} {_shown(rows[0].get(key))}" for key in shared), table
 
 
 def _shown(value: object) -> str:
@@ -109,32 +121,44 @@ def front_figure(  # noqa: PLR0913
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault("" if color is None else str(row.get(color)), []).append(row)
-    for place, (label, members) in enumerate(sorted(groups.items())):
+    for place, (label, members) in enumerate(sorted(groups.items(), key=_in_order)):
         across, up = ([row[name] for row in members] for name in (x, y))
         shade = _COLOURS[place % len(_COLOURS)]
         axes.scatter(across, up, s=6, alpha=0.5, color=shade, label=label or None, linewidths=0)
     across, up = ([row[name] for row in front] for name in (x, y))
-    axes.plot(across, up, color="black", linewidth=1, marker="o", markersize=3, label="front")
+    # From the first objective's best on: up to the next point, nothing does better than the last.
+    line: Any = {"color": "black", "linewidth": 1, "marker": "o", "markersize": 3, "label": "front"}
+    axes.plot(across, up, drawstyle="steps-post", **line)
     axes.set_xlabel(axis_label(x))
     axes.set_ylabel(axis_label(y))
     if min(column := [row[x] for row in rows]) > 0 and max(column) > _WIDE * min(column):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(EngFormatter())
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.legend(title=color, fontsize=7)
+    for axis, metric in ((axes.xaxis, x), (axes.yaxis, y)):
+        if max(abs(row[metric]) for row in rows) >= _LARGE:
+            axis.set_major_formatter(EngFormatter())
+    axes.legend(title=color, fontsize=7, bbox_to_anchor=(1.02, 1), loc="upper left")
     axes.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], bbox_inches="tight")
+
+
+def _in_order(group: tuple[str, Any]) -> tuple[bool, float, str]:
+    """Sort numbers by value, before texts."""
+    try:
+        return False, float(group[0]), ""
+    except ValueError:
+        return True, 0.0, group[0]
 
 
 def axis_label(metric: str) -> str:
     """Return a metric as it stands on an axis, its unit in brackets.
 
     >>> axis_label("area_um2"), axis_label("effective_tops")
-    ('area (µm²)', 'effective tops')
+    ('area (µm²)', 'effective TOPS')
     """
     name, _, unit = metric.rpartition("_")
     if name and unit in _UNITS:
         return f"{name.replace('_', ' ')} ({_UNITS[unit]})"
-    return metric.replace("_", " ")
+    return metric.replace("_", " ").replace("tops", "TOPS")

@@ -71,7 +71,7 @@ def sweep(  # noqa: PLR0913
     run_plan(plan, Path(out), workers=workers, scheduler=scheduler, resume=resume)
     import pandas as pd
 
-    return pd.read_parquet(Path(out) / PARQUET)
+    return pd.read_parquet(Path(out) / PARQUET, dtype_backend="numpy_nullable")
 
 
 def run_plan(  # noqa: PLR0913

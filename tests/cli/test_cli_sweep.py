@@ -180,3 +180,32 @@ def test_a_sweep_in_which_nothing_ran(cli, refused, sweep_file, tmp_path):
     file = sweep_file(axes={"mac_array.lanes": [0]})
     assert cli("sweep", file, "--out", tmp_path / "out", "--workers", 1).code == 0
     assert "no point has run" in refused("pareto", tmp_path / "out")
+
+
+def test_reasons_of_a_constraint_are_one(cli, sweep_file, tmp_path):
+    file = sweep_file(constraints=["area_um2 <= 1"])
+    outcome = cli("sweep", file, "--out", tmp_path / "out", "--workers", 1, "--json")
+    # Four machines of different areas, and two that are none; these come first.
+    *broken, missed = json.loads(outcome.out)["reasons"].items()
+    assert missed == ("area_um2 is not <= 1", 4)
+    assert sum(count for _, count in broken) == 2
+    again = cli("sweep", file, "--out", tmp_path / "out", "--workers", 1, "--resume")
+    assert "no point ran and meets all constraints" in again.err
+    assert "Non-dominated" not in again.out
+
+
+def test_where_chooses_rows(cli, refused, swept):
+    folder, _ = swept
+    pareto = ("pareto", folder, "--no-plot", "--json", "--where")
+    rows = json.loads(cli(*pareto, "crossbar.kind=window").out)["rows"]
+    assert {row["crossbar.kind"] for row in rows} == {"window"}
+    assert "write COLUMN=VALUE" in refused(*pareto, "crossbar")
+
+
+def test_different_work_is_not_compared_in_silence(cli, sweep_file, tmp_path):
+    file = sweep_file(phases=["prefill", "decode"])
+    folder = tmp_path / "out"
+    assert cli("sweep", file, "--out", folder, "--workers", 1).code == 0
+    outcome = cli("pareto", folder, "--no-plot")
+    assert "points that differ in phase, batch do different work" in outcome.err
+    assert cli("pareto", folder, "--no-plot", "--where", "phase=prefill").err == ""
