@@ -7,12 +7,14 @@ worker had is given to another one by the scheduler.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any
+from urllib.parse import urlsplit
 
 from accelsim.errors import InputError, MissingExtraError
 from accelsim.sweeps.local import Step, chunks
@@ -103,12 +105,39 @@ class Cluster:
         yield Checked(piece[0], row) if step == "check" else row
 
 
+def check_address(address: str) -> None:
+    """Raise InputError if an address cannot be that of a scheduler."""
+    if address == "local":
+        return
+    try:
+        parts = urlsplit(address)
+        is_whole = bool(parts.hostname and parts.port) and not (parts.path or parts.query)
+    except ValueError:  # a port that is no number
+        is_whole = False
+    if not is_whole or parts.scheme not in {"tcp", "tls"}:
+        raise InputError(
+            f"--scheduler {address}: cannot connect: write tcp://host:port, "
+            f"tls://host:port, or local"
+        )
+
+
 def _client(distributed: Any, address: str) -> Any:
     try:
+        # A client that cannot connect prints tracebacks. A notebook has a loop in this thread.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _greet(distributed, address)).result()
         return distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, TypeError, TimeoutError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"--scheduler {address}: cannot connect: {reason}") from error
+
+
+async def _greet(distributed: Any, address: str) -> None:
+    """Connect to a scheduler once; raise an error if none answers in time."""
+    options = distributed.Security().get_connection_args("client")
+    connecting = distributed.core.connect(address, timeout=_CONNECT_S, **options)
+    comm = await asyncio.wait_for(connecting, _CONNECT_S + 1)  # greeting has no limit
+    comm.abort()
 
 
 def _await_workers(client: Any, address: str) -> None:

@@ -10,11 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from accelsim.config import Architecture
 from accelsim.config.loader import arch_of
 from accelsim.errors import InputError
 from accelsim.sweeps.axes import Axis, Grid
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.spec import SweepFile, at, load_sweep
+from accelsim.sweeps.tables import KEY, SECTION, TableFile, table_in, with_table
 from accelsim.trace import Trace, load_trace
 from accelsim.version import __version__
 from accelsim.yaml_source import YamlSource, read_yaml
@@ -52,6 +54,7 @@ class Plan:
         reference: of an area to fill; None: each point's own dense machine.
         traces: by name.
         policies: paths and contents of policy files, by name.
+        tables: the user's own technology tables, by who names them and how.
         keeps_selections: whether selections are kept on disk, shared by processes.
     """
 
@@ -61,6 +64,7 @@ class Plan:
     reference: YamlSource | None
     traces: dict[str, TraceFile]
     policies: dict[str, tuple[str, str]]
+    tables: dict[tuple[str, str], TableFile]
     keeps_selections: bool = True
 
     @cached_property
@@ -85,6 +89,7 @@ class Plan:
             "reference": self.reference and self.reference.data,
             "traces": {name: trace.sha256 for name, trace in self.traces.items()},
             "policies": {name: text for name, (_, text) in self.policies.items()},
+            "tables": {" ".join(name): table.sha256 for name, table in self.tables.items()},
         }
 
     @cached_property
@@ -117,16 +122,17 @@ def load_plan(path: Path, trace: Path | None = None, *, keeps_selections: bool =
     """
     file, source = load_sweep(path)
     folder = path.parent
-    bases = {}
+    bases: dict[str, YamlSource] = {}
+    tables = _tables_of_axes(file, source, folder)
     for text in file.base:
         with at(source, "base"):
             base = read_yaml(folder / text)
-            name = arch_of(base).name
+            name = _machine(base, "base", tables).name
             if name in bases:
                 raise InputError(f"two machines are called '{name}'")
             bases[name] = base
     with at(source, "iso_area"):
-        reference = _reference(file, folder)
+        reference = _reference(file, folder, tables)
     traces = _traces(file, source, folder, trace)
     policies = _policies(file, source, folder)
     grid = Grid(
@@ -146,7 +152,7 @@ def load_plan(path: Path, trace: Path | None = None, *, keeps_selections: bool =
         raise InputError(
             f"{source.where(('points',))}: points: {file.points} of a space of {len(grid)}"
         )
-    return Plan(file, grid, bases, reference, traces, policies, keeps_selections)
+    return Plan(file, grid, bases, reference, traces, policies, tables, keeps_selections)
 
 
 def _runs(file: SweepFile, source: YamlSource) -> Axis:
@@ -160,11 +166,41 @@ def _runs(file: SweepFile, source: YamlSource) -> Axis:
     return Axis(("phase", "batch"), tuple(pairs))
 
 
-def _reference(file: SweepFile, folder: Path) -> YamlSource | None:
+def _machine(
+    source: YamlSource, owner: str, tables: dict[tuple[str, str], TableFile]
+) -> Architecture:
+    """Return the machine of an architecture file; note its table under the name of the machine."""
+    for name, table in table_in(source.data.get(SECTION), source.path.parent):
+        arch = arch_of(with_table(source, table.path))
+        tables[f"{owner} {arch.name}", name] = table
+        return arch
+    return arch_of(source)
+
+
+def _tables_of_axes(
+    file: SweepFile, source: YamlSource, folder: Path
+) -> dict[tuple[str, str], TableFile]:
+    """Return the tables that the values of axes name."""
+    places: list[tuple[tuple[str, ...], str, list[Any]]] = [
+        (("axes", key), key, values) for key, values in file.axes.items()
+    ]
+    places += [(("linked",), *item) for group in file.linked for item in group.items()]
+    found: dict[tuple[str, str], TableFile] = {}
+    for place, key, values in places:
+        for value in values if key in {KEY, SECTION} else []:
+            with at(source, *place):
+                for name, table in table_in({"table": value} if key == KEY else value, folder):
+                    found["axes", name] = table
+    return found
+
+
+def _reference(
+    file: SweepFile, folder: Path, tables: dict[tuple[str, str], TableFile]
+) -> YamlSource | None:
     if file.iso_area is None or file.iso_area.reference == "dense":
         return None
     reference = read_yaml(folder / file.iso_area.reference)
-    arch_of(reference)
+    _machine(reference, "reference", tables)
     return reference
 
 

@@ -96,6 +96,10 @@ def run_plan(  # noqa: PLR0913
     if not 1 <= workers <= _MOST_WORKERS:
         raise InputError(f"workers {workers}: must be from 1 to {_MOST_WORKERS}")
     check_libraries()
+    if scheduler is not None:
+        from accelsim.sweeps.cluster import check_address
+
+        check_address(scheduler)
     if plan.file.mode == "optuna":
         search.check_library()
     with (

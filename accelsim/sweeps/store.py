@@ -31,7 +31,8 @@ from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.task import FAILED, Row
 
 HEADER, POINTS, CSV, PARQUET = "sweep.json", "points.jsonl", "results.csv", "results.parquet"
-_OURS = frozenset({HEADER, POINTS, "search.db", "search.id"})  # what is there before any row
+_OF_SEARCH = ("search.db-journal", "search.db", "search.id")  # in this order they are removed
+_OURS = frozenset({HEADER, POINTS, *_OF_SEARCH})  # what is there before any row
 _FLUSH_S = 1.0
 _ROWS_AT_ONCE = 4096  # of a table in memory
 
@@ -132,6 +133,7 @@ def open_store(plan: Plan, folder: Path, *, resume: bool) -> Iterator[Store]:
         raise InputError(f"{folder}: cannot make this folder: {error.strerror}") from error
     with _locked(folder) as file:
         if not is_started:
+            _drop_other_search(folder, plan.digest)
             write_texts({folder / HEADER: json.dumps(_header(plan), indent=1) + "\n"})
         _drop_torn_line(file)
         store = Store(folder, file)
@@ -240,6 +242,15 @@ def _columns(rows: list[Row], columns: dict[str, type]) -> dict[str, list[Any]]:
     }
 
 
+def _drop_other_search(folder: Path, digest: str) -> None:
+    """Remove what a search left that was ended before its first row, if it was another one."""
+    try:
+        _check_same(folder / HEADER, digest)
+    except InputError:
+        for name in _OF_SEARCH:
+            (folder / name).unlink(missing_ok=True)
+
+
 def _check_same(header: Path, digest: str) -> None:
     try:
         found = json.loads(header.read_text(encoding="utf-8"))["digest"]
@@ -247,8 +258,8 @@ def _check_same(header: Path, digest: str) -> None:
         raise InputError(f"{header}: is not the header of a sweep") from error
     if found != digest:
         raise InputError(
-            f"{header}: is of another sweep (its file, machines, traces or the version of accelsim "
-            f"differ); choose another folder"
+            f"{header}: is of another sweep (its file, machines, traces, tables or the version of "
+            f"accelsim differ); choose another folder"
         )
 
 

@@ -20,6 +20,7 @@ from accelsim.results.cost import Prices
 from accelsim.simulation import equip
 from accelsim.sweeps.constraints import largest_within
 from accelsim.sweeps.plan import RUN_KEYS, Plan
+from accelsim.sweeps.tables import KEY, SECTION, TableFile, name_in, with_table
 from accelsim.sweeps.totals import Workload, new_memory, totals_of, wishes_of
 from accelsim.trace import Trace
 from accelsim.version import __version__
@@ -97,6 +98,7 @@ class Bench:
     _workloads: dict[str, Workload] = field(default_factory=dict)
     _memory: Any = field(default_factory=new_memory)
     _policies: set[str] = field(default_factory=set)
+    _tables: set[TableFile] = field(default_factory=set)
 
     def workload(self, name: str) -> Workload:
         """Return a trace, read once."""
@@ -111,7 +113,7 @@ class Bench:
         try:
             ready = self._ready(settings)
         except InputError as error:
-            return Checked(point, self._row(point, settings, INVALID, str(error)))
+            return Checked(point, self._invalid(point, settings, error))
         area = {"area_um2": _area_um2(ready.arch)}
         problem = self._problem(area)
         if problem:
@@ -124,7 +126,7 @@ class Bench:
         """Simulate a point; its row says what it comes to, or why there is nothing to say.
 
         Raises:
-            InputError: this process does not find the trace or the policy of the sweep.
+            InputError: this process does not find a file of the sweep, or finds another one.
         """
         settings = self._settings(point)
         try:
@@ -133,7 +135,7 @@ class Bench:
             self.runs += 1
             totals = totals_of(ready.arch, workload, ready.policy, settings["batch"], self._memory)
         except InputError as error:
-            return self._row(point, settings, INVALID, str(error))
+            return self._invalid(point, settings, error)
         except Exception as error:  # a defect; the other points go on
             return self.failed(point, f"{type(error).__name__}: {error}")
         problem = self._problem(totals)
@@ -143,6 +145,13 @@ class Bench:
     def failed(self, point: int, reason: str) -> Row:
         """Return the row of a point that broke down."""
         return self._row(point, self.plan.grid.settings(point), FAILED, reason)
+
+    def _invalid(self, point: int, settings: dict[str, Any], error: InputError) -> Row:
+        """Return the row of a point that is no machine, unless that is for want of its table."""
+        table = self._table(settings)
+        if table is not None:
+            table.check()
+        return self._row(point, settings, INVALID, str(error))
 
     def _settings(self, point: int) -> dict[str, Any]:
         """Return the settings of a point once the files that they name are known to be there."""
@@ -154,7 +163,21 @@ class Bench:
             if name != "none" and json.dumps(read_yaml(Path(path)).data) != contents:
                 raise InputError(f"{path}: has changed since the sweep began")
             self._policies.add(name)
+        table = self._table(settings)
+        if table is not None and table not in self._tables:
+            table.check()
+            self._tables.add(table)
         return settings
+
+    def _table(self, settings: dict[str, Any]) -> TableFile | None:
+        """Return the user's own table that a point has, if it has one."""
+        base, owner = self.plan.bases[settings["base"]], f"base {settings['base']}"
+        name = name_in(base.data.get(SECTION))
+        if SECTION in settings:
+            name, owner = name_in(settings[SECTION]), "axes"
+        if KEY in settings:
+            name, owner = settings[KEY], "axes"
+        return self.plan.tables.get((owner, name)) if isinstance(name, str) else None
 
     def _problem(self, metrics: dict[str, Any]) -> str:
         problems = (constraint.problem(metrics) for constraint in self.plan.constraints)
@@ -179,6 +202,9 @@ class Bench:
     def _ready(self, settings: dict[str, Any]) -> Ready:
         """Return the machine of a point, checked against its trace."""
         source = _source(self.plan.bases[settings["base"]], settings)
+        table = self._table(settings)
+        if table is not None:
+            source = with_table(source, table.path)
         arch, scaled = arch_of(source), None
         if self.plan.file.iso_area is not None:
             arch, scaled = self._filled(source, arch)
@@ -190,12 +216,12 @@ class Bench:
         arch = equip(arch, trace, policy)
         _check_layers(arch, trace, policy, batch)
         task = Task(
-            arch=json.dumps(source.data, sort_keys=True),
+            arch=json.dumps((with_table(source, "") if table else source).data, sort_keys=True),
             trace_sha256=trace.sha256,
             phase=settings["phase"],
             batch=batch,
             policy=self.plan.policies[settings["policy"]][1],
-            table_sha256=_sha256_of_table(arch.technology.table),
+            table_sha256=table.sha256 if table else "",
         )
         return Ready(arch, policy, task, scaled)
 
@@ -295,9 +321,3 @@ def _check_layers(
                 check_room(gemm, machine.path, machine.stores)
             else:
                 machine.tile(gemm)
-
-
-@cache
-def _sha256_of_table(table: str) -> str:
-    path = Path(table)
-    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

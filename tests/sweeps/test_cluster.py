@@ -133,6 +133,30 @@ def test_a_scheduler_that_is_not_there(plan, tmp_path, monkeypatch):
         run_plan(plan(), tmp_path / "out", scheduler="tcp://127.0.0.1:9")
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["foo", "", "host:8786", "tcp://host", "tcp://:8786", "tcp://host:x", "nonsense://host:1"],
+)
+def test_an_address_that_is_none_leaves_nothing(plan, tmp_path, address):
+    with pytest.raises(InputError, match=r"--scheduler .*: write tcp://host:port"):
+        run_plan(plan(), tmp_path / "out", scheduler=address)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("address", ["local", "tcp://[::1]:8786", "tls://host:8786"])
+def test_addresses(address):
+    cluster.check_address(address)
+
+
+def test_a_scheduler_that_does_not_answer_is_one_message(sweep_file, tmp_path):
+    file = sweep_file()
+    sweep = command(file, "--out", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:9")
+    _, err = sweep.communicate(timeout=60)
+    assert sweep.returncode == 2
+    assert "error: --scheduler tcp://127.0.0.1:9: cannot connect: " in err
+    assert "Traceback" not in err
+
+
 def test_a_scheduler_without_workers(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_WORKERS_S", 1)
     scheduler, note = scheduler_at(tmp_path)

@@ -119,9 +119,11 @@ def test_a_folder_of_something_else_is_refused(made, tmp_path):
         run_plan(made, tmp_path / "full", resume=True)
 
 
-def test_a_sweep_that_never_began_needs_no_resume(plan, made, tmp_path):
+def test_a_sweep_that_never_began_needs_no_resume(plan, made, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("accelsim.sweeps.cluster._CONNECT_S", 0.5)
     with pytest.raises(InputError, match="cannot connect"):
-        run_plan(plan(), tmp_path / "out", scheduler="nonsense://x")
+        run_plan(plan(), tmp_path / "out", scheduler="tcp://127.0.0.1:9")
     assert run_plan(made, tmp_path / "out").points == POINTS
     assert read_rows(tmp_path / "out")[0]["digest"] == made.digest
 

@@ -98,6 +98,26 @@ def test_a_finished_search_asks_for_nothing(plan, tmp_path):
     assert tables(tmp_path / "out") == before
 
 
+def test_a_search_that_was_killed_before_its_first_row_is_forgotten(plan, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("accelsim.sweeps.run._Sweeper.complete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_plan(plan(**SEARCH), out)
+        owner = (out / "search.id").read_text()
+        with pytest.raises(KeyboardInterrupt):
+            run_plan(plan(**SEARCH), out)
+    assert (out / "search.id").read_text() == owner  # the same search goes on
+    (out / "search.db-journal").touch()
+    edited = plan(**SEARCH | {"axes": {"mac_array.lanes": [8, 16]}, "points": 4})
+    assert run_plan(edited, out).search["trials"] == 4
+    assert (out / "search.id").read_text() != owner
+
+
 def test_the_same_budget_at_random_is_compared(plan, tmp_path):
     keys = SEARCH | {"search": {"population": 8, "against_random": True}}
     summary = run_plan(plan(**keys), tmp_path / "out")
