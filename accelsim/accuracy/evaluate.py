@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
-from math import isnan
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from accelsim.accuracy.calibration import (
 )
 from accelsim.accuracy.layer_errors import LayerError, LayerReport, Outliers, layer_errors
 from accelsim.accuracy.masks import check_precision
-from accelsim.accuracy.perplexity import Losses, measure
+from accelsim.accuracy.perplexity import Losses, known, measure
 from accelsim.accuracy.pruning import DENSE, Pruner, States
 from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
@@ -118,7 +117,7 @@ class Report:
             "calibration": self.calibration.facts,
             "dense": {
                 "perplexity": self.dense.perplexity,
-                "perplexity_stderr": _known(self.dense.perplexity_error),
+                "perplexity_stderr": known(self.dense.perplexity_error),
                 "windows": len(self.dense.nats),
                 "counted_tokens": int(self.dense.tokens.sum()),
             },
@@ -138,8 +137,8 @@ class Report:
             "perplexity": row.losses.perplexity,
             "relative_drop": increase,
             "lost_energy_ratio": row.lost_energy_ratio,
-            "perplexity_stderr": _known(row.losses.perplexity_error),
-            "relative_drop_stderr": _known(error),
+            "perplexity_stderr": known(row.losses.perplexity_error),
+            "relative_drop_stderr": known(error),
             "output_error_ratio": row.output_error_ratio,
             "demands": [*demands.units, *([f"rank {demands.rank}"] if demands.rank else [])],
             "methods": {str(one): count for one, count in methods.items()},
@@ -147,11 +146,6 @@ class Report:
             "policy_name": policy.name or None,
             "layers": {name: layer.to_dict() for name, layer in row.layers.items()},
         }
-
-
-def _known(error: float) -> float | None:
-    """Return an error, or None where there are too few windows to know it."""
-    return None if isnan(error) else error
 
 
 def combine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import exp, nan, sqrt
+from math import exp, isnan, nan, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +64,11 @@ def _error(nats: Floats, tokens: NDArray[np.int64]) -> float:
         return nan
     residuals = nats - nats.sum() / tokens.sum() * tokens
     return float(sqrt(np.square(residuals).sum() * windows / (windows - 1)) / tokens.sum())
+
+
+def known(error: float) -> float | None:
+    """Return an error for JSON, or None where there are too few windows to know it."""
+    return None if isnan(error) else error
 
 
 def measure(  # noqa: PLR0913

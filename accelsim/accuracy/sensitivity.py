@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import isnan
 from typing import Any
 
 from accelsim.accuracy.greedy import blocks_of
-from accelsim.accuracy.perplexity import Losses
+from accelsim.accuracy.perplexity import Losses, known
 from accelsim.accuracy.pruning import DENSE
 from accelsim.policy import Policy
 from accelsim.report.places import places
@@ -46,7 +45,7 @@ def sensitivity_rows(
                 "name": name,
                 "perplexity": found.perplexity,
                 "relative_drop": increase,
-                "relative_drop_stderr": None if isnan(error) else error,
+                "relative_drop_stderr": known(error),
             }
         )
     return rows

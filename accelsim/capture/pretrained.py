@@ -20,6 +20,7 @@ from accelsim.capture.module import capture
 from accelsim.capture.run import Progress, ignore
 from accelsim.capture.spill import stored_dtype
 from accelsim.errors import InputError
+from accelsim.files import check_folders
 from accelsim.trace import Trace
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by nam
     stored_dtype(dtype)
     _check_lengths(tokens, seq_len)
     check_device(device)
-    if not out.parent.is_dir():  # said before a model is downloaded, not after
-        raise InputError(f"{out}: cannot write here: no such folder")
+    check_folders(out)
     content = _read(text_path)
     with quiet():
         source = locate(model_id, revision)

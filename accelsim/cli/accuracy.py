@@ -134,7 +134,7 @@ def command(
     settings = Settings(
         tokens=tokens or None,
         seq_len=seq_len,
-        stride=max(1, seq_len // 2) if stride is None else stride,
+        stride=stride_of(seq_len, stride),
         precision=precision,
         phase=phase,
         calibration_tokens=calibration_tokens,
@@ -184,6 +184,11 @@ def command(
         show_json(data)
     else:
         _print(data, is_detailed=sensitivity)
+
+
+def stride_of(seq_len: int, stride: int | None) -> int:
+    """Return by how much windows advance: what was asked for, or half of their length."""
+    return max(1, seq_len // 2) if stride is None else stride
 
 
 def _methods(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ from accelsim.cli.accuracy import (
     StrideOption,
     TextOption,
     TokensOption,
+    stride_of,
 )
 from accelsim.cli.options import (
     ArchArgument,
@@ -95,7 +95,7 @@ def search_command(
     settings = Settings(
         tokens=tokens or None,
         seq_len=seq_len,
-        stride=max(1, seq_len // 2) if stride is None else stride,
+        stride=stride_of(seq_len, stride),
         precision=machine.precision if precision is None else precision,
         phase=phase,
     )
@@ -128,6 +128,8 @@ def search_command(
 
 def _record(found: Found, machine: str) -> dict[str, Any]:
     """Return costs and perplexities of all dense, the policy, and all pruned."""
+    from accelsim.accuracy.perplexity import known
+
     report = found.report
     dense = {"perplexity": report.dense.perplexity, "increase": 0.0, "increase_stderr": 0.0}
     rows: dict[str, dict[str, Any]] = {"dense": dense, "unpruned": dict(dense)}
@@ -136,7 +138,7 @@ def _record(found: Found, machine: str) -> dict[str, Any]:
         rows[name] = {
             "perplexity": judged.losses.perplexity,
             "increase": increase,
-            "increase_stderr": None if isnan(error) else error,
+            "increase_stderr": known(error),
         }
     for name, row in rows.items():
         costs, whole = found.costs[name], found.costs["dense"]

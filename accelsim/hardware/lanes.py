@@ -21,7 +21,7 @@ from accelsim.hardware.unit import Unit
 from accelsim.sparsity.demands import Demands
 from accelsim.tech.sram import SramCost
 from accelsim.tech.technology import Technology
-from accelsim.workload import Datapath, Gemm, Ints, Work, ceil_div
+from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of, ceil_div
 
 _MACRO_BYTES = 32  # of an access of one of the memories side by side, as in the shipped machines
 UNSIZED_KIB = 32  # of a table before a trace is known
@@ -240,3 +240,15 @@ class TableUnit(LaneUnit):
         if self.table_kib is None:
             return max(UNSIZED_KIB * 1024, self._access_bytes(path))
         return int(self.table_kib * 1024)
+
+
+class ChannelUnit(TableUnit):
+    """Lanes beside a table of K entries of value width, one a channel."""
+
+    @override
+    def entry_bytes(self, path: Datapath) -> int:
+        return bytes_of(path.value_bits)
+
+    @override
+    def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
+        return gemm.in_features * self.entry_bytes(path)

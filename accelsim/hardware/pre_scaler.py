@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from accelsim.hardware.lanes import TableUnit
-from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
+from accelsim.hardware.lanes import ChannelUnit
+from accelsim.workload import Ints, Work
 
 
-class PreScaler(TableUnit):
+class PreScaler(ChannelUnit):
     """One multiplier of value × value width a lane, in front of the ranking; a table of K factors.
 
     The values themselves pass unchanged. Integer products keep all their bits, so the selector of a
@@ -42,11 +42,3 @@ class PreScaler(TableUnit):
     @override
     def values(self, work: Work) -> Ints:
         return work.jobs.selected
-
-    @override
-    def entry_bytes(self, path: Datapath) -> int:
-        return bytes_of(path.value_bits)
-
-    @override
-    def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
-        return gemm.in_features * self.entry_bytes(path)

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from accelsim.hardware.lanes import TableUnit
-from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
+from accelsim.hardware.lanes import ChannelUnit
+from accelsim.workload import Ints, Work
 
 
-class PreShifter(TableUnit):
+class PreShifter(ChannelUnit):
     """One adder of value width a lane; shifts of channels come from a table of K values.
 
     Timing:
@@ -38,11 +38,3 @@ class PreShifter(TableUnit):
     @override
     def values(self, work: Work) -> Ints:
         return work.jobs.selected
-
-    @override
-    def entry_bytes(self, path: Datapath) -> int:
-        return bytes_of(path.value_bits)
-
-    @override
-    def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
-        return gemm.in_features * self.entry_bytes(path)
