@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,11 @@ class Ratios:
     @classmethod
     def of(cls, result: Result, reference: Result) -> Ratios:
         """Divide one run by another."""
-        ours, theirs = result.totals(), reference.totals()
+        return cls.between(result.totals(), reference.totals())
+
+    @classmethod
+    def between(cls, ours: Mapping[str, float], theirs: Mapping[str, float]) -> Ratios:
+        """Divide the totals of one run by those of another."""
         return cls(
             speedup=theirs["time_s"] / ours["time_s"],
             energy_ratio=ours["energy_pj"] / theirs["energy_pj"],

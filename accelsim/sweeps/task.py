@@ -111,7 +111,7 @@ class Bench:
         """Find out whether a point can run, without running it; errors are those of `run`."""
         settings = self._settings(point)
         try:
-            ready = self._ready(settings)
+            ready = self.ready(settings)
         except InputError as error:
             return Checked(point, self._invalid(point, settings, error))
         area = {"area_um2": _area_um2(ready.arch)}
@@ -130,7 +130,7 @@ class Bench:
         """
         settings = self._settings(point)
         try:
-            ready = self._ready(settings)
+            ready = self.ready(settings)
             workload = self.workload(settings["trace"])
             self.runs += 1
             totals = totals_of(ready.arch, workload, ready.policy, settings["batch"], self._memory)
@@ -199,8 +199,8 @@ class Bench:
         known = metrics or {}
         return row | {name: known.get(name) for name in self.plan.file.metrics}
 
-    def _ready(self, settings: dict[str, Any]) -> Ready:
-        """Return the machine of a point, checked against its trace."""
+    def ready(self, settings: dict[str, Any]) -> Ready:
+        """Return the machine of a point, checked against its trace; InputError if it is none."""
         source = _source(self.plan.bases[settings["base"]], settings)
         table = self._table(settings)
         if table is not None:

@@ -1,0 +1,105 @@
+"""What an experiment concludes, held against the constants that are not known well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from accelsim.studies.constants import CONSTANTS, corners, scaled
+from accelsim.studies.runs import Run
+
+_WIDEST = 10.0  # factor up to which a flip is looked for
+_STEPS = 30  # of bisection: a ten-billionth of the range
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that is true if a number is above (or below) a bound.
+
+    Attributes:
+        text: the sentence.
+        value: the number, from runs in the order in which they were simulated.
+        runs: the runs.
+        above, below: the bound; one of them.
+        form: how the number is written.
+    """
+
+    text: str
+    value: Callable[[Sequence[Run]], float]
+    runs: Sequence[Run]
+    above: float | None = None
+    below: float | None = None
+    form: str = "{:.2f}×"
+
+    def holds(self, value: float) -> bool:
+        """Return whether the sentence is true of a number."""
+        if self.above is not None:
+            return value > self.above
+        assert self.below is not None
+        return value < self.below
+
+    def at(self, factors: Mapping[str, float]) -> float:
+        """Return the number if constants are multiplied by these factors."""
+        return self.value([scaled(run, factors) for run in self.runs])
+
+    @cached_property
+    def nominal(self) -> float:
+        """The number with the constants as they are."""
+        return self.at({})
+
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """The smallest and the largest number at any corner of the constants' ranges."""
+        values = [self.at(corner) for corner in corners()]
+        return min(values), max(values)
+
+    @property
+    def is_robust(self) -> bool:
+        """Whether the sentence is true, or false, at every corner alike."""
+        return {self.holds(value) for value in self.extremes} == {self.holds(self.nominal)}
+
+    def flips(self) -> dict[str, float]:
+        """Return for each constant the factor nearest to 1 at which it alone flips the sentence.
+
+        Constants that do not up to a factor of ten either way are left out. The number is taken to
+        be monotone in each constant.
+        """
+        found = {}
+        for name in CONSTANTS:
+            factors = [self._flip(name, end) for end in (1 / _WIDEST, _WIDEST)]
+            known = [factor for factor in factors if factor is not None]
+            if known:
+                found[name] = min(known, key=lambda factor: max(factor, 1 / factor))
+        return found
+
+    def _flip(self, name: str, end: float) -> float | None:
+        was = self.holds(self.nominal)
+        if self.holds(self.at({name: end})) == was:
+            return None
+        same, other = 1.0, end
+        for _ in range(_STEPS):
+            middle = (same * other) ** 0.5
+            if self.holds(self.at({name: middle})) == was:
+                same = middle
+            else:
+                other = middle
+        return other
+
+
+def claims_table(claims: Sequence[Claim]) -> list[dict[str, str]]:
+    """Return a row a claim: its number, the range of it at all corners, and what would flip it."""
+    return [
+        {
+            "claim": claim.text,
+            "true": "yes" if claim.holds(claim.nominal) else "**no**",
+            "number": claim.form.format(claim.nominal),
+            "within ±30 %": " to ".join(map(claim.form.format, claim.extremes)),
+            "survives ±30 %": "yes" if claim.is_robust else "**flips**",
+            "a single constant flips it at": ", ".join(
+                f"{name} × {factor:.2g}" for name, factor in claim.flips().items()
+            )
+            or "none up to × 10",
+        }
+        for claim in claims
+    ]
