@@ -83,16 +83,20 @@ def scaled(run: Run, factors: Mapping[str, float]) -> Run:
     return {**kept, **ours, "baseline": baseline}
 
 
-def corners(
-    names: Sequence[str] = tuple(CONSTANTS), spread: float = SPREAD
-) -> Iterator[dict[str, float]]:
+def corners(names: Sequence[str] = tuple(CONSTANTS)) -> Iterator[dict[str, float]]:
     """Yield every combination of the constants at both ends of their range.
 
-    >>> len(list(corners())), next(corners(["DRAM energy"]))
-    (32, {'DRAM energy': 0.7})
+    >>> len(list(corners())), list(corners(["DRAM energy"]))
+    (32, [{'DRAM energy': 0.7}, {'DRAM energy': 1.3}])
     """
     for signs in product((-1, 1), repeat=len(names)):
-        yield {name: 1 + sign * spread for name, sign in zip(names, signs, strict=True)}
+        yield {name: 1 + sign * SPREAD for name, sign in zip(names, signs, strict=True)}
+
+
+def sides() -> Iterator[dict[str, float]]:
+    """Yield each constant alone at both ends of its range."""
+    for name in CONSTANTS:
+        yield from corners([name])
 
 
 def _side(part: Mapping[str, Any], factors: Mapping[str, float], machine: Any) -> dict[str, Any]:
