@@ -143,6 +143,7 @@ class Runner:
             macs_dense=count * gemm.macs,
             macs_executed=count * gemm.tokens * product.kept * gemm.out_features,
             dropped_energy_ratio=selection.dropped_energy_ratio,
+            needed_rows_ratio=_needed_rows_ratio(product, steps),
             bound=bound(tally.bound_cycles),
             bound_cycles=tally.bound_cycles,
             breakdown=tally.breakdown,
@@ -254,6 +255,15 @@ class Runner:
         for name in self.arch.streams:
             results[name] = UnitResult(0.0, 0.0, tally.ledgers.get(name, idle), {}, {})
         return results
+
+
+def _needed_rows_ratio(product: Product, steps: Ints | None) -> float | None:
+    """Return the mean share of rows of W that some sequence of a decode step needs."""
+    if steps is None:
+        return None
+    if not product.machine.path.is_sparse:
+        return 1.0
+    return float(product.selection.unions(steps).mean())
 
 
 def _works(product: Product, steps: Ints | None, *, one_by_one: bool = False) -> Iterator[Work]:

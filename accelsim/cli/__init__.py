@@ -19,7 +19,7 @@ from accelsim.errors import InputError
 from accelsim.version import __version__
 
 COMMANDS = (
-    *("run", "compare", "sweep", "pareto", "area", "rtl"),
+    *("run", "compare", "plot", "sweep", "pareto", "area", "rtl"),
     *("inspect", "capture", "synth", "accuracy", "policy"),
 )
 

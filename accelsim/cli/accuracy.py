@@ -128,7 +128,7 @@ def command(
     from accelsim.accuracy.texts import load_text
     from accelsim.errors import InputError
     from accelsim.files import check_folders, write_texts
-    from accelsim.report.heatmap import check_format
+    from accelsim.report.style import check_format
     from accelsim.results.export import csv_text
 
     settings = Settings(

@@ -104,7 +104,7 @@ def _check_metrics(x: str, y: str) -> None:
 def _figure_path(folder: Path, plot: Path | None, no_plot: bool) -> Path | None:
     """Return where the figure goes, if there will be one; refuse what cannot be written."""
     from accelsim.errors import InputError
-    from accelsim.report.heatmap import check_format
+    from accelsim.report.style import check_format
 
     if no_plot:
         if plot is not None:

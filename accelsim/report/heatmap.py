@@ -1,18 +1,21 @@
-"""A heat map of layers: blocks downwards, kinds across."""
+"""A map of layers: blocks downwards, kinds across."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accelsim.errors import InputError, MissingExtraError
-from accelsim.files import replacing
 from accelsim.report.places import grid
+from accelsim.report.style import check_format, figure, save, styled
 
-_FORMATS = (".png", ".pdf", ".svg")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MAP = "cividis"  # even for colour-blind readers
+_MOST_BLOCKS = 16  # that leave room for numbers
 
 
 def layer_heatmap(layers: Mapping[str, Mapping[str, float]], *, title: str, path: Path) -> None:
@@ -28,32 +31,33 @@ def layer_heatmap(layers: Mapping[str, Mapping[str, float]], *, title: str, path
         MissingExtraError: matplotlib is not installed.
     """
     check_format(path)
-    from matplotlib.figure import Figure
-
-    blocks, kinds, at = grid(layers)
     errors = {name: 100 * layer["output_error_ratio"] for name, layer in layers.items()}
-    values = np.array(
-        [[errors.get(at.get((block, kind), ""), np.nan) for kind in kinds] for block in blocks]
+    blocks, kinds, _ = grid(errors)
+    size = {"width_mm": 40 + 15 * len(kinds), "height_mm": 30 + 7 * len(blocks)}
+    drawn, (ax,) = figure(**size)
+    with styled():
+        layer_map(ax, errors, label="squared output error (%)")
+        ax.set_title(title)
+    save(drawn, path)
+
+
+def layer_map(ax: Axes, values: Mapping[str, float], *, label: str) -> None:
+    """Draw a value a layer, by its name; where there is no such layer, nothing."""
+    blocks, kinds, at = grid(values)
+    table = np.array(
+        [[values.get(at.get((block, kind), ""), np.nan) for kind in kinds] for block in blocks]
     )
-    figure = Figure(figsize=(1.6 + 0.75 * len(kinds), 1.4 + 0.32 * len(blocks)), dpi=150)
-    axes = figure.subplots()
-    image = axes.imshow(values, cmap="cividis", aspect="auto", vmin=0)
-    axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right")
-    axes.set_yticks(range(len(blocks)), blocks)
-    axes.set_ylabel("block")
-    axes.set_title(title, fontsize=9)
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            shade = "white" if value < np.nanmax(values) / 2 else "black"
-            axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=shade, size=7)
-    figure.colorbar(image, ax=axes, label="squared output error (%)")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], bbox_inches="tight")
-
-
-def check_format(path: Path) -> None:
-    """Raise InputError unless figures can be written as such a file; MissingExtraError if none."""
-    if path.suffix not in _FORMATS:
-        raise InputError(f"{path}: figures are written as {', '.join(_FORMATS)}")
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "plot")
+    image = ax.imshow(table, cmap=_MAP, aspect="auto", vmin=0)
+    ax.set_xticks(range(len(kinds)), kinds, rotation=35, ha="right", rotation_mode="anchor")
+    step = max(1, len(blocks) // _MOST_BLOCKS)
+    ax.set_yticks(range(0, len(blocks), step), blocks[::step])
+    ax.set_ylabel("block")
+    ax.tick_params(length=0)
+    if len(blocks) <= _MOST_BLOCKS:
+        for (row, column), value in np.ndenumerate(table):
+            if np.isfinite(value):
+                shade = "white" if value < np.nanmax(table) / 2 else "black"
+                text: Any = {"ha": "center", "va": "center", "color": shade, "fontsize": 5.5}
+                ax.text(column, row, f"{value:.1f}", **text)
+    assert ax.figure is not None
+    ax.figure.colorbar(image, ax=ax, label=label)

@@ -6,16 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from accelsim.files import replacing
-from accelsim.report.heatmap import check_format
+from accelsim.report.style import COLOURS, check_format, figure, save, styled
 from accelsim.report.tables import titled_table
 
-# Okabe and Ito's palette: told apart by colour-blind readers.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _LARGE = 10_000  # numbers from here on are written as 10 k, 2 M
 _WIDE = 20  # ratio of largest to smallest from which an axis is logarithmic
 _UNITS = {"um2": "µm²", "pj": "pJ", "s": "s", "mw": "mW", "bytes": "bytes", "cycles": "cycles"}
@@ -113,35 +113,42 @@ def front_figure(  # noqa: PLR0913
         MissingExtraError: matplotlib is not installed.
     """
     check_format(path)
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
-
-    figure = Figure(figsize=(6.4, 4.4), dpi=150)
-    axes = figure.subplots()
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault("" if color is None else str(row.get(color)), []).append(row)
-    for place, (label, members) in enumerate(sorted(groups.items(), key=_in_order)):
-        across, up = ([row[name] for row in members] for name in (x, y))
-        shade = _COLOURS[place % len(_COLOURS)]
-        axes.scatter(across, up, s=6, alpha=0.5, color=shade, label=label or None, linewidths=0)
-    across, up = ([row[name] for row in front] for name in (x, y))
-    # From the first objective's best on: up to the next point, nothing does better than the last.
-    line: Any = {"color": "black", "linewidth": 1, "marker": "o", "markersize": 3, "label": "front"}
-    axes.plot(across, up, drawstyle="steps-post", **line)
-    axes.set_xlabel(axis_label(x))
-    axes.set_ylabel(axis_label(y))
+    drawn, (ax,) = figure(width_mm=140, height_mm=90)
+    with styled():
+        for place, (label, members) in enumerate(sorted(groups.items(), key=_in_order)):
+            shade = COLOURS[place % len(COLOURS)]
+            points: Any = {"s": 6, "alpha": 0.5, "color": shade, "linewidths": 0}
+            ax.scatter(*_columns(members, x, y), label=label or None, **points)
+        # From the first objective's best on: up to the next point, nothing does better than the
+        # last.
+        line: Any = {"color": "black", "marker": "o", "markersize": 3, "label": "front"}
+        ax.plot(*_columns(front, x, y), drawstyle="steps-post", **line)
+        _label_axes(ax, rows, x, y)
+        ax.legend(title=color, bbox_to_anchor=(1.02, 1), loc="upper left")
+        ax.grid(alpha=0.3)
+    save(drawn, path)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], x: str, y: str) -> tuple[list[Any], list[Any]]:
+    return [row[x] for row in rows], [row[y] for row in rows]
+
+
+def _label_axes(ax: Axes, rows: Sequence[Mapping[str, Any]], x: str, y: str) -> None:
+    """Name the axes; stretch the first one, and shorten numbers, where they need it."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    ax.set_xlabel(axis_label(x))
+    ax.set_ylabel(axis_label(y))
     if min(column := [row[x] for row in rows]) > 0 and max(column) > _WIDE * min(column):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    for axis, metric in ((axes.xaxis, x), (axes.yaxis, y)):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    for axis, metric in ((ax.xaxis, x), (ax.yaxis, y)):
         if max(abs(row[metric]) for row in rows) >= _LARGE:
             axis.set_major_formatter(EngFormatter())
-    axes.legend(title=color, fontsize=7, bbox_to_anchor=(1.02, 1), loc="upper left")
-    axes.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], bbox_inches="tight")
 
 
 def _in_order(group: tuple[str, Any]) -> tuple[bool, float, str]:

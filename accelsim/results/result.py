@@ -61,7 +61,11 @@ class UnitResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerResult:
-    """One linear layer. Over a decode run, the sum over its steps."""
+    """One linear layer. Over a decode run, the sum over its steps.
+
+    `needed_rows_ratio` is the share of rows of W that some sequence of a decode step keeps, by the
+    real masks, as a mean over the steps; None in prefill, where every row is fetched.
+    """
 
     name: str
     kind: str
@@ -73,6 +77,7 @@ class LayerResult:
     macs_dense: int
     macs_executed: int
     dropped_energy_ratio: float | None
+    needed_rows_ratio: float | None
     bound: str
     bound_cycles: Mapping[str, int]
     breakdown: Breakdown
@@ -114,6 +119,7 @@ class LayerResult:
             "criterion": self.method.criterion,
             "mitigation": self.method.mitigation,
             "dropped_energy_ratio": self.dropped_energy_ratio,
+            "needed_rows_ratio": self.needed_rows_ratio,
             "ideal_cycles": parts.ideal_cycles,
             "edge_cycles": parts.edge_cycles,
             "fill_cycles": parts.fill_cycles,
@@ -122,6 +128,9 @@ class LayerResult:
             "bound_cycles": dict(self.bound_cycles),
             "tiling": self.tiling,
             "unit_energy_pj": {name: unit.energy_pj for name, unit in self.units.items()},
+            "unit_busy_cycles": {
+                name: unit.ledger.busy_cycles for name, unit in self.units.items()
+            },
         }
 
 

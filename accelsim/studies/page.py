@@ -54,9 +54,9 @@ class Page:
         arguments = parser.parse_args()
         return cls(Path(script).parent, arguments.check), arguments
 
-    def write(self, section: str, text: str) -> None:
-        """Put a text between `<!-- SECTION -->` and `<!-- / -->` of the README."""
-        path = self.folder / "README.md"
+    def write(self, section: str, text: str, *, path: Path | None = None) -> None:
+        """Put a text between `<!-- SECTION -->` and `<!-- / -->` of a page; default: the README."""
+        path = path or self.folder / "README.md"
         page = self._texts.get(path) or path.read_text(encoding="utf-8")
         place = re.compile(rf"(<!-- {re.escape(section)} -->\n).*?(<!-- / -->)", re.DOTALL)
         if len(place.findall(page)) != 1:

@@ -1,0 +1,56 @@
+"""Grouped and stacked bars that several kinds draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from accelsim.report.style import COLOURS, HATCHES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_GROUP = 0.84  # of the distance between groups
+
+
+def grouped(
+    ax: Axes,
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    colours: Sequence[str] = COLOURS,
+    form: str = "{:.2f}",
+) -> None:
+    """Draw a bar a series in each group, its value over it."""
+    width = _GROUP / len(series)
+    for place, (name, values) in enumerate(series.items()):
+        at = [group - _GROUP / 2 + (place + 0.5) * width for group in range(len(groups))]
+        style: Any = {"color": colours[place], "edgecolor": "white", "hatch": HATCHES[place]}
+        bars = ax.bar(at, values, width * 0.94, label=name, **style)
+        ax.bar_label(bars, [form.format(v) for v in values], padding=1, fontsize=5.5, rotation=90)
+    ax.set_xticks(range(len(groups)), groups)
+    ax.tick_params(axis="x", length=0)
+    ax.margins(y=0.18)
+
+
+def stacked(
+    ax: Axes,
+    groups: Sequence[str],
+    parts: Mapping[str, Sequence[float]],
+    colours: Mapping[str, str],
+) -> list[float]:
+    """Stack parts on each other in each group; return how high each stack is."""
+    base = [0.0] * len(groups)
+    for name, values in parts.items():
+        ax.bar(
+            groups,
+            values,
+            0.7,
+            bottom=base,
+            color=colours[name],
+            edgecolor="white",
+            linewidth=0.3,
+            label=name.replace("_", " "),
+        )
+        base = [low + value for low, value in zip(base, values, strict=True)]
+    return base

@@ -1,0 +1,72 @@
+"""What a kind of plot is: numbers taken from runs, and how they are drawn on an `ax`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from accelsim.errors import InputError
+from accelsim.registry import Registry
+from accelsim.report.saved import Run
+from accelsim.report.style import styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = Mapping[str, Any]
+
+
+class Plot(ABC):
+    """A kind of plot: one file, found by its name.
+
+    Attributes:
+        about: what it shows, in a line.
+        options: keywords that `numbers` takes besides runs.
+        is_of_one_run: several runs get an axes each.
+        height_mm: of a panel, of none if it follows from the width.
+    """
+
+    about: ClassVar[str]
+    options: ClassVar[tuple[str, ...]] = ()
+    is_of_one_run: ClassVar[bool] = False
+
+    @staticmethod
+    @abstractmethod
+    def numbers(runs: Sequence[Run], **options: Any) -> list[Row]:
+        """Return the numbers that are drawn, a row a mark; raise InputError if runs lack them."""
+
+    @staticmethod
+    @abstractmethod
+    def paint(rows: Sequence[Row], ax: Axes) -> None:
+        """Draw the numbers."""
+
+
+PLOTS: Registry[Plot] = Registry("plot")
+
+
+def draw(kind: str, runs: Sequence[Run], ax: Axes, **options: Any) -> list[Row]:
+    """Draw runs on an axes, and return the numbers.
+
+    Args:
+        kind: of `PLOTS`.
+        runs: data of `accelsim run --json`, e.g. `result.to_dict()`, or of `load_runs`.
+        ax: where to draw.
+        options: those of the kind.
+
+    Raises:
+        InputError: no such kind or option, or the runs lack what it shows.
+    """
+    plot = PLOTS[kind]
+    unknown = [name for name in options if name not in plot.options]
+    if unknown:
+        allowed = ", ".join(plot.options) or "none"
+        raise InputError(f"plot '{kind}' has no option '{unknown[0]}'; allowed: {allowed}")
+    if not runs:
+        raise InputError(f"plot '{kind}' needs at least one run")
+    if plot.is_of_one_run and len(runs) > 1:
+        raise InputError(f"plot '{kind}' shows one run an axes, not {len(runs)}")
+    rows = plot.numbers(runs, **options)
+    with styled():
+        plot.paint(rows, ax)
+    return rows

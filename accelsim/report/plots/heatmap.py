@@ -1,0 +1,42 @@
+"""What selection drops of each layer's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from accelsim.errors import InputError
+from accelsim.report.heatmap import layer_map
+from accelsim.report.plots.base import PLOTS, Plot, Row
+from accelsim.report.saved import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@PLOTS.register("heatmap")
+class Heatmap(Plot):
+    """Blocks downwards, kinds of layers across."""
+
+    about: ClassVar[str] = "dropped energy of each layer: blocks down, kinds across"
+    is_of_one_run: ClassVar[bool] = True
+
+    @staticmethod
+    @override
+    def numbers(runs: Sequence[Run]) -> list[Row]:  # type: ignore[override]
+        (run,) = runs
+        rows: list[Row] = [
+            {"layer": layer["name"], "dropped_energy_ratio": layer["dropped_energy_ratio"]}
+            for layer in run["layers"]
+        ]
+        if any(row["dropped_energy_ratio"] is None for row in rows):
+            raise InputError(f"{run['trace']['path']}: has no values, so nothing is known to drop")
+        return rows
+
+    @staticmethod
+    @override
+    def paint(rows: Sequence[Row], ax: Axes) -> None:
+        values = {row["layer"]: 100 * row["dropped_energy_ratio"] for row in rows}
+        layer_map(ax, values, label="dropped share of squared magnitude (%)")

@@ -1,0 +1,101 @@
+"""How busy units are over the time of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from accelsim.errors import InputError
+from accelsim.report.plots.base import PLOTS, Plot, Row
+from accelsim.report.saved import Run
+from accelsim.report.style import legend_above, unit_colour
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SHOWN = ("mac_array", "dram", "selector")
+_TIMELINE = "timeline.json"
+
+
+@PLOTS.register("utilization")
+class Utilization(Plot):
+    """Share of cycles that MAC array, DRAM and selector work, a step a layer.
+
+    With a `timeline.json` in the folder of the run (`run --timeline DIR/timeline.json --out DIR`),
+    a step is one of `bins` equal spans of it instead.
+    """
+
+    about: ClassVar[str] = "busy share of MAC array, DRAM and selector over time"
+    options: ClassVar[tuple[str, ...]] = ("bins",)
+    is_of_one_run: ClassVar[bool] = True
+
+    @staticmethod
+    @override
+    def numbers(runs: Sequence[Run], bins: int = 200) -> list[Row]:  # type: ignore[override]
+        (run,) = runs
+        if bins < 1:
+            raise InputError(f"bins {bins}: must be at least 1")
+        timeline = Path(run.get("folder", "")) / _TIMELINE
+        if "folder" in run and timeline.is_file():
+            return list(_binned(timeline, bins))
+        return list(_by_layer(run))
+
+    @staticmethod
+    @override
+    def paint(rows: Sequence[Row], ax: Axes) -> None:
+        edges = [row["start_us"] for row in rows] + [rows[-1]["end_us"]]
+        for unit in _SHOWN:
+            if f"{unit}_ratio" in rows[0]:
+                values = [100 * row[f"{unit}_ratio"] for row in rows]
+                name = unit.replace("_", " ").replace("mac", "MAC").replace("dram", "DRAM")
+                ax.stairs(values, edges, color=unit_colour(unit), label=name)
+        ax.set_xlim(edges[0], edges[-1])
+        ax.set_ylim(0, 103)
+        ax.set_xlabel("time (µs)")
+        ax.set_ylabel("busy (%)")
+        legend_above(ax)
+
+
+def _by_layer(run: Run) -> Iterator[Row]:
+    start_us = 0.0
+    for layer in run["layers"]:
+        end_us = start_us + layer["cycles"] / run["arch"]["clock_mhz"]
+        busy = layer["unit_busy_cycles"]
+        shares = {f"{u}_ratio": busy[u] / layer["cycles"] for u in _SHOWN if u in busy}
+        yield {"layer": layer["name"], "start_us": start_us, "end_us": end_us, **shares}
+        start_us = end_us
+
+
+def _binned(path: Path, bins: int) -> Iterator[Row]:
+    """Yield equal spans of a timeline, with the share of each that units work on tiles."""
+    try:
+        events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+        tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+        slices = [event for event in events if event.get("ph") == "X"]
+        end_us = max(event["ts"] + event["dur"] for event in slices)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a timeline of `accelsim run --timeline`") from error
+    edges = np.linspace(0, end_us, bins + 1)
+    shares = {}
+    for unit in _SHOWN:
+        work = [e for e in slices if tracks[e["tid"]] == unit and e["name"].startswith("tile")]
+        if work:
+            shares[f"{unit}_ratio"] = _covered(work, edges)
+    for place in range(bins):
+        span = {"start_us": float(edges[place]), "end_us": float(edges[place + 1])}
+        yield span | {name: float(values[place]) for name, values in shares.items()}
+
+
+def _covered(work: Sequence[Any], edges: Any) -> Any:
+    """Return the share of each span between edges that disjoint slices of time cover."""
+    starts = np.array([event["ts"] for event in work])
+    ends = starts + [event["dur"] for event in work]
+    moments = np.concatenate([[0.0], np.ravel(np.column_stack([starts, ends]))])
+    lengths = np.ravel(np.column_stack([np.zeros(len(work)), ends - starts]))
+    worked = np.concatenate([[0.0], np.cumsum(lengths)])
+    return np.diff(np.interp(edges, moments, worked)) / np.diff(edges)

@@ -1,0 +1,103 @@
+"""Results on disk, as `run --out` and `compare --out` write them, and ratios between them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import InputError
+from accelsim.results.comparison import Ratios
+from accelsim.results.result import SCHEMA
+
+Run = Mapping[str, Any]
+"""The data of `accelsim run --json`."""
+
+_KEYS = ("arch", "trace", "phase", "totals", "units", "layers")
+
+
+def load_runs(folders: Iterable[Path]) -> list[Run]:
+    """Return the runs of result folders: one of a `run`, all machines of a `compare`.
+
+    Raises:
+        InputError: a folder or a file in it is missing, or is not what a command wrote.
+    """
+    return [load_run(folder) for given in folders for folder in _machines(given)]
+
+
+def load_run(folder: Path) -> Run:
+    """Return the run of one folder; its place is kept under `folder`."""
+    path = folder / "result.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; a run folder is what `accelsim run … --out DIR` writes"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise InputError(f"{path}: not a result of schema {SCHEMA}")
+    missing = [key for key in _KEYS if key not in data]
+    if missing:
+        raise InputError(f"{path}: key '{missing[0]}' is missing")
+    return {**data, "folder": str(folder)}
+
+
+def _machines(folder: Path) -> list[Path]:
+    """Return the folders of a comparison in its order, or the folder of a run itself."""
+    table = folder / "comparison.csv"
+    if not table.is_file():
+        return [folder]
+    with table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "name" not in rows[0]:
+        raise InputError(f"{table}: not a comparison: no column 'name'")
+    return [folder / row["name"] for row in rows]
+
+
+def is_dense(run: Run) -> bool:
+    """Whether a run is of a dense machine."""
+    return bool(run["arch"]["pattern"] == "dense")
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """Return what tells runs apart: their pattern, else their machine's name, else a number too.
+
+    >>> labels([{"arch": {"pattern": pattern, "name": "mine"}} for pattern in ("2:4", "8:16")])
+    ['2:4', '8:16']
+    """
+    for key in ("pattern", "name"):
+        found = [str(run["arch"][key]) for run in runs]
+        if len(set(found)) == len(found):
+            return found
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in found:
+        seen[name] += 1
+        numbered.append(f"{name} {seen[name]}")
+    return numbered
+
+
+def ratios(run: Run, runs: Sequence[Run]) -> Mapping[str, float]:
+    """Return a run over the dense one on the same work: one of `runs`, else its own baseline.
+
+    Raises:
+        InputError: there is neither.
+    """
+    for other in runs:
+        if is_dense(other) and _work(other) == _work(run):
+            return Ratios.between(run["totals"], other["totals"]).to_dict()
+    if run.get("baseline") is None:
+        raise InputError(
+            f"{run['arch']['name']}: nothing to compare with: give a dense run of the same trace, "
+            f"phase and batch as well, or a run with a baseline"
+        )
+    return {key: value for key, value in run["baseline"].items() if isinstance(value, float)}
+
+
+def _work(run: Run) -> tuple[Any, ...]:
+    return run["trace"].get("sha256"), run["phase"], run.get("batch")

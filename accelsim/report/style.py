@@ -1,0 +1,130 @@
+"""How figures look: one palette, one set of sizes, one way to write them.
+
+Colours are Okabe and Ito's, which colour-blind readers tell apart; markers and hatches say the same
+again, for print in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from accelsim.errors import InputError, MissingExtraError
+from accelsim.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+YELLOW, SKY, GREY, LEMON = "#E69F00", "#56B4E9", "#999999", "#F0E442"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY, LEMON)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oo", "**")
+UNITS = MappingProxyType(
+    {
+        "dram": GREY,
+        "activation_buffer": YELLOW,
+        "compressed_buffer": LEMON,
+        "weight_buffer": SKY,
+        "output_buffer": PINK,
+        "selector": ORANGE,
+        "crossbar": BLUE,
+        "mac_array": GREEN,
+    }
+)
+OTHER_UNIT = "#000000"
+"""Of units that only pruning methods need."""
+CAUSES = MappingProxyType(
+    {"busy": GREEN, "starved": SKY, "blocked": ORANGE, "contended": PINK, "idle": "#DDDDDD"}
+)
+COLUMN_MM, PAGE_MM = 85, 180
+"""Widths of one and of two columns of a paper."""
+_FORMATS = (".png", ".pdf", ".svg")
+_MM_PER_INCH = 25.4
+_STYLE: Any = {
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.4,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "svg.hashsalt": "accelsim",  # equal figures are equal files
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the house style inside of this block."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def figure(
+    panels: int = 1, *, width_mm: float = COLUMN_MM, height_mm: float = 60, rows: int = 1
+) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure and its axes, side by side in `rows`.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "plot")
+    from matplotlib.figure import Figure
+
+    with styled():
+        drawn = Figure(
+            figsize=(width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH), layout="constrained"
+        )
+        axes = drawn.subplots(rows, -(-panels // rows), squeeze=False)
+    return drawn, list(axes.flat)
+
+
+def save(drawn: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all.
+
+    Raises:
+        InputError: another ending than .png, .pdf or .svg, or not writable.
+    """
+    check_format(path)
+    kind = path.suffix[1:]
+    # No date: equal figures are equal files.
+    dates: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    with styled(), replacing(path) as temporary:
+        drawn.savefig(temporary, format=kind, dpi=200, metadata=dates.get(kind))
+
+
+def check_format(path: Path) -> None:
+    """Raise InputError unless figures can be written as such a file; MissingExtraError if none."""
+    if path.suffix not in _FORMATS:
+        raise InputError(f"{path}: figures are written as {', '.join(_FORMATS)}")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "plot")
+
+
+def legend_above(axes: Axes, *, columns: int = 3, **options: Any) -> None:
+    """Put the legend over the axes, where no data is."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, **options
+    )
+
+
+def unit_colour(unit: str) -> str:
+    """Return the colour of a unit."""
+    return UNITS.get(unit, OTHER_UNIT)
