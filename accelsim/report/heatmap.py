@@ -56,7 +56,7 @@ def layer_map(ax: Axes, values: Mapping[str, float], *, label: str) -> None:
     if len(blocks) <= _MOST_BLOCKS:
         for (row, column), value in np.ndenumerate(table):
             if np.isfinite(value):
-                shade = "white" if value < np.nanmax(table) / 2 else "black"
+                shade = "white" if value < 0.6 * np.nanmax(table) else "black"
                 text: Any = {"ha": "center", "va": "center", "color": shade, "fontsize": 5.5}
                 ax.text(column, row, f"{value:.1f}", **text)
     assert ax.figure is not None

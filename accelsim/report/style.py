@@ -125,6 +125,24 @@ def legend_above(axes: Axes, *, columns: int = 3, **options: Any) -> None:
     )
 
 
+def legend_beside(axes: Axes) -> None:
+    """Put the legend to the right of the axes, in the order in which parts are stacked."""
+    handles, names = axes.get_legend_handles_labels()
+    place: Any = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    axes.legend(handles[::-1], names[::-1], **place)
+
+
+def plain_log_ticks(axes: Axes) -> None:
+    """Write the ticks of logarithmic axes as numbers: 1, 2, 5, 10."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(NullFormatter())
+
+
 def unit_colour(unit: str) -> str:
     """Return the colour of a unit."""
     return UNITS.get(unit, OTHER_UNIT)

@@ -11,7 +11,7 @@ from accelsim.errors import InputError
 from accelsim.report.plots.bars import stacked
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, labels
-from accelsim.report.style import legend_above, unit_colour
+from accelsim.report.style import legend_beside, unit_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,6 +53,6 @@ class Breakdown(Plot):
         for place, height in enumerate(heights):
             text = f"{height / heights[0]:.2f}×"
             ax.annotate(text, (place, height), (0, 1), textcoords="offset points", ha="center")
-        ax.margins(y=0.1)
+        ax.set_ylim(0, 1.1 * max(heights))
         ax.set_ylabel(label)
-        legend_above(ax, columns=3)
+        legend_beside(ax)

@@ -52,4 +52,4 @@ class Causes(Plot):
         ax.set_xlim(0, 100)
         ax.set_xlabel("share of all cycles (%)")
         ax.tick_params(axis="y", length=0)
-        legend_above(ax, columns=5, columnspacing=0.8, handlelength=1.2)
+        legend_above(ax, columns=5, columnspacing=0.7, handlelength=0.7, handletextpad=0.3)

@@ -70,7 +70,7 @@ class Decode(Plot):
         batches = sorted({row["batch"] for row in rows})
         for density in densities:
             independent = [1 - (1 - density) ** batch for batch in batches]
-            label = f"rows if independent, d = {density:.2g}"
+            label = f"1 − (1 − {density:.2g})^B"
             right.plot(batches, independent, color="black", linestyle=":", label=label)
         ax.axhline(1, color="black", linewidth=0.5)
         ax.set_xscale("log", base=2)

@@ -11,6 +11,7 @@ from accelsim.errors import InputError
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, is_dense, ratios
 from accelsim.report.style import COLOURS, MARKERS, legend_above
+from accelsim.sparsity import parse_pattern
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ class Front(Plot):
                 spot: Any = {"textcoords": "offset points", "fontsize": 5.5}
                 ax.annotate(row["pattern"], (x, row["value"]), (3, 3), **spot)
         for row in rows:
-            if row["value"] is None and row["mitigation"] == "none" and row["increase"] > 0:
+            if _is_bound(row):
                 ax.axvline(100 * row["increase"], color="black", linestyle=":", linewidth=0.6)
                 spot = {"xycoords": ("data", "axes fraction"), "fontsize": 5.5, "rotation": 90}
                 at = (100 * row["increase"], 0.98)
@@ -122,6 +123,12 @@ class Front(Plot):
 
 def _method(part: Any) -> tuple[str, str, str]:
     return part["pattern"], part["criterion"], part["mitigation"]
+
+
+def _is_bound(row: Row) -> bool:
+    """Whether a row is of a pattern that no machine runs, and has a place on the axis."""
+    is_plain = row["mitigation"] == "none" and row["increase"] > _LEAST
+    return is_plain and not parse_pattern(row["pattern"]).is_grouped
 
 
 def _share(row: Row) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run
-from accelsim.report.style import COLOURS, MARKERS, legend_above
+from accelsim.report.style import COLOURS, MARKERS, legend_above, plain_log_ticks
 from accelsim.sparsity import parse_pattern
 
 if TYPE_CHECKING:
@@ -61,12 +61,9 @@ class Roofline(Plot):
             ax.text(right, dense * 0.94, "multipliers", ha="right", va="top")
         roof = "multipliers" if peak == dense else f"multipliers × {peak / dense:.3g} (skipping)"
         ax.text(right, peak * 1.05, roof, ha="right", va="bottom")
-        ax.text(
-            left * 1.2,
-            left * slope * 1.7,
-            f"DRAM {rows[0]['dram_gb_per_s']:g} GB/s",
-            rotation=0,
-            va="bottom",
+        spot: Any = {"textcoords": "offset points", "va": "bottom"}
+        ax.annotate(
+            f"DRAM {rows[0]['dram_gb_per_s']:g} GB/s", (left, left * slope), (12, 0), **spot
         )
         kinds = dict.fromkeys(row["kind"] for row in rows)
         for place, kind in enumerate(kinds):
@@ -84,6 +81,7 @@ class Roofline(Plot):
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_ylim(top=peak * 1.8)
+        plain_log_ticks(ax)
         ax.set_xlabel("operations per byte of DRAM traffic")
         ax.set_ylabel("effective TOPS")
         legend_above(ax, columns=4, handletextpad=0.1, columnspacing=0.8)
