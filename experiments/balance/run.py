@@ -233,8 +233,8 @@ def drawn(runs: Sequence[Run]) -> Figure:
         picture, (left, right) = figure(2, width_mm=PAGE_MM, height_mm=72)
         plot_map(runs, left)
         plot_needs(runs, right)
-        for ax in (left, right):
-            legend_above(ax, columns=3)
+        legend_above(left, columns=3, columnspacing=1.0, handlelength=1.2)
+        legend_above(right, columns=3)
     return picture
 
 
