@@ -51,6 +51,9 @@ bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minut
 readme: $(VENV)/.run  ## write into the README what its commands print
 	$(BIN)/python .ci/readme.py update
 
+schema: $(VENV)/.run  ## write the JSON Schema and the tables of keys of architecture files
+	$(BIN)/python .ci/schema.py update
+
 capture-traces: $(VENV)/.dev  ## capture the shipped traces again from the shipped models
 	$(BIN)/accelsim capture --model traces/models/llama-docs-16m --text traces/text/capture.txt \
 	  --tokens 256 --seq-len 32 --layers '*.layers.*' --out traces/llama.npz

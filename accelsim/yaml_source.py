@@ -81,6 +81,27 @@ def read_yaml(path: Path) -> YamlSource:
     return YamlSource(path, data, lines)
 
 
+def number_hint(value: object) -> str:
+    """Return how to write a number that YAML 1.1 takes for a text, or nothing.
+
+    >>> number_hint("1e3")
+    '; YAML reads 1e3 as text: write 1.0e+3 or 1000'
+    """
+    if not isinstance(value, str) or not re.fullmatch(
+        r"[+-]?[\d.]*\d[\d.]*[eE][+-]?\d{1,2}", value
+    ):
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    mantissa, exponent = value.lower().split("e")
+    point = "" if "." in mantissa else ".0"
+    return (
+        f"; YAML reads {value} as text: write {mantissa}{point}e{int(exponent):+d} or {number:.15g}"
+    )
+
+
 def _parse(text: str, where: str, lines: dict[KeyPath, int] | None = None) -> Any:
     """Return the data of a YAML text and note the lines of its keys."""
     try:  # libyaml is ten times as fast; its messages are other ones, so they are not shown

@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializeAsAny,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -127,7 +128,12 @@ def _tiling(raw: object) -> object:
     return raw
 
 
-PatternField = Annotated[Pattern, BeforeValidator(_pattern), PlainSerializer(str, return_type=str)]
+PatternField = Annotated[
+    Pattern,
+    BeforeValidator(_pattern),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*(dense|[0-9]+:[0-9]+)\s*$"}),
+]
 
 
 class TechnologyChoice(BaseModel):
@@ -135,8 +141,20 @@ class TechnologyChoice(BaseModel):
 
     model_config = _STRICT
 
-    table: str = "nangate45"
-    node_nm: Annotated[float, Field(strict=True, gt=0)] | None = None  # None: the table's own
+    table: Annotated[
+        str,
+        Field(
+            description="Built-in table of costs, or a YAML file (path from where the command runs)"
+        ),
+    ] = "nangate45"
+    node_nm: (
+        Annotated[
+            float,
+            Field(strict=True, gt=0),
+            Field(description="Process node, 7 to 65; default: the table's own"),
+        ]
+        | None
+    ) = None  # None: the table's own
 
 
 class Buffers(BaseModel):
@@ -144,10 +162,13 @@ class Buffers(BaseModel):
 
     model_config = _STRICT
 
-    activations: ActivationBuffer
-    weights: WeightBuffer
-    outputs: OutputBuffer
-    compressed: CompressedBuffer | None = None
+    activations: Annotated[ActivationBuffer, Field(description="Holds tiles of X")]
+    weights: Annotated[WeightBuffer, Field(description="Holds tiles of W")]
+    outputs: Annotated[OutputBuffer, Field(description="Holds tiles of Y")]
+    compressed: Annotated[
+        CompressedBuffer | None,
+        Field(description="Holds what was selected; sparse machines need it"),
+    ] = None
 
 
 class TilingChoice(BaseModel):
@@ -155,10 +176,18 @@ class TilingChoice(BaseModel):
 
     model_config = _STRICT
 
-    tokens: Annotated[int, Field(strict=True, gt=0, le=2**31)]
-    columns: Annotated[int, Field(strict=True, gt=0, le=2**31)]
-    reduction: Annotated[int, Field(strict=True, gt=0, le=2**31)]
-    order: Order = "tokens_outer"
+    tokens: Annotated[
+        int, Field(strict=True, gt=0, le=2**31), Field(description="Tokens of a tile")
+    ]
+    columns: Annotated[
+        int, Field(strict=True, gt=0, le=2**31), Field(description="Output columns of a tile")
+    ]
+    reduction: Annotated[
+        int, Field(strict=True, gt=0, le=2**31), Field(description="Values of K of a tile")
+    ]
+    order: Annotated[Order, Field(description="Which loop over tiles is the outer one")] = (
+        "tokens_outer"
+    )
 
     def tiling(self) -> Tiling:
         """Return the tiling."""
@@ -172,28 +201,101 @@ class Architecture(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Literal[1] = Field(alias="schema", description="Version of this schema")
     # Result folders are named after it.
-    name: Annotated[str, Field(pattern=r"^[\w.+=-]*\w[\w.+=-]*$", max_length=80)]
-    clock_mhz: Annotated[float, Field(strict=True, gt=0, le=1e6)]
-    precision: Annotated[str, _one_of(PRECISIONS)]
-    pattern: PatternField
-    criterion: Annotated[str, BeforeValidator(_criterion)] = "act"
-    mitigation: Annotated[str, BeforeValidator(_mitigation)] = "none"
-    format: Annotated[str, _one_of(FORMATS)] = "bitmask"
-    mac_array: MacArray
-    selector: Annotated[SerializeAsAny[Selector], _of_kind(SELECTORS)] | None = None
-    crossbar: Annotated[SerializeAsAny[Crossbar], _of_kind(CROSSBARS)] = NoCrossbar(kind="none")
-    buffers: Buffers
-    dram: Dram
+    name: Annotated[
+        str,
+        Field(pattern=r"^[\w.+=-]*\w[\w.+=-]*$", max_length=80),
+        Field(description="Name in tables and result folders"),
+    ]
+    clock_mhz: Annotated[float, Field(strict=True, gt=0, le=1e6), Field(description="Core clock")]
+    precision: Annotated[
+        str,
+        _one_of(PRECISIONS),
+        Field(description="Number format of inputs; int8 accumulates in int32, floats in fp32"),
+    ]
+    pattern: Annotated[
+        PatternField, Field(description='"dense", or "N:M" with N ≤ M ≤ 64 (in quotes)')
+    ]
+    criterion: Annotated[
+        str,
+        BeforeValidator(_criterion),
+        Field(description="By what values are ranked before the smallest are dropped"),
+    ] = "act"
+    mitigation: Annotated[
+        str,
+        BeforeValidator(_mitigation),
+        Field(
+            description=(
+                "How the error of pruning is reduced: none, var, dpts, spts, lpts, ls, "
+                "or rsparse64 (any rank)"
+            ),
+        ),
+    ] = "none"
+    format: Annotated[
+        str,
+        _one_of(FORMATS),
+        Field(description="Metadata: how the positions of kept values are stored"),
+    ] = "bitmask"
+    mac_array: Annotated[
+        MacArray, Field(description="The multipliers: R tokens × C outputs × L lanes")
+    ]
+    selector: (
+        Annotated[
+            SerializeAsAny[Selector],
+            _of_kind(SELECTORS),
+            Field(
+                description=(
+                    "Picks the values that are kept; sparse machines need one, dense ones have none"
+                ),
+            ),
+        ]
+        | None
+    ) = None
+    crossbar: Annotated[
+        SerializeAsAny[Crossbar],
+        _of_kind(CROSSBARS),
+        Field(
+            description="Brings the weights of kept values to the multipliers; none is for dense"
+        ),
+    ] = NoCrossbar(kind="none")
+    buffers: Annotated[Buffers, Field(description="The on-chip buffers")]
+    dram: Annotated[Dram, Field(description="The DRAM channel")]
     # Of pruning methods; those that a method asks for and the file leaves out have defaults.
-    statistics: Statistics | None = None
-    pre_shifter: PreShifter | None = None
-    pre_scaler: PreScaler | None = None
-    moments: Moments | None = None
-    epilogue: Epilogue | None = None
-    technology: TechnologyChoice = TechnologyChoice()
-    tiling: Annotated[TilingChoice | Literal["auto"], BeforeValidator(_tiling)] = "auto"
+    statistics: Annotated[
+        Statistics | None,
+        Field(description="Passes over X before selection; default: what the method asks for"),
+    ] = None
+    pre_shifter: Annotated[
+        PreShifter | None,
+        Field(description="Subtracts shifts before selection; default: what the method asks for"),
+    ] = None
+    pre_scaler: Annotated[
+        PreScaler | None,
+        Field(
+            description=(
+                "Multiplies scores by factors before selection; default: what the method asks for"
+            ),
+        ),
+    ] = None
+    moments: Annotated[
+        Moments | None,
+        Field(
+            description="Sums for the correction of the variance; default: what the method asks for"
+        ),
+    ] = None
+    epilogue: Annotated[
+        Epilogue | None,
+        Field(description="Scales outputs, adds to them; default: what the method asks for"),
+    ] = None
+    technology: Annotated[TechnologyChoice, Field(description="Costs of area and energy")] = (
+        TechnologyChoice()
+    )
+    tiling: Annotated[
+        TilingChoice | Literal["auto"],
+        BeforeValidator(_tiling),
+        Field(description="auto, or a tile set by hand"),
+    ] = "auto"
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:

@@ -12,7 +12,7 @@ from accelsim.config.architecture import Architecture
 from accelsim.errors import InputError, KeyedError
 from accelsim.hardware import CROSSBARS, SELECTORS
 from accelsim.registry import Registry, did_you_mean
-from accelsim.yaml_source import KeyPath, YamlSource, read_yaml
+from accelsim.yaml_source import KeyPath, YamlSource, number_hint, read_yaml
 
 _KINDS: dict[str, Registry[Any]] = {"selector": SELECTORS, "crossbar": CROSSBARS}
 _UNITS_OF_MEASURE = {
@@ -72,6 +72,7 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     # Our own messages already quote the value.
     given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+    given += number_hint(problem["input"])
     label = f"key '{name}': " if name else ""
     return f"{where}: {label}{message}{_unit_hint(key)}{given}"
 
@@ -132,7 +133,13 @@ def _submodel(annotation: Any) -> Any:
     return next(_submodel(a) for a in annotation.__args__ if a is not type(None))
 
 
+def unit_of(key: str) -> str:
+    """Return the unit in which the name of a key ends, or nothing."""
+    units = [unit for suffix, unit in _UNITS_OF_MEASURE.items() if key.endswith(suffix)]
+    return units[-1] if units else ""
+
+
 def _unit_hint(key: KeyPath) -> str:
     """Return ` (a number in GB/s)` for a key whose name ends in a unit."""
-    units = [unit for suffix, unit in _UNITS_OF_MEASURE.items() if key and key[-1].endswith(suffix)]
-    return f" (a number in {units[-1]})" if units else ""
+    unit = unit_of(key[-1]) if key else ""
+    return f" (a number in {unit})" if unit else ""

@@ -35,11 +35,29 @@ class Buffer(Unit):
 
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
 
-    capacity_kib: Annotated[float, Field(strict=True, gt=0, le=65536)]
-    port_bytes: Annotated[int, Field(strict=True, gt=0, le=65536)]
-    macros: Annotated[int, Field(strict=True, gt=0, le=4096)] = 1
-    banks: Annotated[int, Field(strict=True, gt=0, le=8)] = 1
-    double_buffered: Annotated[bool, Field(strict=True)] = True
+    capacity_kib: Annotated[
+        float,
+        Field(strict=True, gt=0, le=65536),
+        Field(description="Size; larger tiles fit, at more area and energy an access"),
+    ]
+    port_bytes: Annotated[
+        int,
+        Field(strict=True, gt=0, le=65536),
+        Field(description="Bytes a cycle of the read port, and of the write port"),
+    ]
+    macros: Annotated[
+        int,
+        Field(strict=True, gt=0, le=4096),
+        Field(description="Memories side by side that share the port's width"),
+    ] = 1
+    banks: Annotated[
+        int, Field(strict=True, gt=0, le=8), Field(description="Banks of each macro")
+    ] = 1
+    double_buffered: Annotated[
+        bool,
+        Field(strict=True),
+        Field(description="One tile is filled while another is used; halves what a tile may take"),
+    ] = True
 
     @model_validator(mode="after")
     def _macros_are_whole(self) -> Self:

@@ -49,11 +49,25 @@ class Dram(Unit):
 
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
 
-    standard: str
-    bandwidth_gb_per_s: Annotated[float, Field(strict=True, ge=1e-9)]
-    latency_ns: Annotated[float, Field(strict=True, ge=0, le=1e9)] = 100.0
-    burst_bytes: Annotated[int, Field(strict=True, gt=0, le=65536)] = 64
-    store_lag_tiles: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 4
+    standard: Annotated[
+        str, Field(description="Energy of a bit by standard: lpddr4, gddr5, hbm2, hbm2e, hbm3e")
+    ]
+    bandwidth_gb_per_s: Annotated[
+        float,
+        Field(strict=True, ge=1e-9),
+        Field(description="Effective bandwidth, 10⁹ bytes a second"),
+    ]
+    latency_ns: Annotated[
+        float, Field(strict=True, ge=0, le=1e9), Field(description="Latency of a read")
+    ] = 100.0
+    burst_bytes: Annotated[
+        int, Field(strict=True, gt=0, le=65536), Field(description="Smallest transfer")
+    ] = 64
+    store_lag_tiles: Annotated[
+        int,
+        Field(strict=True, ge=0, le=2**31),
+        Field(description="How many tiles' loads go before a store, if its output can wait"),
+    ] = 4
 
     def bursts(self, size_bytes: Ints) -> Ints:
         """Return sizes rounded up to whole bursts."""

@@ -45,8 +45,17 @@ class LaneUnit(Unit):
     key: ClassVar[str]  # in YAML
     lane_blocks: ClassVar[Mapping[str, str]]  # kind of use, an action → block of a lane
 
-    lanes: Annotated[int, Field(strict=True, gt=0, le=2**20)] | None = None  # None: to keep up
-    kinds: tuple[str, ...] = ()  # that it can do; none: those that are asked for
+    lanes: (
+        Annotated[
+            int,
+            Field(strict=True, gt=0, le=2**20),
+            Field(description="Values a cycle; default: as many as keep up"),
+        ]
+        | None
+    ) = None  # None: to keep up
+    kinds: Annotated[
+        tuple[str, ...], Field(description="What it can do; default: those asked for, or all")
+    ] = ()  # that it can do; none: those that are asked for
 
     @field_validator("kinds")
     @classmethod
@@ -142,7 +151,20 @@ class TableUnit(LaneUnit):
 
     table_kinds: ClassVar[frozenset[str]]  # kinds of use that need it
 
-    table_kib: Annotated[float, Field(strict=True, gt=0, le=65536)] | None = None
+    table_kib: (
+        Annotated[
+            float,
+            Field(strict=True, gt=0, le=65536),
+            Field(
+                description=(
+                    "Table of factors, shifts, sums or entries; default: what the largest "
+                    "layer of the trace that uses it needs (accelsim area, which sees no "
+                    "trace, takes 32)"
+                ),
+            ),
+        ]
+        | None
+    ) = None
 
     @abstractmethod
     def entry_bytes(self, path: Datapath) -> int:

@@ -48,9 +48,21 @@ class MacArray(Unit):
 
     action_names: ClassVar[frozenset[str]] = frozenset({"mac", "mac_idle", "accumulate"})
 
-    rows: Annotated[int, Field(strict=True, gt=0, le=1024)]
-    columns: Annotated[int, Field(strict=True, gt=0, le=1024)]
-    lanes: Annotated[int, Field(strict=True, gt=0, le=1024)]
+    rows: Annotated[
+        int,
+        Field(strict=True, gt=0, le=1024),
+        Field(description="Tokens computed at once (R); area and peak speed grow with it"),
+    ]
+    columns: Annotated[
+        int,
+        Field(strict=True, gt=0, le=1024),
+        Field(description="Output columns computed at once (C); area and peak speed grow with it"),
+    ]
+    lanes: Annotated[
+        int,
+        Field(strict=True, gt=0, le=1024),
+        Field(description="Multipliers of one dot product (L); values of K used in one cycle"),
+    ]
 
     @override
     def busy_cycles(self, work: Work) -> Ints:

@@ -83,7 +83,7 @@ def test_yaml_without_an_end(write, text):
 
 def test_a_key_given_twice(edit):
     edited = edit("precision: int8", "precision: int8\nclock_mhz: 2")
-    edited.refused("key 'clock_mhz' is given twice (first on line 4)", line=edited.line + 1)
+    edited.refused("key 'clock_mhz' is given twice (first on line 5)", line=edited.line + 1)
 
 
 def test_a_nested_key_given_twice(edit):

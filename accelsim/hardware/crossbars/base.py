@@ -37,7 +37,14 @@ class Crossbar(Unit):
     decodes: ClassVar[str] = "bitmask"
 
     kind: str
-    pipeline_stages: Annotated[int, Field(strict=True, ge=0, le=64)] | None = None
+    pipeline_stages: (
+        Annotated[
+            int,
+            Field(strict=True, ge=0, le=64),
+            Field(description="Latency in cycles; default: what the clock needs, at least 1"),
+        ]
+        | None
+    ) = None
 
     @override
     def busy_cycles(self, work: Work) -> Ints:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
 
@@ -32,4 +34,4 @@ class Full(Crossbar):
 
     decodes: ClassVar[str] = "index"
 
-    kind: Literal["full"]
+    kind: Annotated[Literal["full"], Field(description="Which design")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
 
@@ -31,4 +33,4 @@ class Hierarchical(Crossbar):
     Source: derived; `crossbar_hierarchical.sv`.
     """
 
-    kind: Literal["hierarchical"]
+    kind: Annotated[Literal["hierarchical"], Field(description="Which design")]

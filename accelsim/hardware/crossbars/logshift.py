@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
 
@@ -30,4 +32,4 @@ class Logshift(Crossbar):
     Source: `crossbar_logshift.sv`; the compress operation of bit-manipulation instruction sets.
     """
 
-    kind: Literal["logshift"]
+    kind: Annotated[Literal["logshift"], Field(description="Which design")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -34,8 +34,8 @@ class NoCrossbar(Crossbar):
 
     is_routing: ClassVar[bool] = False
 
-    kind: Literal["none"]
-    pipeline_stages: Literal[0] = Field(default=0)
+    kind: Annotated[Literal["none"], Field(description="Which design")]
+    pipeline_stages: Literal[0] = Field(default=0, description="None: nothing is routed")
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
 
@@ -33,4 +35,4 @@ class Window(Crossbar):
     Source: derived; `crossbar_window.sv`.
     """
 
-    kind: Literal["window"]
+    kind: Annotated[Literal["window"], Field(description="Which design")]

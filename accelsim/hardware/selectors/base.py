@@ -42,9 +42,35 @@ class Selector(Unit):
     settles_late: ClassVar[bool] = False
 
     kind: str
-    instances: Annotated[int, Field(strict=True, gt=0, le=2**20)] = 1
-    extra_stages: Annotated[int, Field(strict=True, ge=0, le=256)] | None = None
-    step_cycles: Annotated[int, Field(strict=True, gt=0, le=64)] | None = None
+    instances: Annotated[
+        int,
+        Field(strict=True, gt=0, le=2**20),
+        Field(
+            description=(
+                "Selectors in parallel, each takes a group of M at a time; adapt it when M changes"
+            ),
+        ),
+    ] = 1
+    extra_stages: (
+        Annotated[
+            int,
+            Field(strict=True, ge=0, le=256),
+            Field(description="Register stages before compaction; default: what the clock needs"),
+        ]
+        | None
+    ) = None
+    step_cycles: (
+        Annotated[
+            int,
+            Field(strict=True, gt=0, le=64),
+            Field(
+                description=(
+                    "Cycles of one step of an iterative selector; default: what the clock needs"
+                ),
+            ),
+        ]
+        | None
+    ) = None
 
     @abstractmethod
     def block_name(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from typing_extensions import override
 
 from accelsim.hardware.selectors.base import SELECTORS, Selector
@@ -42,7 +43,7 @@ class Bitonic(Selector):
 
     settles_late: ClassVar[bool] = True
 
-    kind: Literal["bitonic"]
+    kind: Annotated[Literal["bitonic"], Field(description="Which design")]
 
     @override
     def block_name(self) -> str:

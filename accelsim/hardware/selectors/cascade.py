@@ -34,8 +34,12 @@ class Cascade(Selector):
     Source: structure after S2TA (HPCA'22), which cascades N maximum searches; `select_cascade.sv`.
     """
 
-    kind: Literal["cascade"]
-    pipelined: Annotated[bool, Field(strict=True)] = False
+    kind: Annotated[Literal["cascade"], Field(description="Which design")]
+    pipelined: Annotated[
+        bool,
+        Field(strict=True),
+        Field(description="Starts a new group every cycle, at the area of all its steps"),
+    ] = False
 
     @override
     def block_name(self) -> str:

@@ -38,8 +38,12 @@ class Radix(Selector):
 
     settles_late: ClassVar[bool] = True
 
-    kind: Literal["radix"]
-    pipelined: Annotated[bool, Field(strict=True)] = False
+    kind: Annotated[Literal["radix"], Field(description="Which design")]
+    pipelined: Annotated[
+        bool,
+        Field(strict=True),
+        Field(description="Starts a new group every cycle, at the area of all its steps"),
+    ] = False
 
     @override
     def block_name(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from typing_extensions import override
 
 from accelsim.hardware.selectors.base import SELECTORS, Selector
@@ -33,7 +34,7 @@ class Rank(Selector):
     Source: `select_rank.sv`: M (M - 1) / 2 comparators, as counted in `prior_art` (8:16: 120).
     """
 
-    kind: Literal["rank"]
+    kind: Annotated[Literal["rank"], Field(description="Which design")]
 
     @override
     def block_name(self) -> str:

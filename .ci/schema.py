@@ -1,0 +1,40 @@
+"""Write the JSON Schema and the table of keys of architecture files, or check that they are fresh.
+
+python .ci/schema.py check | update
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from accelsim.config.schema import architecture_schema, key_table
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "guide" / "architecture.md"
+SCHEMA = ROOT / "arch_configs" / "schema.json"
+BEGIN, END = "<!-- keys: make schema -->", "<!-- end of keys -->"
+
+
+def generated() -> dict[Path, str]:
+    """Return what the generated files should hold."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    tail = rest.partition(END)[2]
+    return {
+        SCHEMA: json.dumps(architecture_schema(), indent=2, ensure_ascii=False) + "\n",
+        PAGE: f"{head}{BEGIN}\n{key_table()}\n{END}{tail}",
+    }
+
+
+def main() -> None:
+    """Check or update."""
+    for path, text in generated().items():
+        if sys.argv[1:] == ["update"]:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            raise SystemExit(f"{path.relative_to(ROOT)} is stale: make schema")
+
+
+if __name__ == "__main__":
+    main()

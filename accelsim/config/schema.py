@@ -1,0 +1,108 @@
+"""The JSON Schema of architecture files, and tables of their keys, from the models themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from accelsim.config.architecture import Architecture
+from accelsim.config.loader import unit_of
+from accelsim.hardware import CROSSBARS, SELECTORS
+from accelsim.precision import PRECISIONS
+from accelsim.registry import Registry
+from accelsim.sparsity import FORMATS
+from accelsim.sparsity.criteria import CRITERIA
+
+Schema = dict[str, Any]
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def architecture_schema() -> Schema:
+    """Return the JSON Schema (draft 2020-12) of architecture files, as strict as the loader."""
+    schema = Architecture.model_json_schema(by_alias=True)
+    keys = schema["properties"]
+    _describe(schema)
+    keys["selector"] |= {"anyOf": [_one_kind_of(SELECTORS), {"type": "null"}]}
+    keys["crossbar"] = {
+        "description": keys["crossbar"]["description"],
+        "default": keys["crossbar"]["default"],
+        **_one_kind_of(CROSSBARS),
+    }
+    for name in ("Selector", "Crossbar"):  # of no kind
+        schema["$defs"].pop(name, None)
+    keys["precision"]["enum"] = sorted(PRECISIONS)
+    keys["format"]["enum"] = sorted(FORMATS)
+    keys["criterion"]["enum"] = sorted(
+        name for name in CRITERIA if not CRITERIA[name].ranks_weights
+    )
+    for section in schema["$defs"].values():
+        _describe(section)
+    return {"$schema": _DIALECT, **schema, "title": "accelsim architecture"}
+
+
+def key_table() -> str:
+    """Return a Markdown table of every key: unit, default, range and meaning."""
+    lines = ["| key | unit | default | range | meaning |", "|---|---|---|---|---|"]
+    schema = architecture_schema()
+    for key, of_key, is_required in _keys(schema, schema["$defs"], ""):
+        meaning, _, open_default = of_key["description"].partition("; default: ")
+        default = "required" if is_required else open_default or _default(of_key)
+        cells = (f"`{key}`", unit_of(key), default, _range(of_key), meaning)
+        lines.append(f"| {' | '.join(cell.replace('|', ',') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def _one_kind_of(registry: Registry[Any]) -> Schema:
+    kinds = [registry[kind].model_json_schema() for kind in sorted(registry)]
+    for schema in kinds:
+        _describe(schema)
+    return {"oneOf": kinds}
+
+
+def _describe(section: Schema) -> None:
+    """Give each key the description that stands in its choice, where an editor looks for it."""
+    for of_key in section.get("properties", {}).values():
+        for choice in of_key.get("anyOf", []):
+            if "description" in choice:
+                of_key.setdefault("description", choice.pop("description"))
+        if "$ref" not in of_key:
+            of_key.pop("title", None)
+
+
+def _keys(section: Schema, models: Schema, prefix: str) -> Iterator[tuple[str, Schema, bool]]:
+    """Yield (dotted key, its schema, whether it must be given) of a section and those in it."""
+    for name, of_key in section.get("properties", {}).items():
+        yield prefix + name, of_key, name in section.get("required", ())
+        seen: set[str] = set()
+        for choice in _choices(of_key):
+            inside = models[choice["$ref"].rsplit("/", 1)[1]] if "$ref" in choice else choice
+            for found in _keys(inside, models, f"{prefix}{name}."):
+                if found[0] not in seen:  # what every kind has stands once
+                    yield found
+                seen.add(found[0])
+
+
+def _choices(of_key: Schema) -> list[Schema]:
+    """Return the plain schemas that a key may follow."""
+    nested = [*of_key.get("anyOf", []), *of_key.get("oneOf", [])]
+    return [plain for choice in nested for plain in _choices(choice)] or [of_key]
+
+
+def _default(of_key: Schema) -> str:
+    default = of_key.get("default")
+    if isinstance(default, dict):
+        default = default.get("kind")
+    if default in (None, [], ()):
+        return ""
+    return str(default).lower() if isinstance(default, bool) else f"{default}"
+
+
+def _range(of_key: Schema) -> str:
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "maximum": "≤"}
+    for choice in _choices(of_key):
+        if "enum" in of_key:
+            return ", ".join(f"`{name}`" for name in of_key["enum"])
+        limits = [f"{sign} {choice[word]:.15g}" for word, sign in signs.items() if word in choice]
+        if limits:
+            return ", ".join(limits)
+    return ""
