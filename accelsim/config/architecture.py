@@ -49,7 +49,7 @@ from accelsim.workload import Datapath, Gemm, Stores, Tiling, ceil_div, check_ti
 from accelsim.workload.tiling import Order
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-_METHOD_UNITS: tuple[type[LaneUnit], ...] = (Statistics, PreShifter, PreScaler, Moments, Epilogue)
+METHOD_UNITS: tuple[type[LaneUnit], ...] = (Statistics, PreShifter, PreScaler, Moments, Epilogue)
 
 
 def _of_kind(registry: Registry[Any]) -> BeforeValidator:
@@ -441,7 +441,7 @@ class Architecture(BaseModel):
     @property
     def method_units(self) -> dict[str, LaneUnit]:
         """The units of pruning methods that the machine has, by key."""
-        units = {unit.key: getattr(self, unit.key) for unit in _METHOD_UNITS}
+        units = {unit.key: getattr(self, unit.key) for unit in METHOD_UNITS}
         return {key: unit for key, unit in units.items() if unit is not None}
 
     def equipped(self, methods: Iterable[Method]) -> Architecture:
@@ -500,7 +500,7 @@ class Architecture(BaseModel):
         """Return the units of pruning methods, those that the file has and those asked for."""
         demands = [method.demands for method in methods]
         units = self.method_units
-        for unit in _METHOD_UNITS:
+        for unit in METHOD_UNITS:
             if unit.key in units or any(map(unit.asked, demands)):
                 units[unit.key] = units.get(unit.key, unit()).serving(demands)
         return units
@@ -557,7 +557,7 @@ class Architecture(BaseModel):
                 "pattern": parse_pattern("dense"),
                 "criterion": "act",
                 "mitigation": "none",
-                **dict.fromkeys(unit.key for unit in _METHOD_UNITS),
+                **dict.fromkeys(unit.key for unit in METHOD_UNITS),
                 "selector": None,
                 "crossbar": NoCrossbar(kind="none"),
                 "buffers": self.buffers.model_copy(update={"compressed": None}),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from accelsim.config.architecture import Architecture
+from accelsim.config.architecture import METHOD_UNITS, Architecture
 from accelsim.config.loader import unit_of
 from accelsim.hardware import CROSSBARS, SELECTORS
 from accelsim.precision import PRECISIONS
 from accelsim.registry import Registry
 from accelsim.sparsity import FORMATS
 from accelsim.sparsity.criteria import CRITERIA
+from accelsim.tech.technology import dram_standards
 
 Schema = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,7 +36,11 @@ def architecture_schema() -> Schema:
     keys["criterion"]["enum"] = sorted(
         name for name in CRITERIA if not CRITERIA[name].ranks_weights
     )
-    for section in schema["$defs"].values():
+    models = schema["$defs"]
+    models["Dram"]["properties"]["standard"]["enum"] = dram_standards()
+    for unit in METHOD_UNITS:
+        models[unit.__name__]["properties"]["kinds"]["items"]["enum"] = list(unit.lane_blocks)
+    for section in models.values():
         _describe(section)
     return {"$schema": _DIALECT, **schema, "title": "accelsim architecture"}
 
@@ -56,6 +61,8 @@ def _one_kind_of(registry: Registry[Any]) -> Schema:
     kinds = [registry[kind].model_json_schema() for kind in sorted(registry)]
     for schema in kinds:
         _describe(schema)
+        # For completion and the table; `const` says which one it is.
+        schema["properties"]["kind"]["enum"] = sorted(registry)
     return {"oneOf": kinds}
 
 
@@ -100,8 +107,9 @@ def _default(of_key: Schema) -> str:
 def _range(of_key: Schema) -> str:
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "maximum": "≤"}
     for choice in _choices(of_key):
-        if "enum" in of_key:
-            return ", ".join(f"`{name}`" for name in of_key["enum"])
+        names = of_key.get("enum") or of_key.get("items", {}).get("enum")
+        if names:
+            return ", ".join(f"`{name}`" for name in names)
         limits = [f"{sign} {choice[word]:.15g}" for word, sign in signs.items() if word in choice]
         if limits:
             return ", ".join(limits)

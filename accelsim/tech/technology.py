@@ -245,6 +245,11 @@ def dram_pj_per_bit(standard: str) -> float:
     return known[standard].value
 
 
+def dram_standards() -> list[str]:
+    """Return the names of the DRAM standards whose energy is known."""
+    return list(_dram_table())
+
+
 def built_in() -> list[str]:
     """Return the names of the tables that come with accelsim."""
     return sorted(f.name.removesuffix(".yaml") for f in _folder().iterdir() if _is_table(f.name))

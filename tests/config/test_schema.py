@@ -47,6 +47,8 @@ def test_shipped_configs_follow_the_schema_that_they_name(path):
         ("kind: rank", "kind: rank, pipelined: true"),
         ("kind: full", "kind: fool"),
         ("tiling: auto", "tiling: manual"),
+        ("standard: lpddr4", "standard: sdram"),
+        ("tiling: auto", "tiling: auto\nmoments: {kinds: [scale]}"),
         ("table: nangate45", "tabel: nangate45"),
     ],
 )
