@@ -15,7 +15,7 @@ from accelsim.registry import did_you_mean
 from accelsim.sweeps.axes import Range
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.metrics import METRICS, check_metric
-from accelsim.yaml_source import KeyPath, YamlSource, read_yaml
+from accelsim.yaml_source import KeyPath, YamlSource, number_hint, read_yaml
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 _MOST_BATCH = 2**20
@@ -231,4 +231,4 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
         return f"{where}: unknown key '{last}'{near}; allowed: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
     given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-    return f"{where}: {name}: {message}{given}"
+    return f"{where}: {name}: {message}{given}{number_hint(problem['input'])}"

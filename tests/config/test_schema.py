@@ -8,8 +8,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from accelsim.config.loader import arch_of
 from accelsim.config.schema import architecture_schema, key_table
+from accelsim.errors import InputError
+from accelsim.yaml_source import YamlSource
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "arch_configs").glob("*.yaml"))
@@ -66,3 +71,27 @@ def test_every_key_is_described():
 
 def test_a_number_that_yaml_takes_for_text(edit):
     edit("clock_mhz: 1000", "clock_mhz: 1e3").refused("write 1.0e+3 or 1000")
+
+
+VALUES = (None, True, 0, 1, 2, 2.5, -1, 1e12, "x", "8:16", "1e3", "none", "auto", [], ["x"], {})
+KEYS = [row.split("`")[1].split(".") for row in key_table().splitlines()[2:]]
+
+
+@given(st.sampled_from(KEYS), st.sampled_from(VALUES))
+@settings(max_examples=300, deadline=None)
+def test_schema_refuses_nothing_that_the_loader_accepts(key, value):
+    """It may accept more: what parts ask of each other, and files and ranks by name."""
+    path = CONFIGS[-1]
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    section = data
+    for part in key[:-1]:
+        if not isinstance(section.get(part), dict):
+            section[part] = {}
+        section = section[part]
+    section[key[-1]] = value
+    assume(not (key == ["schema"] and value is True))  # True == 1
+    try:
+        arch_of(YamlSource(path, data, {}))
+    except InputError:
+        return
+    VALIDATOR.validate(data)
