@@ -7,7 +7,11 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from accelsim.report import style
+from accelsim.report.plots import draw
+from accelsim.report.plots.bars import grouped
 from accelsim.studies import (
     Claim,
     Page,
@@ -20,7 +24,11 @@ from accelsim.studies import (
     the,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
 ACCURACY = FOLDER.parent / "accuracy_vs_cost" / "accuracy.json"
 PATTERNS = {"2:4": "nm24", "4:8": "nm48", "8:16": "nm816", "16:32": "nm1632"}
 LIMITED, AMPLE = 64, 256  # GB/s of DRAM
@@ -211,8 +219,44 @@ def answer(macs: Sequence[Run], sizes: Sequence[Run]) -> str:
     )
 
 
+def picture(macs: Sequence[Run], sizes: Sequence[Run]) -> Figure:
+    """Return loss, cost at equal multipliers, and speed-up at equal area, by pattern."""
+    figure, (left, middle, right) = style.figure(3, width_mm=style.PAGE_MM, height_mm=62)
+    with style.styled():
+        means, errors = zip(*(losses()[pattern] for pattern in PATTERNS), strict=True)
+        percents = [100 * mean for mean in means]
+        look = {"color": style.PINK, "capsize": 2, "error_kw": {"linewidth": 0.8}}
+        bars = left.bar(list(PATTERNS), percents, 0.7, yerr=[100 * e for e in errors], **look)
+        left.bar_label(bars, [f"{value:.0f}" for value in percents], padding=1)
+        bound = 100 * losses()["topk:0.5"][0]
+        any_half = f"any half of the values, no such hardware: {bound:.0f}"
+        left.axhline(bound, color="black", linewidth=0.8, linestyle=":", label=any_half)
+        left.set_ylabel("increase of perplexity (%)")
+        style.legend_above(left, columns=1)
+        draw(
+            "cost",
+            [the(macs, base=base, crossbar__kind="full") for base in PATTERNS.values()],
+            middle,
+        )
+        gains = {
+            f"{bandwidth} GB/s": [
+                gain("effective_tops")(rivals(macs[0], sizes, base, bandwidth))
+                for base in PATTERNS.values()
+            ]
+            for bandwidth in (AMPLE, LIMITED)
+        }
+        grouped(right, list(PATTERNS), gains, colours=(style.BLUE, style.SKY))
+        right.axhline(1, color="black", linewidth=0.6, linestyle="--", zorder=0)
+        right.set_ylim(0, 1.6)
+        right.set_ylabel("speed-up over dense of the same area")
+        style.legend_above(right)
+        for ax in (left, middle, right):
+            ax.set_xlabel("activation pattern")
+    return figure
+
+
 def main() -> None:
-    """Simulate, write the page."""
+    """Simulate, write the page and what the project's README shows of it."""
     page, _ = Page.of(__file__)
     macs = runs_of(FOLDER / "equal_macs.yaml")
     files = ("equal_area", "equal_area_1632", "equal_area_dense")
@@ -222,6 +266,9 @@ def main() -> None:
     page.write("equal macs", markdown_table(equal_macs_table(macs)))
     page.write("equal area", markdown_table(equal_area_table(macs[0], sizes)))
     page.write("claims", markdown_table(claims_table(claims(macs, sizes))))
+    page.write("headline", markdown_table(equal_macs_table(macs)), path=ROOT / "README.md")
+    page.write("answer", answer(macs, sizes), path=ROOT / "README.md")
+    page.figure("figure", picture(macs, sizes))
     page.finish()
 
 
