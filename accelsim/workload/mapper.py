@@ -74,12 +74,17 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: 
 def _nominal_cycles(
     tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores, reuse: Reuse
 ) -> float:
-    """Estimate the time of a layer on the nominal memory."""
+    """Estimate the time of a layer on the nominal memory.
+
+    Loads that computation cannot hide make it wait; where the memory is the slower of the two, the
+    waiting is in its time already.
+    """
     bytes_per_cycle = max(1, path.macs_per_cycle // NOMINAL_MACS_PER_BYTE)
     job_cycles = _job_cycles(tiling, gemm, path, stores)
     transfer = dram_bytes(gemm, path, reuse) / bytes_per_cycle
-    exposed = _exposed_bytes(tiling, gemm, path, reuse, job_cycles) / bytes_per_cycle
-    return max(_jobs(tiling, gemm) * job_cycles, transfer) + exposed
+    ends, waits = _exposed_bytes(tiling, gemm, path, reuse, job_cycles)
+    computing = _jobs(tiling, gemm) * job_cycles + waits / bytes_per_cycle
+    return max(computing, transfer) + ends / bytes_per_cycle
 
 
 def _job_cycles(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int:
@@ -101,12 +106,12 @@ def _job_cycles(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> i
 
 def _exposed_bytes(
     tiling: Tiling, gemm: Gemm, path: Datapath, reuse: Reuse, job_cycles: int
-) -> int:
-    """Estimate the bytes that computation cannot hide on the nominal memory.
+) -> tuple[int, int]:
+    """Estimate the bytes that computation cannot hide on the nominal memory: at the ends, between.
 
-    They are the first activation and weight tile, the last output tile, and for every load of a
-    tile what exceeds the computation since the load before: one job long for the operand that
-    changes with each job, a whole inner loop for the one that stays.
+    At the ends are the first activation and weight tile and the last output tile. Between, it is
+    for every load of a tile what exceeds the computation since the load before: one job long for
+    the operand that changes with each job, a whole inner loop for the one that stays.
     """
     size = TileBytes.of(tiling, gemm, path)
     token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
@@ -122,13 +127,9 @@ def _exposed_bytes(
     weight_loads = column_tiles * reduction_tiles * reuse.weight_loads
     activation_span = column_tiles if tokens_outer and reuse.activation_loads == 1 else 1
     weight_span = 1 if tokens_outer or reuse.weight_loads > 1 else token_tiles
-    return (
-        size.activations
-        + size.weights
-        + size.outputs
-        + activation_loads * uncovered(size.activations, activation_span)
-        + weight_loads * uncovered(size.weights, weight_span)
-    )
+    waits = activation_loads * uncovered(size.activations, activation_span)
+    waits += weight_loads * uncovered(size.weights, weight_span)
+    return size.activations + size.weights + size.outputs, waits
 
 
 def _jobs(tiling: Tiling, gemm: Gemm) -> int:
