@@ -20,7 +20,7 @@ from accelsim.files import replacing
 from accelsim.results.export import csv_text
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from accelsim.report.style import Figure
 
 _TOLERANCE = 1e-6  # relative, of numbers in tables: sums differ in the last digits by machine
 
