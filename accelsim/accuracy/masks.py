@@ -12,7 +12,7 @@ import numpy as np
 
 from accelsim.capture.extra import require
 from accelsim.errors import InputError
-from accelsim.precision import PRECISIONS
+from accelsim.precision import PRECISIONS, Float8
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.nm import NM
 from accelsim.sparsity.threshold import Threshold
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FLOAT = "float"
 _TORCH_NAMES = {"bf16": "bfloat16", "fp16": "float16"}
+_LARGEST = {"int8": 127, "fp8": Float8.largest}  # codes of formats with a scale a token
 
 
 def check_precision(name: str) -> None:
@@ -51,20 +52,24 @@ def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, to
 def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Do what `encode_tokens` and `token_scales` of a precision do."""
     torch = require("torch")
-    if precision != "int8":
+    if precision not in _LARGEST:
         PRECISIONS[precision].encode(values.abs().amax(dim=1).cpu().numpy())  # refuses too large
         narrow = values.to(getattr(torch, _TORCH_NAMES[precision])).float()
         return narrow, narrow
     peak = values.abs().amax(dim=1, keepdim=True)
     # By a tensor: by a number, CUDA multiplies with the reciprocal, which rounds differently.
-    scale = peak / torch.full_like(peak, 127)
+    largest = _LARGEST[precision]
+    scale = peak / torch.full_like(peak, largest)
     scale = torch.where(scale > 0, scale, torch.ones_like(peak))
-    codes = (values / scale).round().to(torch.int8)
+    if precision == "fp8":
+        codes = (values / scale).clamp(-largest, largest).to(torch.float8_e4m3fn).float()
+    else:
+        codes = (values / scale).round().to(torch.int8)
     return codes, codes * scale
 
 
 def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:
-    """Return weights `[O, K]` as the hardware holds them; int8 has one scale an output."""
+    """Return weights `[O, K]` as the hardware holds them; int8 and fp8 have one scale an output."""
     if precision == FLOAT:
         return weight
     return round_tokens(weight.detach().float(), precision)[1].to(weight.dtype)

@@ -38,7 +38,7 @@ StrideOption = Annotated[
 ]
 PrecisionOption = Annotated[
     str,
-    typer.Option("--precision", help="float (as the model computes), int8, bf16 or fp16."),
+    typer.Option("--precision", help="float (as the model computes), int8, fp8, bf16 or fp16."),
 ]
 LayersOption = Annotated[
     str | None,

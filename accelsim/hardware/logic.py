@@ -41,7 +41,7 @@ def lane_pj_per_um2(tech: Technology, path: Datapath) -> float:
     """
     measured = replace(shape(path), lanes=_MEASURED_LANES)
     logic_um2 = tech.block("dot_product", measured).logic_um2 / _MEASURED_LANES
-    action = "float_mac" if measured.is_float else "int_mac"
+    action = f"{measured.arithmetic}_mac"
     registers = stage_register_bits(measured) / _MEASURED_LANES
     whole_pj = tech.energy_pj("dot_product", action, logic_um2)
     return max(0.0, whole_pj - registers * tech.register_pj) / logic_um2

@@ -84,7 +84,7 @@ class MacArray(Unit):
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
         lane_um2 = self._unit(tech, path).logic_um2 / path.lanes
         accumulator_um2 = 2 * path.accumulator_bits * tech.register_um2
-        kind = "float" if shape(path).is_float else "int"
+        kind = shape(path).arithmetic
         return {
             "mac": tech.energy_pj("dot_product", f"{kind}_mac", lane_um2),
             "mac_idle": tech.energy_pj("dot_product", f"{kind}_mac_idle", lane_um2),

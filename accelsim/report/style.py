@@ -18,7 +18,7 @@ from accelsim.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Figure
+    from matplotlib.figure import Figure as Figure  # noqa: PLC0414 (for others to name)
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 YELLOW, SKY, GREY, LEMON = "#E69F00", "#56B4E9", "#999999", "#F0E442"
@@ -120,9 +120,9 @@ def check_format(path: Path) -> None:
 
 def legend_above(axes: Axes, *, columns: int = 3, **options: Any) -> None:
     """Put the legend over the axes, where no data is."""
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, **options
-    )
+    look: Any = {"borderaxespad": 0.2, "handlelength": 1.3, "columnspacing": 0.9}
+    look |= {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "handletextpad": 0.4}
+    axes.legend(ncols=columns, **look | options)
 
 
 def legend_beside(axes: Axes) -> None:

@@ -13,7 +13,7 @@ from accelsim.hardware import Crossbar, Selector
 SELECTOR_KINDS = {"rank": 0, "bitonic": 1, "radix": 2, "cascade": 3}
 CROSSBAR_KINDS = {"full": 0, "window": 1, "logshift": 2, "hierarchical": 3}
 METADATA_FORMATS = {"bitmask": 0, "index": 1}
-FLOAT_FORMATS = {"int8": 0, "bf16": 1}
+FLOAT_FORMATS = {"int8": 0, "fp8": 1, "bf16": 1}
 
 Parameters = dict[str, int]
 

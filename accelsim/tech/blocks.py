@@ -38,6 +38,13 @@ class Shape:
         return (self.score_bits or self.bits) - self.is_float
 
     @property
+    def arithmetic(self) -> str:
+        """What switches alike: `int`, `fp8`, or `float` of 16 bits."""
+        if not self.is_float:
+            return "int"
+        return "fp8" if self.bits == 8 else "float"  # noqa: PLR2004
+
+    @property
     def held_bits(self) -> int:
         """Bits of a value and, where it is not the same, of what it is ranked by."""
         return self.bits + self.score_bits
@@ -262,7 +269,10 @@ def _index_decoder(s: Shape) -> Parts:
 
 
 def _multipliers(s: Shape, count: float) -> Parts:
-    """Return multipliers; a float's grows with the square of its significand (bf16 has 8 bits)."""
+    """Return multipliers; a float's grows with the square of its significand (bf16 has 8 bits).
+
+    bf16 and fp8 (4 bits) were synthesised; fp16 (11 bits) follows from them.
+    """
     if s.is_float:
         return {"bf16_multipliers": count * (s.significand_bits / 8) ** 2}
     return {f"int{s.bits}_multipliers": count}
@@ -278,8 +288,10 @@ def _accumulator(s: Shape) -> Parts:
 
 def _tree(s: Shape) -> tuple[int, int, int]:
     """Return adders, their bits and flip-flops of the products of a dot product and their sums."""
-    # Of a product of floats: sign, 8 exponent bits and 2 × significand - 1 others; the rest is 0.
-    product = 8 + 2 * s.significand_bits if s.is_float else 2 * s.bits
+    # Of a product of floats: sign, exponent and 2 × significand - 1 others; the rest is 0. The
+    # exponents of fp8 products, -18 to 17, need 7 of the 8 bits.
+    exponent_bits = 7 if s.arithmetic == "fp8" else 8
+    product = exponent_bits + 2 * s.significand_bits if s.is_float else 2 * s.bits
     adder_bits, adders, registers = 0, 0, s.lanes * product
     count, width = s.lanes, product
     while count > 1:
@@ -339,11 +351,11 @@ def _float_path(s: Shape) -> Parts:
 def _lane(s: Shape, *, products: float = 0, adders: Sequence[int] = ()) -> Parts:
     """Return a lane: multipliers of B × B bits, adders by their width, and registers behind them.
 
-    Of floats, multiplication and addition are priced together only: each is a fused unit.
+    Of floats, an adder is one of fp32, whatever the width.
     """
     registers = {"register_bits": sum(adders) or 2 * s.bits}
     if s.is_float:
-        return {**_multipliers(s, max(products, len(adders))), **registers}
+        return {**_multipliers(s, products), "float_adders": len(adders), **registers}
     return {**_multipliers(s, products), "accumulator_bits": sum(adders), **registers}
 
 
@@ -362,11 +374,11 @@ def _moments(s: Shape) -> Parts:
 
 
 def _columns(s: Shape) -> Parts:
-    """Return the square of a value, added to a sum; of integers, times its token's scale squared.
+    """Return the square of a value, added to a sum; of 8 bits, times its token's scale squared.
 
-    Codes of floats have no scale.
+    Codes of 16 bits have no scale.
     """
-    return _lane(s, products=1 if s.is_float else 2, adders=[32])
+    return _lane(s, products=2 if s.bits == 8 else 1, adders=[32])  # noqa: PLR2004
 
 
 def _count(s: Shape) -> Parts:

@@ -78,7 +78,9 @@ def module(row: Row) -> tuple[str, Shape]:
     """Return the block and the shape that a row of a table is about."""
     parts = (row["block"], row["kind"], "pipelined" if row["pipelined"] == "1" else "")
     numbers = {name: max(1, int(row[name])) for name in ("n", "m", "lanes", "columns")}
-    shape = Shape(**numbers, bits=int(row["bits"]) or 8, is_float=row["float"] == "1")
+    bits = int(row["bits"]) or 8
+    # Floats are fp8 (E4M3) or bf16: 4 and 8 bits of significand with the hidden one.
+    shape = Shape(**numbers, bits=bits, is_float=row["float"] == "1", significand_bits=bits // 2)
     return "_".join(filter(None, parts)), shape
 
 
@@ -192,7 +194,7 @@ def switched(row: Row, table: Technology) -> tuple[str, str, float]:
     if row["block"] in ("index_encoder", "index_decoder"):
         return name, action, table.block(name, shape).logic_um2
     if row["block"] == "dot_product" and not action.startswith("step"):
-        action = f"{'float' if shape.is_float else 'int'}_{action}"
+        action = f"{shape.arithmetic}_{action}"
         lane = table.block(name, shape).logic_um2 / shape.lanes
         return name, action, 64 * table.register_um2 if "accumulate" in action else lane
     return name, action, 0.0
@@ -256,7 +258,7 @@ def fitted_blocks(rows: Sequence[Row]) -> Iterator[tuple[str, str, str, Fitted]]
     points = [point(row) for row in rows]
     register_um2 = plain_register(rows)
     for name in BLOCKS:
-        for effort in EFFORTS:
+        for effort in EFFORTS if BLOCKS[name].priced_like is None else ():
             chosen = [p for p in points if p.name == name and p.effort == effort]
             yield name, effort, "area_um2", area_of(name, register_um2).fit(chosen)
             yield name, effort, "delay_ps", delay_of(name).fit(chosen)
@@ -299,7 +301,7 @@ def block_lines(
     made: str,
 ) -> Iterator[str]:
     """Yield the lines of the blocks, errors as comments."""
-    for name in BLOCKS:
+    for name in dict.fromkeys(own for own, *_ in results):
         yield f"  {name}:"
         for effort in EFFORTS:
             yield f"    {effort}:"

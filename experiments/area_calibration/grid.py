@@ -75,6 +75,11 @@ class Point:
         return f"{self.block}_{self.kind}" if is_family else self.block
 
     @property
+    def format(self) -> str:
+        """Return the number format of the values."""
+        return {(8, 0): "int8", (8, 1): "fp8", (16, 1): "bf16"}[self.bits, self.float]
+
+    @property
     def folder(self) -> Path:
         """Return where its source is."""
         return HERE if self.block == "register" else RTL
@@ -104,10 +109,11 @@ def full_grid() -> Iterator[Point]:
     """Yield the points of the library that the technology is built on."""
     for bits in (8, 16, 32):
         yield from (Point("register", kind, bits=bits) for kind in ("plain", "enable"))
-    for bits, is_float in ((8, 0), (16, 0), (16, 1)):
+    for bits, is_float in ((8, 0), (16, 0), (8, 1), (16, 1)):
         yield Point("mac", bits=bits, float=is_float)
     yield from (Point("dot_product", bits=8, lanes=lanes) for lanes in (1, 2, 4, 8, 16, 32))
-    yield from (Point("dot_product", bits=16, float=1, lanes=lanes) for lanes in (1, 4, 16))
+    for bits in (8, 16):
+        yield from (Point("dot_product", bits=bits, float=1, lanes=lanes) for lanes in (1, 4, 16))
     for n, m in PATTERNS:
         yield from (Point(block, n=n, m=m) for block in ("index_encoder", "index_decoder"))
         yield Point("compact", n=n, m=m, bits=8)

@@ -83,6 +83,16 @@ class Row:
 
 Parts = NDArray[np.float64]  # gate, internal, clock fJ, toggles: of one action; nets
 Ports = dict[str, Words]
+# Of each code of fp8, by the definition of E4M3: the sign, 4 bits of exponent, 3 of fraction.
+FP8 = np.array(
+    [
+        (-1) ** (code >> 7)
+        * (code & 7 | 8 * (code & 120 != 0))
+        * 2.0 ** (max(code >> 3 & 15, 1) - 10)
+        for code in range(256)
+    ],
+    np.float32,
+)
 
 
 @dataclass
@@ -162,9 +172,9 @@ def line(few: Parts, many: Parts, x_few: int, x_many: int) -> tuple[Parts, Parts
 
 
 @cache
-def vectors(bits: int) -> Vectors:
-    """Return the operands of a width."""
-    return Vectors(bits)
+def vectors(number_format: str) -> Vectors:
+    """Return the operands in a format."""
+    return Vectors(number_format)
 
 
 def flag(value: int) -> Words:
@@ -176,8 +186,8 @@ def flag(value: int) -> Words:
 def selector(bench: Bench, point: Point) -> Iterator[Row]:
     """Selection core, compaction and output register: groups without a gap, then no groups."""
     simulation = bench.simulation(point)
-    groups = vectors(point.bits).activations.reshape(STREAMS, -1, point.m)
-    positions, kept = select(groups, point.n, point.bits)
+    groups = vectors(point.format).activations.reshape(STREAMS, -1, point.m)
+    positions, kept = select(groups, point.n, point.format)
     masks = np.zeros(groups.shape, np.int64)
     np.put_along_axis(masks, positions, 1, axis=-1)
     steps = {"radix": point.bits - point.float, "cascade": point.n}.get(point.kind, 0)
@@ -224,11 +234,11 @@ def crossbar(bench: Bench, point: Point) -> Iterator[Row]:
     for columns in (FEW_COLUMNS, MANY_COLUMNS):
         own = replace(point, lanes=point.n, columns=columns)
         simulation = bench.simulation(own)
-        groups = vectors(point.bits).activations.reshape(STREAMS, -1, point.m)
-        weights = vectors(point.bits).weights(columns).reshape(STREAMS, columns, -1, point.m)
+        groups = vectors(point.format).activations.reshape(STREAMS, -1, point.m)
+        weights = vectors(point.format).weights(columns).reshape(STREAMS, columns, -1, point.m)
         for step in range(STEPS + 1):
             which = step % groups.shape[1]
-            positions, _ = select(groups[:, which], point.n, point.bits)
+            positions, _ = select(groups[:, which], point.n, point.format)
             mask = np.zeros((STREAMS, point.m), np.int64)
             np.put_along_axis(mask, positions, 1, axis=-1)
             routed = np.take_along_axis(weights[:, :, which], positions[:, None], axis=-1)
@@ -253,8 +263,8 @@ def crossbar(bench: Bench, point: Point) -> Iterator[Row]:
 def index_codec(bench: Bench, point: Point) -> Iterator[Row]:
     """Bitmask to indices, or back: one group a step."""
     simulation = bench.simulation(point)
-    groups = vectors(8).activations.reshape(STREAMS, -1, point.m)
-    positions, _ = select(groups, point.n, 8)
+    groups = vectors("int8").activations.reshape(STREAMS, -1, point.m)
+    positions, _ = select(groups, point.n, "int8")
     masks = np.zeros(groups.shape, np.int64)
     np.put_along_axis(masks, positions, 1, axis=-1)
     index_bits = (point.m - 1).bit_length()
@@ -275,11 +285,11 @@ def index_codec(bench: Bench, point: Point) -> Iterator[Row]:
 
 def operands(point: Point, *, idle: bool) -> tuple[Words, Words]:
     """Return activations and weights `[sums, streams, steps, lanes]`: 8:16, or all if N is 0."""
-    bits, lanes = point.bits, point.lanes or 1
-    groups = vectors(bits).activations.reshape(STREAMS, -1, 16)
-    weights = vectors(bits).weights(3).reshape(STREAMS, 3, -1, 16)
+    lanes = point.lanes or 1
+    groups = vectors(point.format).activations.reshape(STREAMS, -1, 16)
+    weights = vectors(point.format).weights(3).reshape(STREAMS, 3, -1, 16)
     if point.n:
-        positions, kept = select(groups, point.n, bits)
+        positions, kept = select(groups, point.n, point.format)
         weights = np.take_along_axis(weights, positions[:, None], axis=-1)
         groups = kept
     b = weights.reshape(STREAMS, 3, -1)[:, :, : STEPS * lanes].transpose(1, 0, 2)
@@ -288,9 +298,12 @@ def operands(point: Point, *, idle: bool) -> tuple[Words, Words]:
     return np.broadcast_to(a * (not idle), b.shape).reshape(shape), b.reshape(shape)
 
 
-def expected(a: Words, b: Words, bits: int) -> NDArray[np.int64]:
+def expected(a: Words, b: Words, number_format: str) -> NDArray[np.int64]:
     """Return the bit patterns of sums of products of bit patterns `[streams, steps, lanes]`."""
-    if bits == 16:
+    if number_format == "fp8":
+        a, b = (FP8[x] for x in (a, b))
+        return dot_bf16(a, b).view(np.uint32).astype(np.int64)
+    if number_format == "bf16":
         a, b = ((x.astype(np.uint32) << np.uint32(16)).view(np.float32) for x in (a, b))
         return dot_bf16(a, b).view(np.uint32).astype(np.int64)
     a, b = (x.astype(np.uint8).view(np.int8) for x in (a, b))
@@ -301,7 +314,7 @@ def products(bench: Bench, point: Point, *, idle: bool) -> tuple[Parts, Netlist]
     """Return the energy of a step of a dot product, or of a MAC, with sums one after the other."""
     simulation = bench.simulation(replace(point, n=0, m=0))
     a, b = operands(point, idle=idle)
-    wanted = [expected(a[number], b[number], point.bits) for number in range(3)]
+    wanted = [expected(a[number], b[number], point.format) for number in range(3)]
     is_mac = point.block == "mac"
     latency = 1 if is_mac else 3 + (point.lanes - 1).bit_length()
     simulation.cycle({} if is_mac else {"rst": flag(1)})
@@ -348,7 +361,7 @@ def dot_product(bench: Bench, point: Point) -> Iterator[Row]:
 def register(bench: Bench, point: Point) -> Iterator[Row]:
     """Activations written in every cycle; then held: the input stays, or the enable is off."""
     simulation = bench.simulation(point)
-    values = vectors(8).activations
+    values = vectors("int8").activations
     for action, enable in (("write", 1), ("hold", 0)):
         for cycle in range(20):
             data = {"d": pack(values[:, cycle if enable or point.kind == "enable" else 0], 8)}
@@ -378,7 +391,8 @@ def points(library: str) -> list[Point]:
     result = [Point("register", kind, bits=8) for kind in ("plain", "enable")]
     for n, m in ((0, 0), (8, 16)):  # dense, and what 8:16 keeps
         for block in ("mac", "dot_product"):
-            result += [Point(block, n=n, m=m, bits=8), Point(block, n=n, m=m, bits=16, float=1)]
+            for bits, is_float in ((8, 0), (8, 1), (16, 1)):
+                result.append(Point(block, n=n, m=m, bits=bits, float=is_float))
     for n, m in FEW_PATTERNS if library == "nangate45" else ((8, 16),):
         result += [Point(block, n=n, m=m) for block in ("index_encoder", "index_decoder")]
         for bits in (8, 16) if (n, m) == (8, 16) and library == "nangate45" else (8,):

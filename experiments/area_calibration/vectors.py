@@ -9,7 +9,8 @@ import numpy as np
 from gates import Ints
 from synthesis import ROOT
 
-from accelsim.precision import BFloat16, Int8, Values
+from accelsim.precision import BFloat16, Float8, Int8, Values
+from accelsim.rtl.program import fp8_codes
 from accelsim.trace import load_trace
 
 TRACE = ROOT / "traces" / "llama.npz"
@@ -19,19 +20,20 @@ LAYERS = 8
 STREAMS = 1024  # 4 kinds of input x 256 tokens, each token from one of the 8 layers
 
 
-def codes(values: Values, bits: int, *, per_row: bool) -> Ints:
-    """Return the bit patterns of values in int8 or bf16."""
-    if bits == 16:
+def codes(values: Values, number_format: str, *, per_row: bool) -> Ints:
+    """Return the bit patterns of values in int8, fp8 or bf16."""
+    if number_format == "bf16":
         return (BFloat16.encode(values)[0].view(np.uint32) >> np.uint32(16)).astype(np.int64)
-    coded = Int8.encode_tokens(values) if per_row else Int8.encode(values)[0]
-    return coded.astype(np.int64) & 0xFF
+    kind = {"int8": Int8, "fp8": Float8}[number_format]
+    coded = kind.encode_tokens(values) if per_row else kind.encode(values)[0]
+    return (fp8_codes(coded) if kind is Float8 else coded).astype(np.int64) & 0xFF
 
 
 class Vectors:
-    """Activations and weights that meet, as bit patterns of `bits` bits, for `STREAMS` streams."""
+    """Activations and weights that meet, as bit patterns of a format, for `STREAMS` streams."""
 
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
+    def __init__(self, number_format: str) -> None:
+        self.number_format = number_format
 
     @cached_property
     def activations(self) -> Ints:
@@ -40,7 +42,7 @@ class Vectors:
         rows = []
         for kind in INPUTS:
             layers = [trace.values(f"model.layers.{n}.{kind}") for n in range(LAYERS)]
-            coded = [codes(values, self.bits, per_row=True)[:, :384] for values in layers]
+            coded = [codes(values, self.number_format, per_row=True)[:, :384] for values in layers]
             rows += [coded[token % LAYERS][token] for token in range(STREAMS // len(INPUTS))]
         return np.array(rows)
 
@@ -50,7 +52,9 @@ class Vectors:
         rows = []
         for kind in INPUTS:
             names = [f"model.layers.{n}.{kind}.weight" for n in range(LAYERS)]
-            coded = [codes(_tensor(name), self.bits, per_row=False)[:, :384] for name in names]
+            coded = [
+                codes(_tensor(name), self.number_format, per_row=False)[:, :384] for name in names
+            ]
             for token in range(STREAMS // len(INPUTS)):
                 matrix = coded[token % LAYERS]
                 rows.append(matrix[random.integers(len(matrix), size=columns)])
@@ -71,15 +75,15 @@ def _tensor(name: str) -> Values:
     return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-def magnitudes(values: Ints, bits: int) -> Ints:
-    """Return what selection compares: absolute values of int8, the low 15 bits of bf16."""
-    if bits == 16:
-        return values & 0x7FFF
+def magnitudes(values: Ints, number_format: str) -> Ints:
+    """Return what selection compares: absolute values of int8, of floats all bits but the sign."""
+    if number_format != "int8":
+        return values & (0x7F if number_format == "fp8" else 0x7FFF)
     return np.abs(np.where(values >= 128, values - 256, values))
 
 
-def select(groups: Ints, n: int, bits: int) -> tuple[Ints, Ints]:
+def select(groups: Ints, n: int, number_format: str) -> tuple[Ints, Ints]:
     """Select n of the last axis: return the positions, in order, and the values kept."""
-    order = np.argsort(-magnitudes(groups, bits), axis=-1, kind="stable")
+    order = np.argsort(-magnitudes(groups, number_format), axis=-1, kind="stable")
     positions = np.sort(order[..., :n], axis=-1)
     return positions, np.take_along_axis(groups, positions, axis=-1)

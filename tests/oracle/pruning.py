@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-SIGNIFICANT_BITS = {"bf16": 8, "fp16": 11}
-FINEST_UNIT = {"bf16": -133, "fp16": -24}  # exponent of the smallest number above zero
+SIGNIFICANT_BITS = {"fp8": 4, "bf16": 8, "fp16": 11}
+FINEST_UNIT = {"fp8": -9, "bf16": -133, "fp16": -24}  # exponent of the smallest number above zero
 
 
 def f32(value):
@@ -27,10 +27,25 @@ def rounded(value, precision):
     return round(value / unit) * unit
 
 
+def fp8_scale(row):
+    """Return what makes the largest magnitude of a row 448."""
+    peak = max(abs(value) for value in row)
+    return f32(np.float32(peak) / np.float32(448)) if peak else 1.0
+
+
+def fp8(value):
+    """Round to the nearest number of E4M3, at most 448."""
+    return math.copysign(min(448.0, abs(rounded(value, "fp8"))), value)
+
+
 def held(row, precision):
     """Return one token (or one output's weights) as the hardware ranks it, and what that means."""
     if precision == "float":
         return list(row), list(row)
+    if precision == "fp8":
+        scale = fp8_scale(row)
+        codes = [fp8(f32(np.float32(value) / np.float32(scale))) for value in row]
+        return codes, [f32(np.float32(code) * np.float32(scale)) for code in codes]
     if precision != "int8":
         narrow = [rounded(value, precision) for value in row]
         return narrow, narrow
@@ -47,6 +62,10 @@ def scores(row, factors, precision):
         return [f32(np.float32(v) * np.float32(f)) for v, f in zip(row, factors, strict=True)]
     if precision == "int8":
         codes = [min(255, max(1, round(255 * factor / most))) for factor in factors]
+        return [value * code for value, code in zip(row, codes, strict=True)]
+    if precision == "fp8":
+        scale = f32(max(factors) / 448)
+        codes = [max(2.0**-9, fp8(f32(f32(factor) / scale))) for factor in factors]
         return [value * code for value, code in zip(row, codes, strict=True)]
     shrunk = [factor / most for factor in factors] if precision == "fp16" else map(f32, factors)
     small = [rounded(factor, precision) for factor in shrunk]

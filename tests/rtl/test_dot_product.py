@@ -63,12 +63,11 @@ def drive(folder, testbench, words, **parameters):
     return [line.split() for line in lines if line and "$finish" not in line]
 
 
-def combine(folder, module, port, a, b):
+def combine(folder, module, port, a, b, *, result_bits=None):
     """Return what a combinational module makes of two arrays of bit patterns."""
     bits = 8 * a.itemsize
-    text = COMBINATIONAL.format(
-        module=module, port=port, bits=bits, result_bits=32 if bits > 8 else 16
-    )
+    result_bits = result_bits or (32 if bits > 8 else 16)
+    text = COMBINATIONAL.format(module=module, port=port, bits=bits, result_bits=result_bits)
     digits = bits // 4
     words = [f"{int(y):0{digits}x}{int(x):0{digits}x}" for x, y in zip(a, b, strict=True)]
     return np.array([int(word, 16) for (word,) in drive(folder, text, words)], np.uint32)
@@ -315,6 +314,36 @@ def test_multiplies_bf16_exactly(tmp_path):
     assert np.array_equal(expected[np.isfinite(expected)], exact[np.isfinite(expected)])
     wrong = np.flatnonzero(products != expected.view(np.uint32))
     assert not wrong.size, [f"{a[i]:04x} * {b[i]:04x} = {products[i]:08x}" for i in wrong[:5]]
+
+
+def as_fp8(codes):
+    """Return fp8 codes as float32, by the definition of the format."""
+    codes = np.asarray(codes, np.int64)
+    field, fraction = codes >> 3 & 15, codes & 7
+    size = np.where(field == 0, fraction * 2.0**-9, (8 + fraction) * 2.0 ** (field - 10.0))
+    return np.where(codes >> 7, -size, size).astype(np.float32)
+
+
+def test_multiplies_every_pair_of_fp8(tmp_path):
+    codes = np.array([code for code in range(256) if code & 127 != 127], np.uint8)
+    a, b = (grid.ravel() for grid in np.meshgrid(codes, codes))
+    products = combine(tmp_path, "fp8_multiplier", "product", a, b, result_bits=32)
+    assert np.array_equal(products, (as_fp8(a) * as_fp8(b)).view(np.uint32))
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 16])
+def test_sums_fp8(tmp_path, lanes):
+    rng = np.random.default_rng(lanes)
+    stream = Stream(rng, lanes, 8)
+    stream.control(rst=1)
+    expected = []
+    for number in range(80):
+        shape = (2, rng.integers(1, 6), lanes)
+        a, b = rng.integers(0, 127, shape) + 128 * rng.integers(0, 2, shape)
+        stream.add(a, b, gap=0.0 if number < 50 else 0.3)
+        expected.append(dot_bf16(as_fp8(a), as_fp8(b)).view(np.uint32))
+    values, _ = run_stream(tmp_path, stream, 3 + ceil_log2(lanes), L=lanes, B=8, FLOAT=1)
+    assert values == expected
 
 
 def bf16_operands(rng, steps, lanes, kind):

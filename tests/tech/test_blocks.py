@@ -383,6 +383,7 @@ def synthesised():
             m=int(row["m"]) or 1,
             bits=int(row["bits"]),
             is_float=row["float"] == "1",
+            significand_bits=int(row["bits"]) // 2,  # of fp8 and bf16
             lanes=int(row["lanes"]) or 1,
         )
         yield name, shape, int(row["flip_flops"])

@@ -61,10 +61,13 @@ def largest(strength, n, m):
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))
 def test_clact_ranks_by_the_norms_of_each_sequence(trace, precision):
     operands, real = trace.operands("x", precision)
-    if operands.dtype == np.int8 and trace.meta.inputs["x"].dtype == "float16":
-        scales = np.abs(real).max(axis=1, keepdims=True) / np.float32(127)
+    largest_code = {"int8": 127, "fp8": 448}.get(precision)
+    if operands.dtype == np.int8 and trace.meta.inputs["x"].dtype == "int8":
+        scales = 0.5
+    elif largest_code is not None:
+        scales = np.abs(real).max(axis=1, keepdims=True) / np.float32(largest_code)
     else:
-        scales = 0.5 if operands.dtype == np.int8 else 1.0
+        scales = 1.0
     held = operands * np.float32(scales)
     expected = []
     for end, length in zip(ENDS, LENGTHS, strict=True):

@@ -27,7 +27,9 @@ def grouped(
         at = [group - _GROUP / 2 + (place + 0.5) * width for group in range(len(groups))]
         style: Any = {"color": colours[place], "edgecolor": "white", "hatch": HATCHES[place]}
         bars = ax.bar(at, values, width * 0.94, label=name, **style)
-        ax.bar_label(bars, [form.format(v) for v in values], padding=1, fontsize=5.5, rotation=90)
+        text: Any = {"fontsize": 5.5, "rotation": 90, "padding": 1.5}
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}  # hides lines
+        ax.bar_label(bars, [form.format(value) for value in values], bbox=behind, **text)
     ax.set_xticks(range(len(groups)), groups)
     ax.tick_params(axis="x", length=0)
     ax.margins(y=0.18)

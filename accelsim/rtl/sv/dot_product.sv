@@ -7,7 +7,7 @@
 module dot_product #(
     parameter int L     = 16,
     parameter int B     = 8,
-    parameter int FLOAT = 0  // 0 two's complement, sums wrap; 1 bf16 with fp32 sums
+    parameter int FLOAT = 0  // 0 two's complement, sums wrap; 1 fp8 or bf16, by B, with fp32 sums
 ) (
     input  logic           clk,
     input  logic           rst,

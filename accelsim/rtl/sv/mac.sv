@@ -1,7 +1,7 @@
 // One lane: multiplies and accumulates in 32 bits, in one cycle. `in_first` starts a new sum.
 module mac #(
     parameter int B     = 8,
-    parameter int FLOAT = 0  // 0 two's complement, 1 bf16 with fp32 sums
+    parameter int FLOAT = 0  // 0 two's complement, 1 fp8 or bf16, by B, with fp32 sums
 ) (
     input  logic         clk,
     input  logic         in_valid,
