@@ -11,7 +11,7 @@ EDITABLE := --config-settings editable_mode=compat --editable
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports format bench bench-peers readme capture-traces clean
+.PHONY: help run test check lint types imports format bench bench-peers experiments readme capture-traces clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench: $(VENV)/.dev  ## time engine, selection, commands, Llama-3-8B shapes and 
 
 bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minutes, gigabytes)
 	$(BIN)/python benchmarks/peers/run.py
+
+experiments: $(VENV)/.dev  ## draw every figure and write every table of experiments/ again (15 minutes)
+	$(BIN)/python experiments/run_all.py
 
 readme: $(VENV)/.run  ## write into the README what its commands print
 	$(BIN)/python .ci/readme.py update
