@@ -121,11 +121,15 @@ class Float8(Precision):
     @classmethod
     def rounded(cls, values: Values) -> Values:
         """Return the nearest numbers of the format, of the same shape; larger ones saturate."""
-        magnitudes = np.abs(values)
-        _, exponents = np.frexp(magnitudes)  # in [0.5, 1): one more than of 1.x
-        steps = np.ldexp(np.float32(1), np.maximum(exponents - 1, cls.smallest_exponent) - 3)
-        nearest = np.minimum(np.rint(magnitudes / steps) * steps, np.float32(cls.largest))
-        return np.copysign(nearest, values)
+        magnitudes = np.abs(values, dtype=np.float32)
+        bits = magnitudes.view(np.uint32)
+        round_up = np.uint32(0x7FFFF) + ((bits >> np.uint32(20)) & np.uint32(1))  # half to even
+        normal = ((bits + round_up) & np.uint32(0xFFF00000)).view(np.float32)
+        smallest = np.float32(2.0**cls.smallest_exponent)
+        small = np.rint(magnitudes * (8 / smallest)) * (smallest / 8)
+        nearest = np.where(magnitudes < smallest, small, normal)
+        signed: Values = np.copysign(np.minimum(nearest, np.float32(cls.largest)), values)
+        return signed
 
     @classmethod
     @override

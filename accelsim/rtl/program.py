@@ -250,7 +250,8 @@ def fp8_codes(values: Values) -> NDArray[np.uint8]:
     significands = np.rint(np.ldexp(magnitudes, 3 - exponents)).astype(np.int64)
     fields = np.where(significands < 8, 0, exponents + 7)  # noqa: PLR2004 (no leading one)
     codes = (np.signbit(values) * 128) | (fields << 3) | (significands & 7)
-    return codes.astype(np.uint8)
+    found: NDArray[np.uint8] = codes.astype(np.uint8)
+    return found
 
 
 def hex_words(words: Words) -> list[str]:

@@ -72,7 +72,7 @@ def table(runs: Sequence[Run]) -> list[dict[str, str]]:
                     "area": f"{cells['area_overhead_ratio']:+.1%}",
                     "work per area": f"{cells['tops_per_mm2_ratio']:.2f}×",
                     "decode, batch 1": f"{decode['speedup']:.2f}×",
-                    "energy ": f"{decode['energy_ratio']:.2f}×",
+                    "energy in decode": f"{decode['energy_ratio']:.2f}×",
                     "dropped energy": f"{cells['dropped_energy_ratio']:.1%}",
                 }
             )
