@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,6 +95,9 @@ def command(
         with styled():
             drawn.suptitle(title)
     save(drawn, out)
+    alone = [row for panel in numbers for row in panel if row.get("value", 0) is None]
+    if alone:
+        print(f"note: {len(alone)} rows of accuracy have no run beside them", file=sys.stderr)
     if json_:
         show_json({"schema": 1, "kind": kind, "file": str(out), "panels": numbers})
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,6 +97,8 @@ def command(
     if timeline or vcd:
         _warn_of_size(machine, workload, window, (batch or 1) if phase == "decode" else None)
     with ExitStack() as outputs:  # nothing is left behind if any output fails
+        # The folder first, since a timeline may lie in it.
+        outputs.enter_context(nullcontext() if out is None else folder(out))
         observers = _observers(outputs, machine, timeline, vcd, window)
         machines = [machine] if reference is None else [machine, reference]
         flags = {
@@ -116,7 +118,7 @@ def command(
             data["verify"] = _verify(machine, workload, rules)
         texts = {csv: csv_text(layer_rows(result))} if csv is not None else {}
         if out is not None:
-            texts |= folder_files(outputs.enter_context(folder(out)), data, result)
+            texts |= folder_files(out, data, result)
         write_texts(texts)
     if json_:
         show_json(data)

@@ -16,6 +16,9 @@ from accelsim.results.result import SCHEMA
 Run = Mapping[str, Any]
 """The data of `accelsim run --json`."""
 
+_SHARED = ("mac_array", "clock_mhz", "precision", "dram", "technology")
+_LAYER_KEYS = ("needed_rows_ratio", "unit_busy_cycles")  # the newest ones
+_TOTALS = ("cycles", "time_s", "energy_pj", "area_um2", "edp_pj_s", "tops_per_mm2")
 _KEYS = ("arch", "trace", "phase", "totals", "units", "layers")
 
 
@@ -42,8 +45,10 @@ def load_run(folder: Path) -> Run:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise InputError(f"{path}: not a result of schema {SCHEMA}")
     missing = [key for key in _KEYS if key not in data]
+    missing += [f"layers.{key}" for key in _LAYER_KEYS if key not in data.get("layers", [{}])[0]]
+    missing += [f"totals.{key}" for key in _TOTALS if key not in data.get("totals", {})]
     if missing:
-        raise InputError(f"{path}: key '{missing[0]}' is missing")
+        raise InputError(f"{path}: key '{missing[0]}' is missing; run it again with this version")
     return {**data, "folder": str(folder)}
 
 
@@ -83,21 +88,32 @@ def labels(runs: Sequence[Run]) -> list[str]:
 
 
 def ratios(run: Run, runs: Sequence[Run]) -> Mapping[str, float]:
-    """Return a run over the dense one on the same work: one of `runs`, else its own baseline.
+    """Return a run over a dense one: of `runs`, on the same work and array, else its own baseline.
 
     Raises:
         InputError: there is neither.
     """
-    for other in runs:
-        if is_dense(other) and _work(other) == _work(run):
+    dense = [other for other in runs if is_dense(other) and _work(other) == _work(run)]
+    for other in dense:
+        if not _difference(run, other):
             return Ratios.between(run["totals"], other["totals"]).to_dict()
-    if run.get("baseline") is None:
+    if run.get("baseline") is not None:
+        return {key: value for key, value in run["baseline"].items() if isinstance(value, float)}
+    name = run["arch"]["name"]
+    if dense:
         raise InputError(
-            f"{run['arch']['name']}: nothing to compare with: give a dense run of the same trace, "
-            f"phase and batch as well, or a run with a baseline"
+            f"{name}: the dense run differs in {_difference(run, dense[0])}, not only in sparsity"
         )
-    return {key: value for key, value in run["baseline"].items() if isinstance(value, float)}
+    raise InputError(
+        f"{name}: nothing to compare with: give a dense run of the same trace, phase and batch as "
+        f"well, or a run with a baseline"
+    )
 
 
 def _work(run: Run) -> tuple[Any, ...]:
     return run["trace"].get("sha256"), run["phase"], run.get("batch")
+
+
+def _difference(run: Run, other: Run) -> str:
+    """Return the keys that both machines have to share and do not; buffers may differ."""
+    return ", ".join(key for key in _SHARED if run["arch"].get(key) != other["arch"].get(key))

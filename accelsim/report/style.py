@@ -143,6 +143,16 @@ def plain_log_ticks(axes: Axes) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
+def named(unit: str) -> str:
+    """Return how a unit, or another name with underscores, is called in a figure.
+
+    >>> named("mac_array"), named("weight_dma")
+    ('MAC array', 'weight DMA')
+    """
+    words = unit.split("_")
+    return " ".join(word.upper() if word in {"mac", "dma", "dram"} else word for word in words)
+
+
 def unit_colour(unit: str) -> str:
     """Return the colour of a unit."""
     return UNITS.get(unit, OTHER_UNIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from accelsim.report.style import COLOURS, HATCHES
+from accelsim.report.style import COLOURS, HATCHES, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def stacked(
             color=colours[name],
             edgecolor="white",
             linewidth=0.3,
-            label=name.replace("_", " "),
+            label=named(name),
         )
         base = [low + value for low, value in zip(base, values, strict=True)]
     return base

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run
-from accelsim.report.style import CAUSES, legend_above
+from accelsim.report.style import CAUSES, legend_above, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ class Causes(Plot):
     @staticmethod
     @override
     def paint(rows: Sequence[Row], ax: Axes) -> None:
-        names = [row["unit"].replace("_", " ").replace("dma", "DMA") for row in rows]
+        names = [named(row["unit"]) for row in rows]
         base = [0.0] * len(rows)
         for cause, colour in CAUSES.items():
             values = [100 * row[f"{cause}_ratio"] for row in rows]

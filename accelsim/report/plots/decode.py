@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from typing_extensions import override
 
 from accelsim.errors import InputError
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, is_dense, ratios
 from accelsim.report.style import BLUE, COLOURS, MARKERS, ORANGE
+from accelsim.sparsity import parse_pattern
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,9 +39,11 @@ class Decode(Plot):
                 f"plot 'decode' needs sparse runs of phase decode (--phase decode --batch B); "
                 f"these are not: {names}"
             )
-        return sorted(
-            (_row(run, runs) for run in sparse), key=lambda row: (row["run"], row["batch"])
-        )
+        rows = [_row(run, runs) for run in sparse]
+        places = [(row["run"], row["batch"]) for row in rows]
+        if len(set(places)) < len(places):
+            raise InputError("plot 'decode' shows one machine a pattern: two have the same batch")
+        return sorted(rows, key=lambda row: (row["run"], row["batch"]))
 
     @staticmethod
     @override
@@ -66,12 +70,10 @@ class Decode(Plot):
                 linestyle="--",
                 label=f"rows needed, {name}",
             )
-        densities = dict.fromkeys(row["density"] for row in rows)
         batches = sorted({row["batch"] for row in rows})
-        for density in densities:
-            independent = [1 - (1 - density) ** batch for batch in batches]
-            label = f"1 − (1 − {density:.2g})^B"
-            right.plot(batches, independent, color="black", linestyle=":", label=label)
+        chance = sorted({(row["batch"], row["independent_rows_ratio"]) for row in rows})
+        look = "k:" if len(chance) == len(batches) else "k."  # the same for all, or not
+        right.plot(*zip(*chance, strict=True), look, label="1 − (1 − d)^B")
         ax.axhline(1, color="black", linewidth=0.5)
         ax.set_xscale("log", base=2)
         ax.set_xticks(batches, [str(batch) for batch in batches])
@@ -87,12 +89,23 @@ class Decode(Plot):
 
 
 def _row(run: Run, runs: Sequence[Run]) -> Row:
-    needed = [(layer["needed_rows_ratio"], layer["in_features"]) for layer in run["layers"]]
-    kept = sum(layer["macs_executed"] for layer in run["layers"])
+    rows = [layer["in_features"] for layer in run["layers"]]
+    kept = [_kept_ratio(layer) for layer in run["layers"]]
+
+    def mean(shares: Sequence[float]) -> float:
+        return float(np.average(shares, weights=rows))
+
     return {
         "run": run["arch"]["pattern"],
         "batch": run["batch"],
         "speedup": ratios(run, runs)["speedup"],
-        "needed_rows_ratio": sum(n * k for n, k in needed) / sum(k for _, k in needed),
-        "density": kept / sum(layer["macs_dense"] for layer in run["layers"]),
+        "needed_rows_ratio": mean([layer["needed_rows_ratio"] for layer in run["layers"]]),
+        "independent_rows_ratio": mean([1 - (1 - d) ** run["batch"] for d in kept]),
     }
+
+
+def _kept_ratio(layer: Any) -> float:
+    """Return the share d that a layer keeps of each token."""
+    pattern, width = parse_pattern(layer["pattern"]), layer["in_features"]
+    kept: int = pattern.kept(width)
+    return min(1.0, kept / width)

@@ -46,7 +46,10 @@ class Front(Plot):
             raise InputError(f"cost '{cost}': allowed: {', '.join(COSTS)}")
         if accuracy is None:
             raise InputError("plot 'front' needs what `accelsim accuracy --json` prints")
-        known = {_method(run["arch"]): run for run in runs if not is_dense(run)}
+        sparse = [run for run in runs if not is_dense(run)]
+        known = {_method(run["arch"]): run for run in sparse}
+        if len(known) < len(sparse):
+            raise InputError("plot 'front': two runs have the same pattern and mitigation")
         rows = [
             {
                 "pattern": row["pattern"],

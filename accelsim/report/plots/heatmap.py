@@ -10,7 +10,7 @@ from typing_extensions import override
 from accelsim.errors import InputError
 from accelsim.report.heatmap import layer_map
 from accelsim.report.plots.base import PLOTS, Plot, Row
-from accelsim.report.saved import Run
+from accelsim.report.saved import Run, is_dense
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +27,8 @@ class Heatmap(Plot):
     @override
     def numbers(runs: Sequence[Run]) -> list[Row]:  # type: ignore[override]
         (run,) = runs
+        if is_dense(run):
+            raise InputError("plot 'heatmap' needs a run that drops something, not a dense one")
         rows: list[Row] = [
             {"layer": layer["name"], "dropped_energy_ratio": layer["dropped_energy_ratio"]}
             for layer in run["layers"]

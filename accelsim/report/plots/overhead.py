@@ -39,6 +39,9 @@ class Overhead(Plot):
         ]
         if not rows:
             raise InputError("plot 'overhead' needs runs of machines that are not dense")
+        marks = [tuple(list(row.values())[:3]) for row in rows]
+        if len(set(marks)) < len(marks):
+            raise InputError("plot 'overhead': two runs have the same M, crossbar and selector")
         return sorted(rows, key=lambda row: row["m"])
 
     @staticmethod

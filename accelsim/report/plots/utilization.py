@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,13 +14,14 @@ from typing_extensions import override
 from accelsim.errors import InputError
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run
-from accelsim.report.style import legend_above, unit_colour
+from accelsim.report.style import legend_above, named, unit_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHOWN = ("mac_array", "dram", "selector")
 _TIMELINE = "timeline.json"
+_ROUNDING = 1e-3  # of the times in it
 
 
 @PLOTS.register("utilization")
@@ -42,7 +44,9 @@ class Utilization(Plot):
             raise InputError(f"bins {bins}: must be at least 1")
         timeline = Path(run.get("folder", "")) / _TIMELINE
         if "folder" in run and timeline.is_file():
-            return list(_binned(timeline, bins))
+            rows = list(_binned(timeline, bins))
+            _check_whole(timeline, run, rows)
+            return rows
         return list(_by_layer(run))
 
     @staticmethod
@@ -52,13 +56,23 @@ class Utilization(Plot):
         for unit in _SHOWN:
             if f"{unit}_ratio" in rows[0]:
                 values = [100 * row[f"{unit}_ratio"] for row in rows]
-                name = unit.replace("_", " ").replace("mac", "MAC").replace("dram", "DRAM")
-                ax.stairs(values, edges, color=unit_colour(unit), label=name)
+                ax.stairs(values, edges, baseline=None, color=unit_colour(unit), label=named(unit))
         ax.set_xlim(edges[0], edges[-1])
         ax.set_ylim(0, 103)
         ax.set_xlabel("time (µs)")
         ax.set_ylabel("busy (%)")
         legend_above(ax)
+
+
+def _check_whole(path: Path, run: Run, rows: Sequence[Row]) -> None:
+    """Raise InputError if a timeline shows only a part of the run, or is of another one."""
+    shown = sum((row["end_us"] - row["start_us"]) * row["mac_array_ratio"] for row in rows)
+    worked = run["units"]["mac_array"]["busy_cycles"] / run["arch"]["clock_mhz"]
+    if not math.isclose(shown, worked, rel_tol=_ROUNDING):
+        raise InputError(
+            f"{path}: shows {shown:,.0f} µs of MAC array work, the run has {worked:,.0f}: record "
+            f"all layers and tiles (without --watch-layers, --watch-tiles), or remove the file"
+        )
 
 
 def _by_layer(run: Run) -> Iterator[Row]:
