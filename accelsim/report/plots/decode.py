@@ -106,6 +106,6 @@ def _row(run: Run, runs: Sequence[Run]) -> Row:
 
 def _kept_ratio(layer: Any) -> float:
     """Return the share d that a layer keeps of each token."""
-    pattern, width = parse_pattern(layer["pattern"]), layer["in_features"]
-    kept: int = pattern.kept(width)
+    width: int = layer["in_features"]
+    kept: int = parse_pattern(layer["pattern"]).kept(width)
     return min(1.0, kept / width)
