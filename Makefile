@@ -51,8 +51,8 @@ bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minut
 experiments: $(VENV)/.dev  ## draw every figure and write every table of experiments/ again (15 minutes)
 	$(BIN)/python experiments/run_all.py
 
-readme: $(VENV)/.run  ## write into the README what its commands print
-	$(BIN)/python .ci/readme.py update
+readme: $(VENV)/.dev  ## write into the README and the guide what their commands print
+	$(BIN)/python .ci/pages.py update
 
 schema: $(VENV)/.run  ## write the JSON Schema and the tables of keys of architecture files
 	$(BIN)/python .ci/schema.py update

@@ -1,0 +1,178 @@
+"""Follow the README and the guide as a reader would: run what they say, compare what it prints.
+
+    python .ci/pages.py check | update [PAGE …]
+
+Blocks of a page run in order, in a scratch copy of the project:
+
+    ```console               `$ command`, then what it prints; `...` as first or last line stands
+                             for lines that are left out
+    ```sh run                commands; what they print is not shown
+    ```python file=NAME      (or yaml, json …) written to that file. A file in accelsim/ goes into a
+                             copy of the package, which the page's commands then use
+    ```python run            run as a script
+    ```… skip                not run: installs something, or needs the internet
+    ```text                  nothing to run
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+COPIED, LINKED = ("arch_configs",), ("traces", "experiments", "docs")
+# Commands that measure a model, and the numbers in what they print.
+MEASURING = ("accelsim accuracy", "accelsim policy")
+BAD_INPUT = 2
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+BLOCK = re.compile(r"^```(?P<info>\S.*)\n(?P<body>(?:.*\n)*?)^```$", re.MULTILINE)
+# The first line of a block may be continued with a backslash.
+COMMAND = re.compile(r"\$ (?P<command>(?:.*\\\n)*.*)\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    info: str
+    body: str
+
+    @property
+    def use(self) -> str:
+        """Return what is done with it: console, run, skip, text, or file; empty if not said."""
+        language, _, rest = self.info.partition(" ")
+        if language in ("console", "text"):
+            return language
+        return "file" if rest.startswith("file=") else rest if rest in ("run", "skip") else ""
+
+    @property
+    def file(self) -> str:
+        """Return the file that it is written to."""
+        return self.info.partition("file=")[2]
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """Yield the fenced blocks of a page."""
+    for found in BLOCK.finditer(page):
+        yield Block(found["info"], found["body"])
+
+
+class Scratch:
+    """A copy of the project in which a page is followed."""
+
+    def __init__(self, folder: Path, page: Path, found: list[Block]) -> None:
+        self.folder, self.page = folder, page
+        for name in COPIED:
+            shutil.copytree(ROOT / name, folder / name)
+        for name in LINKED:
+            (folder / name).symlink_to(ROOT / name)
+        (folder / "out").mkdir()
+        bins = Path(sys.executable).parent
+        self.env = {**os.environ, "COLUMNS": "80", "PATH": f"{bins}:{os.environ['PATH']}"}
+        if any(block.file.startswith("accelsim/") for block in found):
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / "accelsim", folder / "accelsim", ignore=ignore)
+            self.env["PYTHONPATH"] = str(folder)
+
+    def run(self, command: str) -> list[str]:
+        """Return what a command prints, without blank lines."""
+        done = subprocess.run(
+            ["bash", "-e", "-c", command],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        # What a page shows may be an error message, too.
+        is_refused = done.returncode == BAD_INPUT and done.stderr.startswith("error: ")
+        if done.returncode and not is_refused:
+            raise SystemExit(f"{self.page.name}: {command}\n{done.stdout}{done.stderr}")
+        printed = done.stderr if done.returncode else done.stdout
+        return [line.rstrip() for line in printed.splitlines() if line.strip()]
+
+    def write(self, block: Block) -> None:
+        """Write a block to its file."""
+        path = self.folder / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.body, encoding="utf-8")
+
+
+def follow(page: Path) -> str:
+    """Follow a page; return it with what its commands print now."""
+    text = fresh = page.read_text(encoding="utf-8")
+    found = list(blocks(text))
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Scratch(Path(name), page, found)
+        for block in found:
+            if block.use == "file":
+                scratch.write(block)
+            elif block.use == "run":
+                language = block.info.split()[0]
+                script = (
+                    f"python - <<'END'\n{block.body}END\n" if language == "python" else block.body
+                )
+                scratch.run(script)
+            elif block.use == "console":
+                fresh = fresh.replace(block.body, shown_now(scratch, block))
+    return fresh
+
+
+def shown_now(scratch: Scratch, block: Block) -> str:
+    """Return a console block as it would be written now."""
+    head = COMMAND.match(block.body)
+    if head is None:
+        raise SystemExit(f"{scratch.page.name}: must begin with '$ command':\n{block.body}")
+    shown = block.body[head.end() :].splitlines()
+    command = head["command"]
+    lines = excerpt(scratch.run(command), shown)
+    if same(command, lines, shown):
+        return block.body
+    print(f"{scratch.page.relative_to(ROOT)} differs: {command}")
+    return head.group(0) + "".join(f"{line}\n" for line in lines)
+
+
+def excerpt(printed: list[str], shown: list[str]) -> list[str]:
+    """Cut the output to what the page shows of it."""
+    if shown[:1] == ["..."]:
+        return ["...", *printed[-(len(shown) - 1) :]]
+    if shown[-1:] == ["..."]:
+        return [*printed[: len(shown) - 1], "..."]
+    return printed
+
+
+def same(command: str, lines: list[str], shown: list[str]) -> bool:
+    """Whether a command printed what is shown; what torch computes differs a little by machine."""
+    if lines == shown or not command.startswith(MEASURING):
+        return lines == shown
+    texts = ["\n".join(part) for part in (lines, shown)]
+    new, old = ([float(number) for number in NUMBER.findall(text)] for text in texts)
+    forms = {re.sub(r"[\s─]+", " ", NUMBER.sub("#", text)) for text in texts}
+    near = (abs(a - b) <= 0.02 * abs(b) + 0.3 for a, b in zip(new, old, strict=False))
+    return len(forms) == 1 and all(near)
+
+
+def main() -> None:
+    """Compare or rewrite pages."""
+    order, *chosen = sys.argv[1:] or ["check"]
+    stale = []
+    for page in [Path(name).resolve() for name in chosen] or PAGES:
+        fresh = follow(page)
+        if order == "update":
+            page.write_text(fresh, encoding="utf-8")
+        elif fresh != page.read_text(encoding="utf-8"):
+            stale.append(str(page.relative_to(ROOT)))
+    if stale:
+        raise SystemExit(f"not what the commands print: {', '.join(stale)} (make readme)")
+
+
+if __name__ == "__main__":
+    main()
