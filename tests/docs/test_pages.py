@@ -1,0 +1,60 @@
+"""The README and the guide, followed as a reader would: commands print what the pages show."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location("pages", ROOT / ".ci" / "pages.py")
+pages = importlib.util.module_from_spec(SPEC)
+sys.modules["pages"] = pages  # dataclasses look their module up
+SPEC.loader.exec_module(pages)
+NAMES = [str(page.relative_to(ROOT)) for page in pages.PAGES]
+MOST_SKIPPED = 4  # installs and downloads, of all pages
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_shows_what_its_commands_print(name):
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, ".ci/pages.py", "check", name]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_is_run_or_marked(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = list(pages.blocks(text))
+    assert text.count("```") == 2 * len(found), "a fence without a language"
+    assert [block.info for block in found if not block.use] == []
+
+
+def test_few_blocks_are_skipped():
+    skipped = [
+        block.body
+        for name in NAMES
+        for block in pages.blocks((ROOT / name).read_text(encoding="utf-8"))
+        if block.use == "skip"
+    ]
+    assert len(skipped) <= MOST_SKIPPED
+    assert all(re.search(r"make |pip |meta-llama", body) for body in skipped)
+
+
+def test_every_page_of_the_guide_is_in_its_index():
+    index = (ROOT / "docs/guide/README.md").read_text(encoding="utf-8")
+    names = {Path(name).name for name in NAMES if name.startswith("docs/guide/")}
+    assert {name for name in names - {"README.md"} if f"({name})" not in index} == set()
+
+
+def test_links_lead_somewhere():
+    for page in [
+        *pages.PAGES,
+        *(ROOT / "docs").glob("*.md"),
+        *ROOT.glob("experiments/*/README.md"),
+    ]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page}: {target}"
