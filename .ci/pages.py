@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Block:
 
     info: str
     body: str
+    start: int  # of the body, in the page
 
     @property
     def use(self) -> str:
@@ -63,7 +65,7 @@ class Block:
 def blocks(page: str) -> Iterator[Block]:
     """Yield the fenced blocks of a page."""
     for found in BLOCK.finditer(page):
-        yield Block(found["info"], found["body"])
+        yield Block(found["info"], found["body"], found.start("body"))
 
 
 class Scratch:
@@ -109,7 +111,8 @@ class Scratch:
 
 def follow(page: Path) -> str:
     """Follow a page; return it with what its commands print now."""
-    text = fresh = page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    fresh, done = "", 0
     found = list(blocks(text))
     with tempfile.TemporaryDirectory() as name:
         scratch = Scratch(Path(name), page, found)
@@ -123,8 +126,9 @@ def follow(page: Path) -> str:
                 )
                 scratch.run(script)
             elif block.use == "console":
-                fresh = fresh.replace(block.body, shown_now(scratch, block))
-    return fresh
+                fresh += text[done : block.start] + shown_now(scratch, block)
+                done = block.start + len(block.body)
+    return fresh + text[done:]
 
 
 def shown_now(scratch: Scratch, block: Block) -> str:
@@ -143,6 +147,8 @@ def shown_now(scratch: Scratch, block: Block) -> str:
 
 def excerpt(printed: list[str], shown: list[str]) -> list[str]:
     """Cut the output to what the page shows of it."""
+    if shown == ["..."]:
+        return shown
     if shown[:1] == ["..."]:
         return ["...", *printed[-(len(shown) - 1) :]]
     if shown[-1:] == ["..."]:
@@ -166,8 +172,10 @@ def main() -> None:
     """Compare or rewrite pages."""
     order, *chosen = sys.argv[1:] or ["check"]
     stale = []
-    for page in [Path(name).resolve() for name in chosen] or PAGES:
-        fresh = follow(page)
+    pages = [Path(name).resolve() for name in chosen] or PAGES
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # its threads wait for commands
+        followed = list(pool.map(follow, pages))
+    for page, fresh in zip(pages, followed, strict=True):
         if order == "update":
             page.write_text(fresh, encoding="utf-8")
         elif fresh != page.read_text(encoding="utf-8"):
