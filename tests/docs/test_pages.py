@@ -1,7 +1,9 @@
 """The README and the guide, followed as a reader would: commands print what the pages show."""
 
 import importlib.util
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +44,32 @@ def test_few_blocks_are_skipped():
     ]
     assert len(skipped) <= MOST_SKIPPED
     assert all(re.search(r"make |pip |meta-llama", body) for body in skipped)
+
+
+def test_examples_of_extensions_pass_the_contract_tests(tmp_path):
+    for name in ("accelsim", "tests", "arch_configs"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
+    for name in ("traces", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    page = (ROOT / "docs/guide/extend.md").read_text(encoding="utf-8")
+    files = [block for block in pages.blocks(page) if block.file.startswith("accelsim/")]
+    for block in files:
+        (tmp_path / block.file).write_text(block.body, encoding="utf-8")
+    names = " or ".join(Path(block.file).stem for block in files)
+    options = "addopts=--import-mode=importlib --doctest-modules --strict-markers -q"
+    command = [sys.executable, "-m", "pytest", "-o", options, "-p", "no:cacheprovider", "-k", names]
+    done = subprocess.run(
+        [*command, "tests/contract", *(block.file for block in files)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(files) == 4
 
 
 def test_every_page_of_the_guide_is_in_its_index():
