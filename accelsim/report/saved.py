@@ -44,12 +44,21 @@ def load_run(folder: Path) -> Run:
         raise InputError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise InputError(f"{path}: not a result of schema {SCHEMA}")
-    missing = [key for key in _KEYS if key not in data]
-    missing += [f"layers.{key}" for key in _LAYER_KEYS if key not in data.get("layers", [{}])[0]]
-    missing += [f"totals.{key}" for key in _TOTALS if key not in data.get("totals", {})]
+    missing = _missing(data)
     if missing:
         raise InputError(f"{path}: key '{missing[0]}' is missing; run it again with this version")
     return {**data, "folder": str(folder)}
+
+
+def _missing(data: Mapping[str, Any]) -> list[str]:
+    """Return the keys that a result lacks; a part of another type has none."""
+    missing = [key for key in _KEYS if key not in data]
+    layers, totals = data.get("layers"), data.get("totals")
+    first = layers[0] if isinstance(layers, list) and layers else None
+    for part, found, keys in (("layers", first, _LAYER_KEYS), ("totals", totals, _TOTALS)):
+        there = found if isinstance(found, dict) else {}
+        missing += [f"{part}.{key}" for key in keys if key not in there]
+    return missing
 
 
 def _machines(folder: Path) -> list[Path]:
