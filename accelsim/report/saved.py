@@ -66,8 +66,11 @@ def _machines(folder: Path) -> list[Path]:
     table = folder / "comparison.csv"
     if not table.is_file():
         return [folder]
-    with table.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with table.open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except ValueError as error:
+        raise InputError(f"{table}: not a comparison: {error}") from error
     if not rows or "name" not in rows[0]:
         raise InputError(f"{table}: not a comparison: no column 'name'")
     return [folder / row["name"] for row in rows]

@@ -53,6 +53,12 @@ def test_a_table_without_names_is_no_comparison(tmp_path, text):
         load_runs([tmp_path])
 
 
+def test_a_table_that_is_no_text_is_no_comparison(tmp_path):
+    (tmp_path / "comparison.csv").write_bytes(b"name\n\xff\n")
+    with pytest.raises(InputError, match=r"comparison\.csv: not a comparison: .*utf-8"):
+        load_runs([tmp_path])
+
+
 def test_a_machine_missing_from_a_comparison_is_named(tmp_path, sparse):
     saved(tmp_path / "a", sparse)
     (tmp_path / "comparison.csv").write_text("name\na\ngone\n")

@@ -66,7 +66,7 @@ class Utilization(Plot):
 
 def _check_whole(path: Path, run: Run, rows: Sequence[Row]) -> None:
     """Raise InputError if a timeline shows only a part of the run, or is of another one."""
-    shown = sum((row["end_us"] - row["start_us"]) * row["mac_array_ratio"] for row in rows)
+    shown = sum((row["end_us"] - row["start_us"]) * row.get("mac_array_ratio", 0) for row in rows)
     worked = run["units"]["mac_array"]["busy_cycles"] / run["arch"]["clock_mhz"]
     if not math.isclose(shown, worked, rel_tol=_ROUNDING):
         raise InputError(
@@ -97,7 +97,7 @@ def _binned(path: Path, bins: int) -> Iterator[Row]:
     edges = np.linspace(0, end_us, bins + 1)
     shares = {}
     for unit in _SHOWN:
-        work = [e for e in slices if tracks[e["tid"]] == unit and e["name"].startswith("tile")]
+        work = [e for e in slices if tracks.get(e["tid"]) == unit and e["name"].startswith("tile")]
         if work:
             shares[f"{unit}_ratio"] = _covered(work, edges)
     for place in range(bins):
