@@ -126,4 +126,7 @@ def _accuracy(path: Path) -> Any:
     ):
         wanted = f"no 'rows' with {', '.join(sorted(keys))}"
         raise InputError(f"{path}: not what `accelsim accuracy --json` prints: {wanted}")
+    wrong = [r["relative_drop"] for r in rows if not isinstance(r["relative_drop"], (int, float))]
+    if wrong:
+        raise InputError(f"{path}: relative_drop {json.dumps(wrong[0])}: must be a number")
     return data
