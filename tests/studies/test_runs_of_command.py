@@ -1,0 +1,25 @@
+"""A point of a sweep file is what `accelsim run --json` says of that machine, dense machine too."""
+
+import json
+
+import pytest
+from oracle.small import ROOT, SHIPPED_TRACE
+
+from accelsim.cli import main
+from accelsim.studies import runs_of
+
+SWEEP = "schema: 1\nname: one\nbase: {base}\ntraces: {trace}\naxes: {{pattern: ['8:16']}}\n"
+
+
+def test_a_point_is_what_the_command_prints(tmp_path, capsys):
+    machine = ROOT / "arch_configs/nm816.yaml"
+    path = tmp_path / "one.yaml"
+    path.write_text(SWEEP.format(base=machine, trace=SHIPPED_TRACE))
+    (run,) = runs_of(path)
+    capsys.readouterr()
+    assert main(["run", str(machine), "--trace", str(SHIPPED_TRACE), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert run["totals"] == printed["totals"]
+    ratios = {key: value for key, value in printed["baseline"].items() if isinstance(value, float)}
+    assert len(ratios) == 5
+    assert {key: run["baseline"][key] for key in ratios} == pytest.approx(ratios)
