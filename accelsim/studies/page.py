@@ -27,7 +27,7 @@ _TOLERANCE = 1e-6  # relative, of numbers in tables: sums differ in the last dig
 
 @dataclass
 class Page:
-    """What a script writes into its folder: all of it, or nothing.
+    """What a script writes into its folder, each file whole.
 
     Attributes:
         folder: of the experiment.
@@ -57,8 +57,11 @@ class Page:
     def write(self, section: str, text: str, *, path: Path | None = None) -> None:
         """Put a text between `<!-- SECTION -->` and `<!-- / -->` of a page; default: the README."""
         path = path or self.folder / "README.md"
+        if not path.is_file():
+            raise InputError(f"{path}: is missing; a page begins as a README with its sections")
         page = self._texts.get(path) or path.read_text(encoding="utf-8")
-        place = re.compile(rf"(<!-- {re.escape(section)} -->\n).*?(<!-- / -->)", re.DOTALL)
+        inside = r"(?:(?!<!-- ).)*"  # up to its end, and not into another section
+        place = re.compile(rf"(<!-- {re.escape(section)} -->\n){inside}(<!-- / -->)", re.DOTALL)
         if len(place.findall(page)) != 1:
             raise InputError(f"{path}: needs '<!-- {section} -->' once, and '<!-- / -->' behind it")
         self._texts[path] = place.sub(lambda found: f"{found[1]}{text.strip()}\n{found[2]}", page)
