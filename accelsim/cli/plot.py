@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from accelsim.report.plots import Plot
     from accelsim.report.saved import Run
 
-EXAMPLE = "accelsim plot cost out/first_look --out cost.pdf"
+EXAMPLE = "accelsim plot cost out/first --out cost.pdf"
 
 
 def command(

@@ -56,7 +56,9 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             "CACTI, interpolated; median error 6 %", ("_buffer",), in_area=True, in_energy=False
         ),
         "DRAM energy": Constant("published pJ/bit differ by tens of per cent", ("dram",)),
-        "activity factors": Constant("switching of drawn operands, not of the trace", _LOGIC),
+        "activity factors": Constant(
+            "switching of one model's operands, in a simulation without glitches", _LOGIC
+        ),
     }
 )
 
