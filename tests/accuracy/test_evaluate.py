@@ -235,7 +235,7 @@ def test_a_text_does_not_calibrate_itself(subject):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"precision": "fp8"}, "unknown precision 'fp8'"),
+        ({"precision": "fp6"}, "unknown precision 'fp6'"),
         ({"phase": "train"}, "unknown phase 'train'; allowed: prefill, decode"),
         ({"tokens": 1}, "tokens is 1; at least 2 are needed"),
         ({"stride": 33}, "stride 33: must be 1 to seq_len 32"),

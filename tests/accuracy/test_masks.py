@@ -135,5 +135,5 @@ def test_known_precisions_pass(name):
 
 
 def test_an_unknown_precision_is_refused_with_what_is_allowed():
-    with pytest.raises(InputError, match="unknown precision 'fp8'; allowed: float, bf16, fp16"):
-        masks.check_precision("fp8")
+    with pytest.raises(InputError, match="unknown precision 'fp6'; allowed: float, bf16, fp16"):
+        masks.check_precision("fp6")

@@ -138,7 +138,9 @@ def test_decode_is_what_a_model_with_a_cache_does_token_by_token(subject, ids, c
                     output = subject.model(input_ids=token, use_cache=True, **cache)
                     logits.append(output.logits[0, -1])
         sums.append(logit_losses(torch.stack(logits).numpy(), ids[places].numpy()).sum())
-    np.testing.assert_allclose(losses.nats, sums, rtol=2e-4)
+    # Sums in another order may move a value over the border of a code, and then a mask: rare, and
+    # which one depends on the processor.
+    np.testing.assert_allclose(losses.nats, sums, rtol=2e-4 if precision == "float" else 2e-2)
     prefill = measure(subject.model, ids, windows, pruner(subject, chosen, precision))
     assert not np.allclose(prefill.nats, losses.nats, rtol=1e-3)
 

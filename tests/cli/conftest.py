@@ -48,7 +48,7 @@ def accepted(cli):
 
     def _accepted(*arguments):
         outcome = cli(*arguments)
-        assert (outcome.code, outcome.err) == (0, "")
+        assert (outcome.code, outcome.err) == (0, ""), outcome.err
         return outcome
 
     return _accepted
