@@ -5,7 +5,8 @@
 Blocks of a page run in order, in a scratch copy of the project:
 
     ```console               `$ command`, then what it prints; `...` as first or last line stands
-                             for lines that are left out
+                             for lines that are left out. A command may be refused if the page
+                             shows its `error: …`
     ```sh run                commands; what they print is not shown
     ```python file=NAME      (or yaml, json …) written to that file. A file in accelsim/ goes into a
                              copy of the package, which the page's commands then use
@@ -34,7 +35,9 @@ COPIED, LINKED = ("arch_configs",), ("traces", "experiments", "docs")
 MEASURING = ("accelsim accuracy", "accelsim policy")
 CAPTURED = re.compile(r"out/\S+\.npz")  # what a command reads that torch has written
 BAD_INPUT = 2
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
+REFUSED = re.compile(r"^error: ", re.MULTILINE)
+NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?")
+LAST_PLACES = 3  # by which the last place of a measured number may differ, beside 2 %
 BLOCK = re.compile(r"^```(?P<info>\S.*)\n(?P<body>(?:.*\n)*?)^```$", re.MULTILINE)
 # The first line of a block may be continued with a backslash.
 COMMAND = re.compile(r"\$ (?P<command>(?:.*\\\n)*.*)\n")
@@ -85,8 +88,8 @@ class Scratch:
             shutil.copytree(ROOT / "accelsim", folder / "accelsim", ignore=ignore)
             self.env["PYTHONPATH"] = str(folder)
 
-    def run(self, command: str) -> list[str]:
-        """Return what a command prints, without blank lines."""
+    def run(self, command: str, *, may_be_refused: bool = False) -> list[str]:
+        """Return what a command prints, without blank lines; it must succeed."""
         done = subprocess.run(
             ["bash", "-e", "-c", command],
             cwd=self.folder,
@@ -95,9 +98,8 @@ class Scratch:
             text=True,
             check=False,
         )
-        # What a page shows may be an error message, too.
-        is_refused = done.returncode == BAD_INPUT and done.stderr.startswith("error: ")
-        if done.returncode and not is_refused:
+        is_refused = done.returncode == BAD_INPUT and REFUSED.search(done.stderr)
+        if done.returncode and not (may_be_refused and is_refused):
             raise SystemExit(f"{self.page.name}: {command}\n{done.stdout}{done.stderr}")
         printed = done.stderr if done.returncode else done.stdout
         return [line.rstrip() for line in printed.splitlines() if line.strip()]
@@ -138,10 +140,11 @@ def shown_now(scratch: Scratch, block: Block) -> str:
         raise SystemExit(f"{scratch.page.name}: must begin with '$ command':\n{block.body}")
     shown = block.body[head.end() :].splitlines()
     command = head["command"]
-    lines = excerpt(scratch.run(command), shown)
+    may_be_refused = REFUSED.search(block.body) is not None
+    lines = excerpt(scratch.run(command, may_be_refused=may_be_refused), shown)
     if same(command, lines, shown):
         return block.body
-    print(f"{scratch.page.relative_to(ROOT)} differs: {command}")
+    print(f"{scratch.page.name} differs: {command}")
     return head.group(0) + "".join(f"{line}\n" for line in lines)
 
 
@@ -162,10 +165,16 @@ def same(command: str, lines: list[str], shown: list[str]) -> bool:
     if lines == shown or not is_measured:
         return lines == shown
     texts = ["\n".join(part) for part in (lines, shown)]
-    new, old = ([float(number) for number in NUMBER.findall(text)] for text in texts)
+    new, old = (NUMBER.findall(text) for text in texts)
     forms = {re.sub(r"[\s─]+", " ", NUMBER.sub("#", text)) for text in texts}
-    near = (abs(a - b) <= 0.02 * abs(b) + 0.3 for a, b in zip(new, old, strict=False))
-    return len(forms) == 1 and all(near)
+    return len(forms) == 1 and all(map(near, new, old))
+
+
+def near(new: str, old: str) -> bool:
+    """Whether two measured numbers differ by no more than machines do."""
+    a, b = (float(number.replace(",", "")) for number in (new, old))
+    last_place = 10.0 ** -len(old.partition(".")[2])
+    return abs(a - b) <= 0.02 * b + LAST_PLACES * last_place
 
 
 def main() -> None:

@@ -35,6 +35,52 @@ def test_every_block_is_run_or_marked(name):
     assert [block.info for block in found if not block.use] == []
 
 
+def page_of(tmp_path, text):
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+REFUSED_COMMAND = "accelsim run arch_configs/none.yaml --trace traces/llama.npz"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        f"```sh run\n{REFUSED_COMMAND}\n```\n",
+        f"```console\n$ {REFUSED_COMMAND}\n...\n```\n",
+        "```python run\nraise SystemExit(1)\n```\n",
+    ],
+)
+def test_a_command_that_fails_is_no_command_of_a_page(tmp_path, block):
+    with pytest.raises(SystemExit, match=r"page\.md"):
+        pages.follow(page_of(tmp_path, block))
+
+
+def test_an_error_that_the_page_shows_is_compared(tmp_path):
+    message = "error: arch_configs/none.yaml: cannot read: No such file or directory"
+    right = f"```console\n$ {REFUSED_COMMAND}\n{message}\n```\n"
+    assert pages.follow(page_of(tmp_path, right)) == right
+    wrong = right.replace("cannot read", "cannot find")
+    assert pages.follow(page_of(tmp_path, wrong)) == right
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "is_near"),
+    [
+        ("150,396", "152,000", True),  # 2 % of cycles
+        ("150,396", "160,000", False),
+        ("1.87", "1.90", True),
+        ("1.87", "1.60", False),
+        ("6.5", "6.8", True),  # three last places
+        ("0", "3", True),
+        ("0.730", "0.800", False),
+    ],
+)
+def test_measured_numbers_are_near_by_their_own_places(new, old, is_near):
+    assert pages.near(new, old) is is_near
+
+
 def test_few_blocks_are_skipped():
     skipped = [
         block.body
