@@ -44,6 +44,9 @@ def measure() -> None:
         check=True,
     )
     new = json.loads(done.stdout)
+    for key in ("model", "text", "settings"):
+        if new[key] != known[key]:  # increases of different texts must not stand side by side
+            raise SystemExit(f"{ACCURACY}: rows that are kept are of another {key}")
     for fresh in new["rows"]:
         rows[_key(fresh)] = {k: v for k, v in fresh.items() if k not in ("layers", "policy")}
     head = {key: new[key] for key in ("accelsim", "model", "text", "settings", "dense")}

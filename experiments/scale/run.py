@@ -51,7 +51,8 @@ def simulated(quantiles: Path) -> list[Run]:
         for phase, tokens in TOKENS.items():
             path = Path(folder) / f"{phase}.npz"
             synthesise("llama-3-8b", path, tokens=tokens, quantiles=quantiles)
-            runs += runs_of(FOLDER / f"{phase}.yaml", path)
+            for name in (phase, f"large_{phase}"):
+                runs += runs_of(FOLDER / f"{name}.yaml", path)
     return runs
 
 
