@@ -48,7 +48,7 @@ bench: $(VENV)/.dev  ## time engine, selection, commands, Llama-3-8B shapes and 
 bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minutes, gigabytes)
 	$(BIN)/python benchmarks/peers/run.py
 
-experiments: $(VENV)/.dev  ## draw every figure and write every table of experiments/ again (15 minutes)
+experiments: $(VENV)/.dev  ## draw every figure and write every table of experiments/ again (a quarter of an hour or more)
 	$(BIN)/python experiments/run_all.py
 
 readme: $(VENV)/.dev  ## write into the README and the guide what their commands print

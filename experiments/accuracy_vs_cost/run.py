@@ -23,7 +23,7 @@ HALF, MOST = (
     ("2:4", "4:8", "8:16", "16:32", "topk:0.5"),
     ("3:4", "6:8", "12:16", "24:32", "topk:0.75"),
 )
-# Measured by --measure: what needs no hardware, in four minutes; the other mitigations take longer.
+# Measured by --measure: what needs no hardware. The other mitigations take longer.
 MEASURED = (",".join((*HALF, *MOST)), "none,ls")
 # Mean relative accuracy drop of Llama-3-8B-Instruct over four tasks, magnitude selection of all
 # seven linears: arXiv 2509.22166v1, table 6.
