@@ -12,6 +12,8 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from accelsim.results.comparison import Ratios
 from accelsim.results.result import headline
 from accelsim.studies.runs import Run
@@ -99,6 +101,16 @@ def sides() -> Iterator[dict[str, float]]:
     """Yield each constant alone at both ends of its range."""
     for name in CONSTANTS:
         yield from corners([name])
+
+
+def samples(count: int = 200) -> Iterator[dict[str, float]]:
+    """Yield points inside of the ranges, always the same ones.
+
+    Where a number is not monotone, as when machines are chosen again, corners are not its extremes.
+    """
+    rng = np.random.default_rng(0)
+    for point in rng.uniform(1 - SPREAD, 1 + SPREAD, (count, len(CONSTANTS))):
+        yield dict(zip(CONSTANTS, point.tolist(), strict=True))
 
 
 def _side(part: Mapping[str, Any], factors: Mapping[str, float], machine: Any) -> dict[str, Any]:
