@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accelsim.accuracy.arithmetic import at_least_single, running
 from accelsim.accuracy.greedy import greedy_sparsities
 from accelsim.accuracy.hooks import rows_of, watching
 from accelsim.accuracy.pruning import FACTORS, LEVEL, LayerPruning, Rows, State, weight_of
 from accelsim.accuracy.subject import Subject
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
-from accelsim.capture.run import evaluating
 from accelsim.errors import InputError
 from accelsim.files import replacing
 from accelsim.policy import Method, Policy
@@ -127,14 +127,14 @@ def _fit(  # noqa: PLR0913, PLR0917
 
     Args:
         linear: the layer.
-        inputs: `[T, K]`, float32; None if the method needs none.
+        inputs: `[T, K]`, float32 or float64; None if the method needs none.
         method: how it is pruned.
         precision: what the machine holds.
         share: what a greedy threshold drops here; None: what the pattern says.
         seq_len: tokens in a sequence of the inputs.
     """
     state: dict[str, Any] = {}
-    weight = weight_of(linear).float()
+    weight = at_least_single(weight_of(linear))
     factors = CRITERIA[method.criterion].layer_factors(weight.cpu().numpy())
     if factors is not None:
         state[FACTORS] = factors
@@ -156,7 +156,7 @@ def _read(subject: Subject, ids: torch.Tensor, seq_len: int) -> None:
         raise InputError(
             f"the calibration text has {len(ids)} tokens, less than one sequence of {seq_len}"
         )
-    with evaluating(subject.model):
+    with running(subject.model):
         subject.read(ids[: sequences * seq_len].reshape(sequences, -1))
 
 

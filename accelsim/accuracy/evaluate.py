@@ -20,7 +20,7 @@ from accelsim.accuracy.calibration import (
 )
 from accelsim.accuracy.layer_errors import LayerError, LayerReport, Outliers, layer_errors
 from accelsim.accuracy.masks import check_precision
-from accelsim.accuracy.perplexity import Losses, known, measure
+from accelsim.accuracy.perplexity import Losses, known, measure, rounding_noise
 from accelsim.accuracy.pruning import DENSE, Pruner, States
 from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Advance = Callable[[str, int, int | None], None]
 PHASES = ("prefill", "decode")
 _ERROR_TOKENS = 2048  # on which the layers are looked at one by one
+_MOST_REPEATS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Settings:
         precision: `float`, or that of a machine.
         phase: `prefill` or `decode`.
         calibration_tokens: of the calibration text.
+        repeats: with inputs that are off by rounding noise, which tell how much that matters.
     """
 
     tokens: int | None = 16384
@@ -60,6 +62,7 @@ class Settings:
     precision: str = "float"
     phase: str = "prefill"
     calibration_tokens: int = 4096
+    repeats: int = 3
 
     def check(self) -> None:
         """Raise InputError for what no measurement can have."""
@@ -68,6 +71,8 @@ class Settings:
             raise InputError(f"unknown phase '{self.phase}'; allowed: {', '.join(PHASES)}")
         if self.tokens is not None and self.tokens < 2:  # noqa: PLR2004
             raise InputError(f"tokens is {self.tokens}; at least 2 are needed")
+        if not 0 <= self.repeats <= _MOST_REPEATS:
+            raise InputError(f"repeats is {self.repeats}; allowed: 0 to {_MOST_REPEATS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,12 @@ class Report:
             "model": self.subject.source.identity,
             "text": {**self.text, "tokens": self.tokens},
             "settings": asdict(self.settings),
+            "compute_type": str(self.subject.model.dtype).removeprefix("torch."),
             "calibration": self.calibration.facts,
             "dense": {
                 "perplexity": self.dense.perplexity,
                 "perplexity_stderr": known(self.dense.perplexity_error),
+                "perplexity_noise": known(self.dense.perplexity_noise),
                 "windows": len(self.dense.nats),
                 "counted_tokens": int(self.dense.tokens.sum()),
             },
@@ -139,6 +146,8 @@ class Report:
             "lost_energy_ratio": row.lost_energy_ratio,
             "perplexity_stderr": known(row.losses.perplexity_error),
             "relative_drop_stderr": known(error),
+            "perplexity_noise": known(row.losses.perplexity_noise),
+            "relative_drop_noise": known(row.losses.noise_of_increase(self.dense)),
             "output_error_ratio": row.output_error_ratio,
             "demands": [*demands.units, *([f"rank {demands.rank}"] if demands.rank else [])],
             "methods": {str(one): count for one, count in methods.items()},
@@ -239,9 +248,9 @@ def evaluate(  # noqa: PLR0913
         pruner = Pruner(
             subject.linears, policy, precision=settings.precision, states=calibration.states
         )
-        losses.append(
-            measure(subject.model, ids, windows, pruner, phase=settings.phase, on_batch=advance)
-        )
+        seen = (subject.model, ids, windows, pruner)
+        found = measure(*seen, phase=settings.phase, on_batch=advance)
+        losses.append(rounding_noise(*seen, found, phase=settings.phase, repeats=settings.repeats))
     rows = [Row(*entry) for entry in zip(policies, losses[1:], report.errors, strict=True)]
     return Report(
         subject, text.describe(), settings, len(ids), losses[0], rows, report.outliers, calibration

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accelsim.accuracy.arithmetic import running
 from accelsim.accuracy.hooks import rows_of, watching
 from accelsim.accuracy.pruning import LEVEL, Pruner
 from accelsim.accuracy.subject import Subject
 from accelsim.capture.linears import LinearModule
-from accelsim.capture.run import evaluating
 from accelsim.errors import InputError
 from accelsim.policy import Method, Policy
 from accelsim.sparsity.threshold import Threshold
@@ -68,7 +68,7 @@ def greedy_sparsities(
     calls = _calls(subject, list(blocks), ids[:length])
     for block, names in blocks.items():
         linears = {name: subject.linears[name] for name in names}
-        with evaluating(subject.model):
+        with running(subject.model):
             shares |= _Block(subject.model.get_submodule(block), linears, calls[block]).search(
                 sparsity
             )
@@ -84,7 +84,7 @@ def _calls(subject: Subject, blocks: list[str], ids: torch.Tensor) -> dict[str, 
         calls[block] = arguments
 
     modules = {block: subject.model.get_submodule(block) for block in blocks}
-    with evaluating(subject.model), watching(modules, note):
+    with running(subject.model), watching(modules, note):
         subject.read(ids[None])
     return calls
 

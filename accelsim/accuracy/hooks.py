@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from accelsim.accuracy.arithmetic import at_least_single, plainly
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,7 +20,8 @@ def watching(modules: Mapping[str, torch.nn.Module], look: Look) -> Iterator[Non
 
     def hook_of(name: str) -> Any:
         def hook(_: torch.nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-            look(name, positional, named)
+            with plainly():
+                look(name, positional, named)
 
         return hook
 
@@ -30,7 +33,6 @@ def watching(modules: Mapping[str, torch.nn.Module], look: Look) -> Iterator[Non
 
 
 def rows_of(positional: tuple[Any, ...], named: dict[str, Any]) -> torch.Tensor:
-    """Return the first argument of a call as float32 rows, `[T, K]`."""
+    """Return the first argument of a call as rows `[T, K]`, float32 or float64."""
     inputs, *_ = (*positional, *named.values())
-    rows: torch.Tensor = inputs.detach().reshape(-1, inputs.shape[-1]).float()
-    return rows
+    return at_least_single(inputs.detach().reshape(-1, inputs.shape[-1]))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from accelsim.accuracy.arithmetic import at_least_single, running
 from accelsim.accuracy.hooks import rows_of, watching
 from accelsim.accuracy.masks import round_tokens, round_weights
 from accelsim.accuracy.pruning import (
@@ -20,7 +21,6 @@ from accelsim.accuracy.pruning import (
 from accelsim.accuracy.subject import Subject
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
-from accelsim.capture.run import evaluating
 from accelsim.policy import Method, Policy
 from accelsim.sparsity.criteria import CRITERIA
 
@@ -137,7 +137,7 @@ def layer_errors(  # noqa: PLR0913
         on_layer()
 
     modules = {name: linear.module for name, linear in subject.linears.items()}
-    with evaluating(subject.model), watching(modules, look):
+    with running(subject.model), watching(modules, look):
         subject.read(ids[: sequences * length].reshape(sequences, length))
     return LayerReport(errors, outliers)
 
@@ -150,8 +150,8 @@ class _Call:
     ) -> None:
         self.inputs = inputs
         self._linear, self._rows, self._precision = linear, rows, precision
-        self._reals = round_tokens(inputs, precision)[1]
-        self._weight = round_weights(weight_of(linear), precision).float()
+        self._reals = round_tokens(inputs.float(), precision)[1].to(inputs.dtype)
+        self._weight = at_least_single(round_weights(weight_of(linear), precision))
         self._energy = _energy(inputs)
         self._outputs = self._reals @ self._weight.T
         self._output_energy = _energy(self._outputs)
@@ -162,7 +162,7 @@ class _Call:
         if method.pattern.is_dense:
             return error
         if CRITERIA[method.criterion].ranks_weights:
-            weight = machine_weight(self._linear, method, self._precision).float()
+            weight = at_least_single(machine_weight(self._linear, method, self._precision))
             error.output_error = _energy(self._reals @ weight.T - self._outputs)
             return error
 
@@ -173,7 +173,8 @@ class _Call:
         pruned = layer.prune(self.inputs, self._rows)
         weight = self._weight
         if layer.mitigation.weight_scale(state) is not None:
-            weight = machine_weight(self._linear, method, self._precision, state).float()
+            weight = machine_weight(self._linear, method, self._precision, state)
+            weight = at_least_single(weight)
         outputs = pruned.inputs @ weight.T
         if pruned.dropped is not None:
             outputs += through_low_rank(pruned.dropped, state, self._precision)

@@ -1,33 +1,42 @@
-"""How well a model predicts a text: the loss of each window, perplexity, and its error."""
+"""How well a model predicts a text: the loss of each window, perplexity, and its errors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, isnan, nan, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.accuracy.arithmetic import at_least_single, jittered, running
 from accelsim.accuracy.pruning import Pruner, Rows
 from accelsim.accuracy.subject import last_logits
 from accelsim.accuracy.windows import Window, batches
 from accelsim.capture.extra import require
-from accelsim.capture.run import evaluating
 
 if TYPE_CHECKING:
     import torch
 
 Floats = NDArray[np.float64]
+_LEAST_WINDOWS = 8  # of which a standard error means something
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Summed loss (nats) and counted tokens of each window, in the order of the text, `[W]`."""
+    """Losses of a model on a text.
+
+    Attributes:
+        nats: summed loss of each window in the order of the text, float64 `[W]`.
+        tokens: counted tokens of each window, `[W]`.
+        noise: variance that rounding noise gives to the summed loss, nats² per counted token; NaN
+            if it was not measured. See `rounding_noise`.
+    """
 
     nats: Floats
     tokens: NDArray[np.int64]
+    noise: float = nan
 
     @property
     def mean(self) -> float:
@@ -44,6 +53,16 @@ class Losses:
         """Standard error of the perplexity over windows: perplexity × that of the mean loss."""
         return self.perplexity * _error(self.nats, self.tokens)
 
+    @property
+    def perplexity_noise(self) -> float:
+        """Standard deviation of the perplexity from rounding noise; NaN if not measured."""
+        return self.perplexity * sqrt(self.noise / int(self.tokens.sum()))
+
+    def noise_of_increase(self, dense: Losses) -> float:
+        """Return the standard deviation of `increase_over(dense)` from rounding noise."""
+        both = replace(self, noise=self.noise + dense.noise)
+        return both.perplexity_noise / dense.perplexity
+
     def increase_over(self, dense: Losses) -> tuple[float, float]:
         """Return relative increase of perplexity, and its standard error over pairs of windows.
 
@@ -56,11 +75,13 @@ class Losses:
 def _error(nats: Floats, tokens: NDArray[np.int64]) -> float:
     """Return the standard error of sum(nats) / sum(tokens) over windows, drawn independently.
 
-    >>> _error(np.array([2.0, 4.0]), np.array([1, 1]))  # mean 3, deviation sqrt(2), 2 windows
-    1.0
+    NaN for fewer than eight windows, of which nobody can say how much they scatter.
+
+    >>> _error(np.arange(9.0), np.ones(9)) ** 2  # deviation sqrt(60 / 8), 9 windows: 7.5 / 9
+    0.8333333333333333
     """
     windows = len(nats)
-    if windows < 2:  # noqa: PLR2004
+    if windows < _LEAST_WINDOWS:
         return nan
     residuals = nats - nats.sum() / tokens.sum() * tokens
     return float(sqrt(np.square(residuals).sum() * windows / (windows - 1)) / tokens.sum())
@@ -93,7 +114,7 @@ def measure(  # noqa: PLR0913
     """
     torch = require("torch")
     order, nats = [], []
-    with evaluating(model), pruner:
+    with running(model), pruner:
         for batch in batches(windows, model.config.get_text_config().vocab_size):
             length, context = batch[0].shape
             is_decode = phase == "decode"
@@ -103,7 +124,9 @@ def measure(  # noqa: PLR0913
             logits = model(input_ids=tokens, use_cache=False, **counted).logits
             logits = logits[:, context - length - 1 : -1]
             losses = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1).float(), tokens[:, context:].flatten(), reduction="none"
+                at_least_single(logits.flatten(0, 1)),
+                tokens[:, context:].flatten(),
+                reduction="none",
             )
             nats += losses.reshape(len(batch), -1).double().sum(dim=1).tolist()
             order += batch
@@ -112,3 +135,40 @@ def measure(  # noqa: PLR0913
     return Losses(
         np.array([loss for _, loss in by_place]), np.array([w.counted for w, _ in by_place])
     )
+
+
+def rounding_noise(  # noqa: PLR0913
+    model: Any,
+    ids: torch.Tensor,
+    windows: Sequence[Window],
+    pruner: Pruner,
+    losses: Losses,
+    *,
+    phase: str = "prefill",
+    repeats: int,
+) -> Losses:
+    """Return `losses` with the variance that rounding noise gives them.
+
+    The first eight windows are measured again, `repeats` times, with embeddings that are off by one
+    part in a million. How far their losses move is what two machines may differ by, or two methods
+    without either being better. Windows move independently, so variances add up over tokens.
+
+    Args:
+        model: a causal language model of transformers.
+        ids: token ids of the text, int64 `[N]`, on the model's device.
+        windows: those of `losses`.
+        pruner: that of `losses`.
+        losses: of all windows, without the perturbation.
+        phase: that of `losses`.
+        repeats: how often; 0: not at all, and the noise stays unknown.
+    """
+    if not repeats:
+        return losses
+    some = windows[:_LEAST_WINDOWS]
+    squares = 0.0
+    for seed in range(repeats):
+        with jittered(model, seed):
+            moved = measure(model, ids, some, pruner, phase=phase).nats - losses.nats[: len(some)]
+        squares += float(np.square(moved).sum())
+    tokens = sum(window.counted for window in some)
+    return replace(losses, noise=squares / (repeats * tokens))

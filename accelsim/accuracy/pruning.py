@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from accelsim.accuracy.arithmetic import at_least_single, plainly
 from accelsim.accuracy.masks import FLOAT, keep, round_tokens, round_weights, scale_scores
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
@@ -76,18 +77,22 @@ class LayerPruning:
         return parse_mitigation("none" if self.method.pattern.is_dense else self.method.mitigation)
 
     def prune(self, inputs: torch.Tensor, rows: Rows) -> Pruned:
-        """Return what enters the product instead of `[T, K]` float32 inputs."""
+        """Return what enters the product instead of inputs `[T, K]`, float32 or float64."""
         return self.mitigation.prune(inputs, lambda values: self.select(values, rows), self.state)
 
     def select(
         self, values: torch.Tensor, rows: Rows = ONE_SEQUENCE
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return `[T, K]` values as the hardware holds them, and which of them it keeps."""
-        operands, reals = round_tokens(values, self.precision)
+        """Return `[T, K]` values as the hardware holds them, and which of them it keeps.
+
+        float64 values are ranked as float32, see `accelsim.accuracy.arithmetic`.
+        """
+        single = values.float()
+        operands, reals = round_tokens(single, self.precision)
         mask = self._mask(operands, reals, rows)
         if self.watch is not None:
-            self.watch(values, mask)
-        return reals, mask
+            self.watch(single, mask)
+        return reals.to(values.dtype), mask
 
     def _mask(self, operands: torch.Tensor, reals: torch.Tensor, rows: Rows) -> torch.Tensor:
         """Return which values the simulated selector keeps."""
@@ -155,7 +160,8 @@ def machine_weight(
 def through_low_rank(dropped: torch.Tensor, state: State, precision: str) -> torch.Tensor:
     """Return `[T, O]`, what comes back of dropped values `[T, K]`, at the precision."""
     inner = dropped @ round_weights(state["in"], precision).T
-    return round_tokens(inner, precision)[1] @ round_weights(state["out"], precision).T
+    held = round_tokens(inner.float(), precision)[1].to(inner.dtype)
+    return held @ round_weights(state["out"], precision).T
 
 
 class Pruner:
@@ -186,8 +192,9 @@ class Pruner:
     def __enter__(self) -> Self:
         self._undo = ExitStack()
         try:
-            for name, linear in self._linears.items():
-                self._attach(name, linear, self._layers[name])
+            with plainly():
+                for name, linear in self._linears.items():
+                    self._attach(name, linear, self._layers[name])
         except BaseException:
             self._undo.close()
             raise
@@ -228,7 +235,8 @@ class Pruner:
     def _before(self, name: str, layer: LayerPruning) -> Any:
         def hook(_: torch.nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
             inputs, *_others = (*positional, *named.values())
-            return (self._replaced(name, layer, inputs),), {}
+            with plainly():
+                return (self._replaced(name, layer, inputs),), {}
 
         return hook
 
@@ -246,14 +254,14 @@ class Pruner:
         return replaced
 
     def _pruned(self, name: str, layer: LayerPruning, inputs: torch.Tensor) -> torch.Tensor:
-        flat = inputs.detach().reshape(-1, inputs.shape[-1])
+        flat = at_least_single(inputs.detach().reshape(-1, inputs.shape[-1]))
         self.rows.check(len(flat), layer.method)
-        pruned = layer.prune(flat.float(), self.rows)
+        pruned = layer.prune(flat, self.rows)
         replaced = pruned.inputs
         if pruned.dropped is not None:
             self._dropped[name] = pruned.dropped
         if self.rows.context:
-            replaced = self._with_context(layer, flat.float(), replaced, name)
+            replaced = self._with_context(layer, flat, replaced, name)
         return replaced.reshape(inputs.shape).to(inputs.dtype)
 
     def _with_context(
@@ -265,12 +273,13 @@ class Pruner:
         is_context = place < self.rows.context
         if name in self._dropped:
             self._dropped[name] = self._dropped[name] * ~is_context[:, None]
-        dense = round_tokens(flat, layer.precision)[1]
+        dense = round_tokens(flat.float(), layer.precision)[1].to(flat.dtype)
         return torch.where(is_context[:, None], dense, pruned)
 
     def _after(self, name: str, layer: LayerPruning) -> Any:
         def hook(_: torch.nn.Module, __: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-            back = through_low_rank(self._dropped.pop(name), layer.state, layer.precision)
-            return output + back.reshape(output.shape).to(output.dtype)
+            with plainly():
+                back = through_low_rank(self._dropped.pop(name), layer.state, layer.precision)
+                return output + back.reshape(output.shape).to(output.dtype)
 
         return hook

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from accelsim.accuracy.arithmetic import running
 from accelsim.accuracy.texts import Text
 from accelsim.capture.extra import require
 from accelsim.capture.huggingface import (
     Source,
-    check_memory,
+    computing_type,
     load_config,
     load_model,
     load_tokenizer,
@@ -19,7 +20,6 @@ from accelsim.capture.huggingface import (
 )
 from accelsim.capture.linears import LinearModule, find_linears, select
 from accelsim.capture.pretrained import check_device, check_positions
-from accelsim.capture.run import evaluating
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def _check_causal(source: Source, model: Any) -> None:
         raise InputError(f"{source.name}: not a causal language model: it makes no logits")
     torch = require("torch")
     twins = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]], device=model.device)
-    with evaluating(model):
+    with running(model):
         one, other = model(input_ids=twins, use_cache=False).logits
     *early, last = (one - other).abs().amax(dim=-1).tolist()  # what the last token changes
-    noise = 1e-4 if one.dtype == torch.float32 else 1e-2
+    noise = 1e-2 if one.dtype.itemsize < torch.float32.itemsize else 1e-4
     if max(early) > noise * last:
         raise InputError(f"{source.name}: not a causal language model: it sees later tokens")
 
@@ -75,6 +75,7 @@ def load_subject(  # noqa: PLR0913
     layers: str | None = None,
     exclude: str | None = None,
     seq_len: int = 1,
+    exact: bool = False,
 ) -> Subject:
     """Load a causal language model of transformers, from a folder or the Hugging Face hub.
 
@@ -86,6 +87,7 @@ def load_subject(  # noqa: PLR0913
             makes the logits, which nobody prunes.
         exclude: globs of layers to leave out of these.
         seq_len: positions that will be used.
+        exact: whether the model computes in float64 instead of float32.
 
     Raises:
         InputError: no such model, it does not fit into memory, or it does not predict tokens.
@@ -98,8 +100,8 @@ def load_subject(  # noqa: PLR0913
         source = locate(model_id, revision)
         config = load_config(source)
         check_positions(config, source, seq_len)
-        check_memory(source, config, device)
-        model: Any = load_model(source, config, device)
+        kind = computing_type(source, config, device, exact=exact)
+        model: Any = load_model(source, config, device, kind)
         tokenizer = load_tokenizer(source)
     _check_causal(source, model)
     head = model.get_output_embeddings()

@@ -17,7 +17,8 @@ from accelsim.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-# Up to this many parameters (8 GiB) a model computes in float32, larger ones as they are stored.
+# Beyond this many parameters (8 GiB in float32) a model may compute in the type that it is stored
+# in, where float32 does not fit.
 MAX_FLOAT32_PARAMETERS = 2**31
 _WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
 
@@ -108,27 +109,45 @@ def load_config(source: Source) -> Any:
     return config
 
 
-def check_memory(source: Source, config: Any, device: str) -> None:
-    """Refuse a model that is too large, before its weights are downloaded or read.
+def computing_type(source: Source, config: Any, device: str, *, exact: bool = False) -> Any:
+    """Return the torch type in which a model computes, before its weights are downloaded or read.
+
+    float64 if it is to be `exact`, else float32: rounding noise decides which values are dropped,
+    and shorter types have more of it. A large model for which float32 does not fit computes in the
+    type it is stored in. None: the model is quantised, and its own library knows.
 
     Raises:
-        InputError: it does not fit; says what it needs and what there is.
+        InputError: it does not fit; says what it needs and what there is. Or it is to be exact and
+            is quantised.
     """
     if getattr(config, "quantization_config", None) is not None:
-        return  # how large it will be, only its own library knows
-    architecture = _architecture(require("transformers"), config)
+        if exact:
+            raise InputError(f"{source.name}: is quantised, and cannot compute in float64")
+        return None  # how large it will be, only its own library knows
+    torch, architecture = require("torch"), _architecture(require("transformers"), config)
     with _reporting(source, "the architecture"):
         parameters = memory.parameters_of(architecture, config)
-    stored = require("torch").empty(0, dtype=_stored_type(config)).element_size()
-    size = 4 if parameters <= MAX_FLOAT32_PARAMETERS else stored
-    needed = memory.needed_bytes(parameters, size)
+    kinds = [torch.float64 if exact else torch.float32]
+    if not exact and parameters > MAX_FLOAT32_PARAMETERS:
+        kinds.append(_stored_type(config))
+    for kind in kinds:
+        shortage = _shortage(parameters, kind, device)
+        if not shortage:
+            return kind
+    raise InputError(f"{source.name}: {shortage}")
+
+
+def _shortage(parameters: int, kind: Any, device: str) -> str:
+    """Return what memory a model of so many parameters lacks; nothing if it fits."""
+    needed = memory.needed_bytes(parameters, kind.itemsize)
     for place in dict.fromkeys(("cpu", device)):  # weights go through main memory
         available = memory.available_bytes(place)
         if available is not None and needed > available:
-            raise InputError(
-                f"{source.name}: {parameters / 1e9:.2g} billion parameters need some "
-                f"{needed / 2**30:.1f} GiB on '{place}', where {available / 2**30:.1f} GiB are free"
+            return (
+                f"{parameters / 1e9:.2g} billion parameters need some {needed / 2**30:.1f} GiB "
+                f"on '{place}', where {available / 2**30:.1f} GiB are free"
             )
+    return ""
 
 
 def _stored_type(config: Any) -> Any:
@@ -138,8 +157,10 @@ def _stored_type(config: Any) -> Any:
     return getattr(torch, name) if isinstance(name, str) else name
 
 
-def load_model(source: Source, config: Any, device: str) -> torch.nn.Module:
+def load_model(source: Source, config: Any, device: str, kind: Any) -> torch.nn.Module:
     """Load the weights once, in the class they were saved from, and move them to a device.
+
+    They are converted to the torch type `kind`; None: they stay as they are.
 
     Raises:
         InputError: damaged, mismatched or incomplete weights.
@@ -160,11 +181,7 @@ def load_model(source: Source, config: Any, device: str) -> torch.nn.Module:
             f"{source.name}: {len(missing)} weights are missing, e.g. {missing[0]}; "
             f"a model with random weights is not worth capturing"
         )
-    parameters = sum(weight.numel() for weight in model.parameters())
-    quantised = getattr(config, "quantization_config", None) is not None
-    if parameters <= MAX_FLOAT32_PARAMETERS and not quantised:
-        model = model.float()
-    return model.to(device)
+    return model.to(device) if kind is None else model.to(device, kind)
 
 
 def _architecture(transformers: Any, config: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accelsim.capture.extra import require
 from accelsim.capture.huggingface import (
     Source,
-    check_memory,
+    computing_type,
     load_config,
     load_model,
     load_tokenizer,
@@ -43,9 +43,9 @@ def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by nam
     """Run a model on the first `tokens` tokens of a text and write a trace.
 
     The text is cut into sequences of `seq_len` tokens (the last may be shorter), one forward
-    pass each, without special tokens added. Models of up to 2^31 parameters compute in float32,
-    larger ones in the type of their weights. The same command gives the same bytes on the same
-    machine and library versions.
+    pass each, without special tokens added. Models compute in float32; those of more than 2^31
+    parameters, if that does not fit, in the type of their weights. The same command gives the same
+    bytes on the same machine and library versions.
 
     Args:
         model_id: a folder, or a repository of the Hugging Face hub. Code that a repository
@@ -75,8 +75,8 @@ def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by nam
         config = load_config(source)
         check_positions(config, source, seq_len)
         ids = _token_ids(load_tokenizer(source), content, text_path, tokens)
-        check_memory(source, config, device)
-        model: Any = load_model(source, config, device)
+        kind = computing_type(source, config, device)
+        model: Any = load_model(source, config, device, kind)
         facts = {
             **source.identity,
             "text": {"file": text_path.name, "sha256": hashlib.sha256(content).hexdigest()},

@@ -56,6 +56,18 @@ DeviceOption = Annotated[
 RevisionOption = Annotated[
     str | None, typer.Option("--revision", help="Branch, tag or commit of a hub repository.")
 ]
+ExactOption = Annotated[
+    bool,
+    typer.Option("--exact", help="Compute in float64: the same digits on every processor."),
+]
+RepeatsOption = Annotated[
+    int,
+    typer.Option(
+        "--repeats",
+        help="Runs with inputs off by 1e-6, which show what rounding noise alone changes.",
+        min=0,
+    ),
+]
 CalibrationOption = Annotated[
     str,
     typer.Option(
@@ -94,6 +106,8 @@ def command(
     tokens: TokensOption = 16384,
     seq_len: SeqLenOption = 512,
     stride: StrideOption = None,
+    exact: ExactOption = False,
+    repeats: RepeatsOption = 3,
     calibration: CalibrationOption = "python-topics-calibration",
     calibration_tokens: Annotated[
         int, typer.Option(help="Tokens of the calibration text.", min=1)
@@ -120,7 +134,8 @@ def command(
     """Measure the perplexity of a language model under activation pruning, and each layer's error.
 
     Every combination of patterns, criteria and mitigations that makes sense is a row. Windows slide
-    over the text and count each token once; errors are over windows. Needs the extra 'capture'.
+    over the text and count each token once; ± is a standard error over windows, noise is what
+    rounding alone changes. Needs the extra 'capture'.
     """
     from accelsim.accuracy.evaluate import Settings, evaluate
     from accelsim.accuracy.sensitivity import probes, sensitivity_rows
@@ -138,6 +153,7 @@ def command(
         precision=precision,
         phase=phase,
         calibration_tokens=calibration_tokens,
+        repeats=repeats,
     )
     settings.check()
     check_folders(csv, save_calibration, heatmap)
@@ -158,6 +174,7 @@ def command(
         layers=layers,
         exclude=exclude,
         seq_len=seq_len,
+        exact=exact,
     )
     probed = probes(policies[0], subject.linears) if sensitivity else {}
     with stages() as progress:

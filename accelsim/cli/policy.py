@@ -10,6 +10,7 @@ import typer
 from accelsim.cli.accuracy import (
     CalibrationOption,
     DeviceOption,
+    ExactOption,
     ModelOption,
     RevisionOption,
     SeqLenOption,
@@ -68,6 +69,7 @@ def search_command(
     tokens: TokensOption = 16384,
     seq_len: SeqLenOption = 512,
     stride: StrideOption = None,
+    exact: ExactOption = False,
     device: DeviceOption = None,
     revision: RevisionOption = None,
     cache: CacheOption = True,
@@ -102,7 +104,9 @@ def search_command(
     settings.check()
     check_folders(out)
     names = ",".join(linear.name for linear in workload.linears)
-    subject = load_subject(model, revision=revision, device=device, layers=names, seq_len=seq_len)
+    subject = load_subject(
+        model, revision=revision, device=device, layers=names, seq_len=seq_len, exact=exact
+    )
     method = Method(machine.pattern, machine.criterion, machine.mitigation)
     with stages() as progress:
         found = search(

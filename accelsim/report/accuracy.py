@@ -11,6 +11,7 @@ from accelsim.report.places import grid, places
 from accelsim.report.tables import percent, titled_table
 
 _BEYOND = 100_000  # a perplexity of which only the size matters
+_LEAST_NOISE = 0.001  # that a table shows
 
 
 def accuracy_headline(data: Mapping[str, Any]) -> str:
@@ -20,16 +21,19 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
     return (
         f"{data['model']['model_id']} on {text['name']}: {dense['counted_tokens']:,} tokens in "
         f"{dense['windows']} windows of {settings['seq_len']}, {settings['phase']}, "
-        f"{settings['precision']}\n"
+        f"{settings['precision']} in {data['compute_type']}\n"
         f"dense: perplexity {perplexity}"
     )
 
 
 def accuracy_table(data: Mapping[str, Any]) -> Table:
-    """Return one row a combination; ± is one standard error over windows."""
+    """Return one row a combination.
+
+    ± is one standard error over windows; noise is what rounding alone changes of the increase.
+    """
     plain = {"criterion": "act", "mitigation": "none"}
     told = [part for part in plain if any(row[part] != plain[part] for row in data["rows"])]
-    columns = ["pattern", *told, "perplexity", "increase", "dropped", "error"]
+    columns = ["pattern", *told, "perplexity", "increase", "noise", "dropped", "error"]
     rows = titled_table("Perplexity under pruning", columns)
     for row in data["rows"]:
         rows.add_row(
@@ -37,10 +41,14 @@ def accuracy_table(data: Mapping[str, Any]) -> Table:
             *(row[part] for part in told),
             _number(row["perplexity"]),
             _change(row["relative_drop"], row["relative_drop_stderr"]),
+            _noise(row["relative_drop_noise"]),
             percent(row["lost_energy_ratio"]),
             percent(row["output_error_ratio"]),
         )
-    notes = ["dropped: squared input magnitude, error: squared output error; layers' mean"]
+    notes = [
+        "±: standard error over windows (8 or more); noise: of the increase, from rounding alone",
+        "dropped: squared input magnitude, error: squared output error; layers' mean",
+    ]
     notes += [_rules(row) for row in data["rows"] if row["policy"]]
     rows.caption = "\n".join(notes + _needs(data["rows"]))
     rows.caption_justify = "left"
@@ -135,6 +143,13 @@ def _change(ratio: float, error: float | None) -> str:
     return f"{ratio:+.1%}{_error(error, '.1%')}"
 
 
+def _noise(noise: float | None) -> str:
+    """Return a noise with its first digit or two, or a dash where it was not measured."""
+    if noise is None:
+        return "-"
+    return f"{noise:.1%}" if noise >= _LEAST_NOISE else f"<{_LEAST_NOISE:.1%}"
+
+
 def _error(error: float | None, form: str) -> str:
-    """Return ` ± error`, or nothing where one window does not tell it."""
+    """Return ` ± error`, or nothing where too few windows do not tell it."""
     return "" if error is None else f" ± {error:{form}}"

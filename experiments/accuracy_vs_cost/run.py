@@ -36,7 +36,7 @@ def measure() -> None:
     known = json.loads(ACCURACY.read_text(encoding="utf-8"))
     rows = {_key(row): row for row in known["rows"]}
     patterns, mitigations = MEASURED
-    command = ["accuracy", "--precision", "int8", "--json", "--patterns", patterns]
+    command = ["accuracy", "--exact", "--precision", "int8", "--json", "--patterns", patterns]
     done = subprocess.run(
         [sys.executable, "-m", "accelsim", *command, "--mitigations", mitigations],
         stdout=subprocess.PIPE,
@@ -44,12 +44,13 @@ def measure() -> None:
         check=True,
     )
     new = json.loads(done.stdout)
-    for key in ("model", "text", "settings"):
+    for key in ("model", "text", "settings", "compute_type"):
         if new[key] != known[key]:  # increases of different texts must not stand side by side
             raise SystemExit(f"{ACCURACY}: rows that are kept are of another {key}")
     for fresh in new["rows"]:
         rows[_key(fresh)] = {k: v for k, v in fresh.items() if k not in ("layers", "policy")}
-    head = {key: new[key] for key in ("accelsim", "model", "text", "settings", "dense")}
+    kept = ("accelsim", "model", "text", "settings", "compute_type", "dense")
+    head = {key: new[key] for key in kept}
     write_texts({ACCURACY: json.dumps({**head, "rows": list(rows.values())}, indent=1) + "\n"})
 
 

@@ -27,9 +27,9 @@ def measure() -> None:
     """Measure perplexities of both float formats; those of int8 are accuracy_vs_cost's."""
     found = {}
     for precision in PRECISIONS[1:]:
-        command = ["accuracy", "--precision", precision, "--patterns", ",".join(PATTERNS), "--json"]
+        command = ["accuracy", "--exact", "--precision", precision, "--json"]
         done = subprocess.run(
-            [sys.executable, "-m", "accelsim", *command],
+            [sys.executable, "-m", "accelsim", *command, "--patterns", ",".join(PATTERNS)],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -39,7 +39,8 @@ def measure() -> None:
             {key: value for key, value in measured.items() if key not in ("layers", "policy")}
             for measured in data["rows"]
         ]
-        head = {key: data[key] for key in ("accelsim", "model", "text", "settings", "dense")}
+        kept = ("accelsim", "model", "text", "settings", "compute_type", "dense")
+        head = {key: data[key] for key in kept}
         found[precision] = head | {"rows": rows}
     write_texts({ACCURACY: json.dumps(found, indent=1) + "\n"})
 

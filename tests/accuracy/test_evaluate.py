@@ -22,7 +22,7 @@ from accelsim.sparsity import parse_pattern  # noqa: E402
 
 TEXT = Text("text", "".join(chr(33 + (7 * i * i + i // 3) % 90) for i in range(160)))
 OTHER = Text("other", "".join(chr(33 + (5 * i * i + i // 2) % 90) for i in range(160)))
-SETTINGS = Settings(tokens=120, seq_len=32, stride=16, calibration_tokens=96)
+SETTINGS = Settings(tokens=150, seq_len=32, stride=16, calibration_tokens=96, repeats=1)
 
 
 def method(pattern, criterion="act", mitigation="none"):
@@ -88,8 +88,8 @@ def test_rows_hold_what_its_parts_measure(subject):
         Policy(method("8:16", "clact"), (("*.up_proj", DENSE),), "p.yaml"),
     ]
     report = report_of(subject, *policies)
-    ids = subject.tokens_of(TEXT, 120)
-    windows = sliding_windows(120, 32, 16)
+    ids = subject.tokens_of(TEXT, 150)
+    windows = sliding_windows(150, 32, 16)
     dense = measure(subject.model, ids, windows, Pruner(subject.linears, Policy(DENSE)))
     assert np.array_equal(report.dense.nats, dense.nats)
     errors = layer_errors(subject, ids, policies, precision="float", states={}, seq_len=32).errors
@@ -110,10 +110,11 @@ def test_the_json_object_says_what_was_done(subject):
     data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert data["schema"] == 1
     assert data["model"] == {"model_id": "tiny"}
-    assert data["text"] == {"name": "text", "sha256": TEXT.sha256, "tokens": 120}
+    assert data["text"] == {"name": "text", "sha256": TEXT.sha256, "tokens": 150}
     assert data["settings"]["stride"] == 16
-    # Windows 0-31, 16-47, … 96-119 (cut short): 7 of them, and every token but the first.
-    assert (data["dense"]["windows"], data["dense"]["counted_tokens"]) == (7, 119)
+    assert data["compute_type"] == "float32"
+    # Windows 0-31, 16-47, … 128-149 (cut short): 9 of them, and every token but the first.
+    assert (data["dense"]["windows"], data["dense"]["counted_tokens"]) == (9, 149)
     low_rank, mixed = data["rows"]
     assert low_rank["demands"] == ["rank 2"]
     assert low_rank["policy"] is None
@@ -129,6 +130,8 @@ def test_the_json_object_says_what_was_done(subject):
     for row in data["rows"]:
         expected = row["perplexity"] / data["dense"]["perplexity"] - 1
         assert row["relative_drop"] == pytest.approx(expected)
+        assert 0 < row["perplexity_noise"] < row["perplexity_stderr"]
+        assert 0 < row["relative_drop_noise"]
         assert row["layers"].keys() == data["outliers"].keys() == subject.linears.keys()
 
 
@@ -149,7 +152,7 @@ def test_progress_ends_where_it_said_it_would(subject):
     layers = len(subject.linears)
     assert told["calibration"] == [(n + 1, layers) for n in range(layers)]
     assert told["layers"] == [(n + 1, layers) for n in range(layers)]
-    assert told["perplexity"][-1] == (14, 14)  # 7 windows, dense and pruned
+    assert told["perplexity"][-1] == (18, 18)  # 9 windows, dense and pruned
 
 
 # Calibration -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Perplexity against a loop over windows with a reference cross entropy, and against decoding."""
 
 import math
+from dataclasses import replace
 from inspect import signature
 
 import numpy as np
@@ -174,11 +175,11 @@ def losses(nats, tokens):
 
 
 def test_the_standard_error_by_hand():
-    # Three windows of one token, losses 1 2 3: mean 2, deviation 1, error 1 / sqrt(3).
-    found = losses([1, 2, 3], [1, 1, 1])
+    # Nine windows of one token, losses 1 2 3: mean 2, squares 6, error sqrt(6 / 8 / 9).
+    found = losses([1, 2, 3] * 3, [1] * 9)
     assert found.mean == 2
     assert found.perplexity == pytest.approx(math.e**2)
-    assert found.perplexity_error == pytest.approx(math.e**2 / math.sqrt(3))
+    assert found.perplexity_error == pytest.approx(math.e**2 * math.sqrt(6 / 8 / 9))
 
 
 def test_the_standard_error_of_equal_windows_is_numpys():
@@ -189,24 +190,37 @@ def test_the_standard_error_of_equal_windows_is_numpys():
 
 
 def test_windows_count_by_their_tokens():
-    # Loss 2 a token in both windows: no spread, though the sums differ.
-    assert losses([20, 2], [10, 1]).perplexity_error == pytest.approx(0)
-    # Mean 12/4 = 3, residuals 7 - 3 × 3 = -2 and 5 - 3 = 2: sqrt(8 × 2 / 1) / 4 = 1.
-    assert losses([7, 5], [3, 1]).perplexity_error == pytest.approx(math.exp(3) * 1)
+    # Loss 2 a token in all windows: no spread, though the sums differ.
+    assert losses([20, 2] * 4, [10, 1] * 4).perplexity_error == pytest.approx(0)
+    # Mean 48/16 = 3, residuals 7 - 3 × 3 = -2 and 5 - 3 = 2: sqrt(32 × 8 / 7) / 16.
+    error = math.exp(3) * math.sqrt(32 * 8 / 7) / 16
+    assert losses([7, 5] * 4, [3, 1] * 4).perplexity_error == pytest.approx(error)
 
 
 def test_paired_windows_cancel_what_makes_the_text_hard():
-    dense = losses([10, 50, 90], [10, 10, 10])
+    dense = losses([10, 50, 90] * 3, [10] * 9)
     # Every window loses 1 nat more: 0.1 a token, exactly.
-    increase, error = losses([11, 51, 91], [10, 10, 10]).increase_over(dense)
+    increase, error = losses([11, 51, 91] * 3, [10] * 9).increase_over(dense)
     assert increase == pytest.approx(math.exp(0.1) - 1)
     assert error == pytest.approx(0, abs=1e-9)
-    # Differences 0 1 2, a token 0 0.1 0.2: deviation 0.1, error 0.1 / sqrt(3).
-    increase, error = losses([10, 51, 92], [10, 10, 10]).increase_over(dense)
+    # Differences 0 1 2: squares around 1 are 6, of 90 tokens sqrt(6 × 9 / 8) / 90.
+    increase, error = losses([10, 51, 92] * 3, [10] * 9).increase_over(dense)
     assert increase == pytest.approx(math.exp(0.1) - 1)
-    assert error == pytest.approx(math.exp(0.1) * 0.1 / math.sqrt(3))
+    assert error == pytest.approx(math.exp(0.1) * math.sqrt(6 * 9 / 8) / 90)
 
 
-def test_one_window_has_no_error_and_a_hopeless_model_infinite_perplexity():
-    assert math.isnan(losses([3], [1]).perplexity_error)
+def test_noise_by_hand():
+    # 0.04 nats² a token over 100 tokens: 0.02 of the mean loss; ln 10 has perplexity 10.
+    pruned, dense = (
+        Losses(np.array([100 * math.log(ppl)]), np.array([100]), noise)
+        for ppl, noise in ((10, 0.04), (5, 0.0))
+    )
+    assert pruned.perplexity_noise == pytest.approx(10 * 0.02)
+    assert pruned.noise_of_increase(dense) == pytest.approx(2 * 0.02)
+    assert pruned.noise_of_increase(replace(dense, noise=0.05)) == pytest.approx(2 * 0.03)
+    assert math.isnan(pruned.noise_of_increase(replace(dense, noise=math.nan)))
+
+
+def test_seven_windows_have_no_error_and_a_hopeless_model_infinite_perplexity():
+    assert math.isnan(losses([1, 2, 3, 4, 5, 6, 7], [1] * 7).perplexity_error)
     assert losses([8000], [10]).perplexity == math.inf

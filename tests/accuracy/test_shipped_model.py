@@ -27,7 +27,7 @@ MODEL = ROOT / "traces" / "models" / "llama-docs-16m"
 POLICIES = [
     Policy(Method(parse_pattern(text))) for text in ("topk:0.5", "16:32", "8:16", "4:8", "2:4")
 ]
-TOKENS, SEQ_LEN = 3072, 512
+TOKENS, SEQ_LEN = 3072, 384
 
 
 @pytest.fixture(scope="module")

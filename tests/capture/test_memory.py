@@ -74,7 +74,7 @@ def check(config, available, monkeypatch, device="cpu"):
     """Return whether a model is accepted; the message if not."""
     monkeypatch.setattr(memory, "available_bytes", available.get)
     try:
-        huggingface.check_memory(SOURCE, config, device)
+        huggingface.computing_type(SOURCE, config, device)
     except InputError as error:
         return str(error)
     return None
