@@ -1,5 +1,7 @@
 """Common to all tests: reproducible Hypothesis, and a small trace with every awkward size."""
 
+import tempfile
+
 import pytest
 from hypothesis import settings
 from oracle.small import trace_of
@@ -9,6 +11,15 @@ from oracle.small import trace_of
 settings.register_profile("accelsim", deadline=None, derandomize=True, max_examples=40)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("accelsim")
+
+
+def pytest_sessionstart(session):
+    """Temporary files of all processes go where pytest cleans up, before the first import."""
+    place = session.config._tmp_path_factory.mktemp("tmp")
+    patch = pytest.MonkeyPatch()
+    session.config.add_cleanup(patch.undo)
+    patch.setenv("TMPDIR", str(place))
+    patch.setattr(tempfile, "tempdir", None)  # read again from the environment
 
 
 @pytest.fixture(scope="session", autouse=True)
