@@ -22,7 +22,7 @@ run: $(VENV)/.run  ## install without torch and simulate 8:16 on the shipped Lla
 
 test: $(VENV)/.dev  ## install test needs and run the whole suite
 	@.ci/tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: lint types imports test  ## everything that the gate checks
 
