@@ -8,10 +8,11 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # As an entry of the path: found even where a script lies beside a clone called accelsim.
 EDITABLE := --config-settings editable_mode=compat --editable
+comma := ,
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types imports format bench bench-peers experiments readme capture-traces clean
+.PHONY: always help run test check lint types imports format bench bench-peers experiments readme schema capture-traces clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -20,7 +21,8 @@ run: $(VENV)/.run  ## install without torch and simulate 8:16 on the shipped Lla
 	$(BIN)/accelsim run arch_configs/nm816.yaml --trace traces/llama.npz
 
 test: $(VENV)/.dev  ## install test needs and run the whole suite
-	$(BIN)/python -m pytest
+	@.ci/tools
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: lint types imports test  ## everything that the gate checks
 
@@ -66,17 +68,20 @@ capture-traces: $(VENV)/.dev  ## capture the shipped traces again from the shipp
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "accelsim needs Python 3.11 or newer (make PYTHON=python3.12 …)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
-	  { echo "on Debian and Ubuntu, install venv first: apt install python3-venv"; exit 1; }
+# Run by `make` each time: it makes .venv where none serves, and only then touches the file.
+$(VENV)/.made: always
+	@.ci/venv '$(PYTHON)' $(if $(filter file,$(origin PYTHON)),,asked)
 
-$(VENV)/.run: $(BIN)/python pyproject.toml
-	$(PIP) $(EDITABLE) .
+# What is interrupted may leave halves of packages behind; what pip itself ends does not.
+install = @trap 'exit 1' INT TERM; touch $(VENV)/.unfinished; $(1); \
+  status=$$?; [ $$status -gt 127 ] || rm $(VENV)/.unfinished; exit $$status
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml
+	$(call install,$(PIP) $(EDITABLE) .)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) --retries 0 --timeout 10 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || $(PIP) $(TORCH)
-	$(PIP) $(EDITABLE) '.[capture,dev]'
+	$(call install,$(PIP) --retries 0 --timeout 10 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null \
+	  || $(PIP) $(TORCH))
+	$(call install,$(PIP) $(EDITABLE) '.[capture$(comma)dev]')
 	@touch $@

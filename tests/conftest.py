@@ -1,5 +1,8 @@
 """Common to all tests: reproducible Hypothesis, and a small trace with every awkward size."""
 
+import os
+import tempfile
+
 import pytest
 from hypothesis import settings
 from oracle.small import trace_of
@@ -11,12 +14,19 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("accelsim")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Keep selections out of the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACCELSIM_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
+def pytest_sessionstart(session):
+    """Temporary files and selections of all processes go where pytest cleans up.
+
+    This is before the first import of torch; workers of xdist inherit it.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    patch = pytest.MonkeyPatch()
+    session.config.add_cleanup(patch.undo)
+    folders = session.config._tmp_path_factory
+    patch.setenv("TMPDIR", str(folders.mktemp("tmp")))
+    patch.setattr(tempfile, "tempdir", None)  # read again from the environment
+    patch.setenv("ACCELSIM_CACHE_DIR", str(folders.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")

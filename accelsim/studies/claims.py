@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
-from accelsim.studies.constants import CONSTANTS, corners, samples, scaled, sides
+from accelsim.studies.constants import CONSTANTS, Priced, corners, samples, sides
 from accelsim.studies.runs import Run
 
 _WIDEST = 10.0  # factor up to which a flip is looked for
@@ -45,7 +45,11 @@ class Claim:
 
     def at(self, factors: Mapping[str, float]) -> float:
         """Return the number if constants are multiplied by these factors."""
-        return self.value([scaled(run, factors) for run in self.runs])
+        return self.value([run.at(factors) for run in self._priced])
+
+    @cached_property
+    def _priced(self) -> list[Priced]:
+        return [Priced(run) for run in self.runs]
 
     @cached_property
     def nominal(self) -> float:

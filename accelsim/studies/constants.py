@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -65,6 +66,29 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
 )
 
 
+class Priced:
+    """A run whose prices can be multiplied again and again.
+
+    Prices that are multiplied alike are added up once; a unit is priced by itself only if asked
+    for.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._kept = {key: run[key] for key in ("arch", "point", "phase", "batch") if key in run}
+        self._ours, self._theirs = (_sums(part["units"]) for part in (run, run["baseline"]))
+
+    def at(self, factors: Mapping[str, float]) -> Run:
+        """Return what `scaled` says of the run."""
+        run, machine = self._run, self._run["arch"]
+        ours = _Side(run, self._ours, factors, machine)
+        theirs = _Side(run["baseline"], self._theirs, factors, machine)
+        ratios = Ratios.between(ours["totals"], theirs["totals"]).to_dict()
+        theirs.update(name=run["baseline"]["name"], **ratios)
+        ours.update(self._kept, baseline=theirs)
+        return ours
+
+
 def scaled(run: Run, factors: Mapping[str, float]) -> Run:
     """Return a run with its prices multiplied; totals, units and baseline, without layers.
 
@@ -79,12 +103,7 @@ def scaled(run: Run, factors: Mapping[str, float]) -> Run:
         >>> _unit("crossbar", unit, {"crossbar wiring": 1.5})
         {'area_um2': 3.0, 'action_pj': {'route': 4.5}, 'leakage_pj': 0.0, 'energy_pj': 4.5}
     """
-    machine = run["arch"]
-    ours, theirs = (_side(part, factors, machine) for part in (run, run["baseline"]))
-    ratios = Ratios.between(ours["totals"], theirs["totals"]).to_dict()
-    baseline = {"name": run["baseline"]["name"], **theirs, **ratios}
-    kept = {key: run[key] for key in ("arch", "point", "phase", "batch") if key in run}
-    return {**kept, **ours, "baseline": baseline}
+    return Priced(run).at(factors)
 
 
 def corners(names: Sequence[str] = tuple(CONSTANTS)) -> Iterator[dict[str, float]]:
@@ -113,29 +132,70 @@ def samples(count: int = 200) -> Iterator[dict[str, float]]:
         yield dict(zip(CONSTANTS, point.tolist(), strict=True))
 
 
-def _side(part: Mapping[str, Any], factors: Mapping[str, float], machine: Any) -> dict[str, Any]:
-    units = {name: _unit(name, unit, factors) for name, unit in part["units"].items()}
-    array, totals = machine["mac_array"], part["totals"]
-    counts = ("cycles", "macs_dense", "macs_executed", "dram_bytes")
-    return {
-        "units": units,
-        "totals": headline(
-            **{name: totals[name] for name in counts},
-            energy_pj=sum(unit["energy_pj"] for unit in units.values()),
-            area_um2=sum(unit["area_um2"] for unit in units.values()),
-            clock_mhz=machine["clock_mhz"],
-            macs_per_cycle=array["rows"] * array["columns"] * array["lanes"],
-        ),
-    }
+_Sums = Mapping[tuple[str, ...], Sequence[float]]
+"""Area, leakage and energy of actions, by the constants that are in their prices."""
+
+
+class _Side(dict[str, Any]):
+    """Totals of a machine with its prices multiplied, and its units when they are asked for."""
+
+    def __init__(
+        self, part: Mapping[str, Any], sums: _Sums, factors: Mapping[str, float], machine: Any
+    ) -> None:
+        area_um2 = energy_pj = 0.0
+        for names, (um2, leakage_pj, dynamic_pj) in sums.items():
+            area, energy = _multipliers(names, factors)
+            area_um2 += area * um2
+            energy_pj += energy * dynamic_pj + area * leakage_pj
+        array, totals = machine["mac_array"], part["totals"]
+        counts = ("cycles", "macs_dense", "macs_executed", "dram_bytes")
+        super().__init__(
+            totals=headline(
+                **{name: totals[name] for name in counts},
+                energy_pj=energy_pj,
+                area_um2=area_um2,
+                clock_mhz=machine["clock_mhz"],
+                macs_per_cycle=array["rows"] * array["columns"] * array["lanes"],
+            )
+        )
+        self._part, self._factors = part, factors
+
+    def __missing__(self, key: str) -> Any:
+        if key != "units":
+            raise KeyError(key)
+        units = {
+            name: _unit(name, unit, self._factors) for name, unit in self._part["units"].items()
+        }
+        return self.setdefault("units", units)
+
+
+def _sums(units: Mapping[str, Mapping[str, Any]]) -> _Sums:
+    sums: dict[tuple[str, ...], list[float]] = {}
+    for name, unit in units.items():
+        known = sums.setdefault(_priced_by(name), [0.0, 0.0, 0.0])
+        known[0] += unit["area_um2"]
+        known[1] += unit["leakage_pj"]
+        known[2] += sum(unit["action_pj"].values())
+    return sums
+
+
+@cache
+def _priced_by(unit: str) -> tuple[str, ...]:
+    return tuple(name for name, constant in CONSTANTS.items() if constant.prices(unit))
+
+
+def _multipliers(names: Sequence[str], factors: Mapping[str, float]) -> tuple[float, float]:
+    """Return by what area and leakage, and the energy of actions, are multiplied."""
+    area = energy = 1.0
+    for name in names:
+        factor = factors.get(name, 1.0)
+        area *= factor if CONSTANTS[name].in_area else 1
+        energy *= factor if CONSTANTS[name].in_energy else 1
+    return area, energy
 
 
 def _unit(name: str, unit: Mapping[str, Any], factors: Mapping[str, float]) -> dict[str, Any]:
-    area = energy = 1.0
-    for constant, factor in factors.items():
-        known = CONSTANTS[constant]
-        if known.prices(name):
-            area *= factor if known.in_area else 1
-            energy *= factor if known.in_energy else 1
+    area, energy = _multipliers(_priced_by(name), factors)
     actions = {action: energy * pj for action, pj in unit["action_pj"].items()}
     leakage = area * unit["leakage_pj"]
     return {
