@@ -12,6 +12,7 @@ from accelsim.cli.accuracy import (
     DeviceOption,
     ExactOption,
     ModelOption,
+    RepeatsOption,
     RevisionOption,
     SeqLenOption,
     StrideOption,
@@ -70,6 +71,7 @@ def search_command(
     seq_len: SeqLenOption = 512,
     stride: StrideOption = None,
     exact: ExactOption = False,
+    repeats: RepeatsOption = 3,
     device: DeviceOption = None,
     revision: RevisionOption = None,
     cache: CacheOption = True,
@@ -100,6 +102,7 @@ def search_command(
         stride=stride_of(seq_len, stride),
         precision=machine.precision if precision is None else precision,
         phase=phase,
+        repeats=repeats,
     )
     settings.check()
     check_folders(out)
@@ -135,7 +138,8 @@ def _record(found: Found, machine: str) -> dict[str, Any]:
     from accelsim.accuracy.perplexity import known
 
     report = found.report
-    dense = {"perplexity": report.dense.perplexity, "increase": 0.0, "increase_stderr": 0.0}
+    dense: dict[str, Any] = {"perplexity": report.dense.perplexity}
+    dense |= dict.fromkeys(("increase", "increase_stderr", "increase_noise"), 0.0)
     rows: dict[str, dict[str, Any]] = {"dense": dense, "unpruned": dict(dense)}
     for name, judged in zip(("found", "pruned"), report.rows, strict=True):
         increase, error = judged.losses.increase_over(report.dense)
@@ -143,6 +147,7 @@ def _record(found: Found, machine: str) -> dict[str, Any]:
             "perplexity": judged.losses.perplexity,
             "increase": increase,
             "increase_stderr": known(error),
+            "increase_noise": known(judged.losses.noise_of_increase(report.dense)),
         }
     for name, row in rows.items():
         costs, whole = found.costs[name], found.costs["dense"]

@@ -98,7 +98,7 @@ def layer_matrix(data: Mapping[str, Any]) -> Table:
 def policy_table(data: Mapping[str, Any]) -> Table:
     """Return a policy between all dense and all pruned; costs are ratios to the dense machine."""
     title = f"{data['pruned_layers']} of {data['layers']} layers pruned on {data['machine']}"
-    rows = titled_table(title, ["layers", "cycles", "energy", "perplexity", "increase"])
+    rows = titled_table(title, ["layers", "cycles", "energy", "perplexity", "increase", "noise"])
     names = {
         "dense": "dense machine",
         "unpruned": "all dense",
@@ -112,6 +112,7 @@ def policy_table(data: Mapping[str, Any]) -> Table:
             f"{row['energy_ratio']:.3f}×",
             _number(row["perplexity"]),
             _change(row["increase"], row["increase_stderr"]),
+            _noise(row["increase_noise"]),
         )
     return rows
 
