@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from accelsim.capture.extra import require
+from accelsim.capture.coverage import BY_LAYERS, Account, tell
+from accelsim.capture.frame import BatchReader
 from accelsim.capture.hooks import Recorder
-from accelsim.capture.linears import find_linears, select
+from accelsim.capture.linears import candidates, find_linears, find_stacks, select
 from accelsim.capture.run import Progress, ignore, run_batches
 from accelsim.capture.spill import Spill, stored_dtype
-from accelsim.capture.table import linear_table, sort_out, write_inputs
+from accelsim.capture.table import Sequences, linear_table, sort_out, write_inputs
+from accelsim.errors import InputError
 from accelsim.trace import Trace, TraceMeta, TraceWriter, load_trace
 from accelsim.version import __version__
 
@@ -29,6 +32,7 @@ def capture(  # noqa: PLR0913  # all but two are optional, and named
     out: str | Path,
     layers: str = "*",
     dtype: str = "float16",
+    batch_first: bool = True,
     model_name: str | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress = ignore,
@@ -58,23 +62,33 @@ def capture(  # noqa: PLR0913  # all but two are optional, and named
             that `dtype` cannot hold (with the layer's name); nothing captured; not writable.
         MissingExtraError: torch is not installed.
     """
+    require("torch")
     out, stored = Path(out), stored_dtype(dtype)
-    linears = find_linears(model)
-    wanted = select(linears, layers)
+    linears, stacks = find_linears(model, pointwise=True), find_stacks(model)
+    names = candidates(linears, stacks)
+    if not names:
+        raise InputError(f"the model {type(model).__name__} has no linear layer")
+    wanted = select(names, layers)
+    reader = BatchReader(model, batch_first=batch_first)
     with TraceWriter(out) as writer, _folder_beside(out) as folder:
         spill = Spill(Path(folder), stored)
-        recorder = Recorder(linears, wanted, spill)
-        cuts = run_batches(model, batches, recorder, progress)
-        taps, skipped = sort_out(recorder.taps, [n for n in linears if n in wanted], len(cuts))
-        settings = {"dtype": dtype, "layers": layers, "skipped": skipped}
+        recorder = Recorder(model, linears, stacks, wanted, spill, batch_first=batch_first)
+        sequences = Sequences(run_batches(model, batches, recorder, reader, progress))
+        taps, skipped = sort_out(recorder.taps, [n for n in names if n in wanted])
+        account = Account(model, recorder.meter, linears, stacks, wanted)
+        coverage = account.coverage({tap.name for tap in taps}, skipped)
+        reasons = {p.name: p.reason for p in coverage.left_out if p.reason != BY_LAYERS}
+        settings = {"dtype": dtype, "layers": layers, "skipped": reasons}
         meta = TraceMeta(
             model=model_name or type(model).__name__,
-            sequence_lengths=tuple(cut.length for cut in cuts for _ in range(cut.sequences)),
+            sequence_lengths=sequences.lengths,
             linears=linear_table(taps),
-            inputs=write_inputs(writer, spill, taps, progress),
+            inputs=write_inputs(writer, spill, taps, recorder.inputs, sequences, progress),
             provenance=_with_versions(provenance or {}) | settings,
+            coverage=coverage,
         )
         writer.finish(meta)
+    tell(coverage)
     return load_trace(out)
 
 

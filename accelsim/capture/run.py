@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from accelsim.capture.extra import require
-from accelsim.capture.hooks import Cut, Recorder
+from accelsim.capture.frame import BatchReader, Frame
+from accelsim.capture.hooks import Recorder
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,27 +29,49 @@ def ignore(stage: str, done: int, total: int | None) -> None:
 
 
 def run_batches(
-    model: torch.nn.Module, batches: Iterable[Any], recorder: Recorder, progress: Progress
-) -> list[Cut]:
-    """Run the model on every batch; return how the tokens of each are cut into sequences.
+    model: torch.nn.Module,
+    batches: Iterable[Any],
+    recorder: Recorder,
+    reader: BatchReader,
+    progress: Progress,
+) -> list[Frame]:
+    """Run the model on every batch; return what the rows of each are.
 
     Raises:
         InputError: no batches, a batch that the model cannot be run on, or one without tokens.
     """
     total = len(batches) if isinstance(batches, Sized) else None
-    cuts = []
-    with evaluating(model), recorder:
+    frames = []
+    with evaluating(model), plain_experts(model), recorder:
         for index, batch in enumerate(batches):
-            recorder.start(_cut_of_ids(batch))
+            recorder.start(reader.frame(batch, index), reader.hint(batch))
             _call(model, batch, index)
-            cut = recorder.finish()
-            if cut is None or cut.tokens == 0:
+            frame = recorder.finish()
+            if frame is None or (frame.lengths and not len(frame.tokens)):
                 raise InputError(f"batch {index}: no token reached a linear layer of the model")
-            cuts.append(cut)
+            frames.append(frame)
             progress(RUNNING, index + 1, total)
-    if not cuts:
+    if not frames:
         raise InputError("there are no batches to capture from")
-    return cuts
+    return frames
+
+
+@contextmanager
+def plain_experts(model: torch.nn.Module) -> Iterator[None]:
+    """Have models of transformers run their experts one by one, each on the tokens it gets.
+
+    The other implementations compute the same from copies of weights or in kernels of their own.
+    """
+    key = "_experts_implementation_internal"
+    configs = {id(c): c for m in model.modules() if hasattr(c := getattr(m, "config", None), key)}
+    former = [(config, getattr(config, key)) for config in configs.values()]
+    try:
+        for config, _ in former:
+            setattr(config, key, "eager")
+        yield
+    finally:
+        for config, value in former:
+            setattr(config, key, value)
 
 
 @contextmanager
@@ -81,15 +104,3 @@ def _call(model: torch.nn.Module, batch: Any, index: int) -> None:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"batch {index}: the model cannot be run on it: {reason}") from error
 
-
-def _cut_of_ids(batch: Any) -> Cut | None:
-    """Return how token ids `[B, S]` or `[S]` are cut; None if the batch does not start with ids."""
-    if isinstance(batch, Mapping):
-        first = batch.get("input_ids")
-    else:
-        first = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if not isinstance(first, require("torch").Tensor) or first.dim() not in (1, 2):
-        return None
-    if first.is_floating_point() or first.is_complex():
-        return None
-    return Cut.of((*first.shape, 1))

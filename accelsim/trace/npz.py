@@ -1,6 +1,7 @@
 """The trace file: an `.npz` without pickles, written entry by entry and read layer by layer.
 
-`meta` is a JSON string (`TraceMeta`); `x/<input>` is one activation array `[tokens, in_features]`.
+`meta` is a JSON string (`TraceMeta`); `x/<input>` is one activation array `[rows, in_features]`;
+where not every token of the trace has a row, `t/<input>` says which have, int32 `[rows]`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from typing_extensions import override
 
@@ -23,7 +25,15 @@ from accelsim.errors import InputError
 from accelsim.files import replacing
 from accelsim.precision import Values
 from accelsim.trace.archive import Archive, naming
-from accelsim.trace.record import InputInfo, Trace, TraceMeta, ValueSource, array_name
+from accelsim.trace.record import (
+    MAX_TOKENS,
+    InputInfo,
+    Trace,
+    TraceMeta,
+    ValueSource,
+    array_name,
+    token_array,
+)
 from accelsim.trace.synthetic import SyntheticSource
 
 STORED_DTYPES = {"float16": np.float16, "bfloat16": np.uint16, "int8": np.int8}
@@ -67,6 +77,20 @@ class NpzSource(ValueSource):
             )
         return values
 
+    @override
+    def tokens(self, key: str) -> NDArray[np.int64]:
+        """Read which tokens the rows of an input are; raise InputError if that cannot be."""
+        name = token_array(self.meta.inputs[key].tokens or key)
+        numbers: NDArray[np.int64] = self.archive.read_array(name).astype(np.int64)
+        bounds = np.cumsum([0, *self.meta.sequence_lengths])
+        counts = np.diff(np.searchsorted(numbers, bounds)).tolist()
+        if (np.diff(numbers) <= 0).any() or counts != list(self.meta.lengths(key)):
+            raise InputError(
+                f"{self.archive.path}: array '{name}' must rise within the "
+                f"{self.meta.tokens} tokens of the trace, as many of each sequence as the table says"
+            )
+        return numbers
+
 
 class TraceWriter:
     """Write a trace entry by entry, so that only one array is ever in memory.
@@ -89,8 +113,12 @@ class TraceWriter:
         self._stack.__exit__(*failure)
 
     def add(self, key: str, values: Values) -> None:
-        """Store the activations of input `key`, `[tokens, in_features]`."""
+        """Store the activations of input `key`, `[rows, in_features]`."""
         self.add_array(array_name(key), values)
+
+    def add_tokens(self, key: str, numbers: NDArray[np.int64]) -> None:
+        """Store which tokens the rows of input `key` are, `[rows]`."""
+        self.add_array(token_array(key), numbers.astype(np.int32))
 
     def finish(self, meta: TraceMeta) -> None:
         """Store the table of layers; call once, last."""
@@ -134,6 +162,27 @@ def _check_table(path: Path, meta: TraceMeta) -> None:
     for key in meta.inputs:
         if widths[key] != 1:
             raise InputError(f"{path}: input '{key}' has {widths[key]} widths in the layer table")
+        _check_lengths(path, meta, key)
+
+
+def _check_lengths(path: Path, meta: TraceMeta, key: str) -> None:
+    """Check that an input with sequences of its own has rows, in sequences of the trace."""
+    info = meta.inputs[key]
+    if info.sequence_lengths is None:
+        if info.tokens is not None:
+            raise InputError(f"{path}: input '{key}' names its tokens, but no sequence_lengths")
+        return
+    if meta.synthetic is not None:
+        raise InputError(f"{path}: input '{key}' of a synthetic trace has sequences of its own")
+    if not 0 < meta.rows(key) <= MAX_TOKENS:
+        raise InputError(
+            f"{path}: input '{key}' has {meta.rows(key)} rows; allowed: 1 to {MAX_TOKENS}"
+        )
+    if info.tokens is not None and len(info.sequence_lengths) != len(meta.sequence_lengths):
+        raise InputError(
+            f"{path}: input '{key}' has {len(info.sequence_lengths)} sequences, "
+            f"the trace {len(meta.sequence_lengths)}"
+        )
 
 
 def _check_array(archive: Archive, meta: TraceMeta, key: str) -> None:
@@ -146,6 +195,19 @@ def _check_array(archive: Archive, meta: TraceMeta, key: str) -> None:
         raise InputError(f"{where} is {dtype}, but the table says {stored_as} ({expected})")
     if shape != meta.shape(key):
         raise InputError(f"{where} has shape {list(shape)}, expected {list(meta.shape(key))}")
+    if meta.inputs[key].tokens is not None:
+        _check_tokens(archive, meta, key)
+
+
+def _check_tokens(archive: Archive, meta: TraceMeta, key: str) -> None:
+    """Compare what an array of token numbers says of itself with the table."""
+    name = token_array(meta.inputs[key].tokens or key)
+    shape, dtype = archive.check_header(name)
+    if dtype != np.int32 or shape != (meta.rows(key),):
+        raise InputError(
+            f"{archive.path}: array '{name}' is {dtype} {list(shape)}, "
+            f"expected int32 [{meta.rows(key)}]"
+        )
 
 
 def _is_finite(values: Values, info: InputInfo) -> bool:

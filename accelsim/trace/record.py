@@ -11,11 +11,18 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from accelsim.compiled import compiled, pays
 from accelsim.errors import InputError
 from accelsim.precision import PRECISIONS, Int8, Values
+from accelsim.trace.coverage import Coverage
 
 StoredDtype = Literal["float16", "bfloat16", "int8"]
 _INTERPRETED_NS = 2  # of one number in numpy
@@ -25,6 +32,7 @@ _UNITS = np.ldexp(np.float32(1), np.maximum(np.arange(32), 1) - 25)
 SHAPES_ONLY = "none"
 MAX_TOKENS = 2**31
 Positive = Annotated[int, Field(gt=0, le=MAX_TOKENS)]
+Count = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
 
 
 class Linear(BaseModel):
@@ -46,19 +54,42 @@ class Linear(BaseModel):
         return self.name.rsplit(".", 1)[-1]
 
 
-class InputInfo(BaseModel):
-    """How one activation array is stored. `scale` is the value of one int8 code."""
+class Sparing(BaseModel):
+    """A part of the table that leaves out what it does not have, as older traces do."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = dump(self)
+        return {key: data[key] for key in data if data[key] is not None or key not in _OPTIONAL}
+
+
+_OPTIONAL = {"sequence_lengths", "tokens", "coverage"}
+
+
+class InputInfo(Sparing):
+    """How one activation array is stored, and which tokens its rows are.
+
+    Attributes:
+        dtype: of the array.
+        scale: the value of one int8 code.
+        sequence_lengths: rows of each sequence, where they are not all tokens of the trace.
+        tokens: the input whose array `t/<input>` holds the numbers of their tokens, ascending.
+            None where every token has its row; with `sequence_lengths`, where rows are no tokens.
+    """
 
     dtype: StoredDtype
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    sequence_lengths: tuple[Count, ...] | None = Field(default=None, min_length=1)
+    tokens: str | None = None
 
 
-class TraceMeta(BaseModel):
-    """The `meta` entry of a trace file; `provenance` is free-form, for people."""
+class TraceMeta(Sparing):
+    """The `meta` entry of a trace file; `provenance` is free-form, for people.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `coverage` says what a capture left out of its model; None where nobody knows.
+    """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     model: str
@@ -67,6 +98,7 @@ class TraceMeta(BaseModel):
     inputs: dict[str, InputInfo] = Field(min_length=1)
     synthetic: dict[str, Any] | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
+    coverage: Coverage | None = None
 
     @cached_property
     def tokens(self) -> int:
@@ -79,13 +111,28 @@ class TraceMeta(BaseModel):
         return {linear.input: linear.in_features for linear in self.linears}
 
     def shape(self, key: str) -> tuple[int, int]:
-        """Return the shape of input `key`, `[tokens, in_features]`."""
-        return self.tokens, self.features[key]
+        """Return the shape of input `key`, `[rows, in_features]`."""
+        return self.rows(key), self.features[key]
+
+    def lengths(self, key: str) -> tuple[int, ...]:
+        """Return the rows of input `key` in each sequence."""
+        own = self.inputs[key].sequence_lengths
+        return self.sequence_lengths if own is None else own
+
+    def rows(self, key: str) -> int:
+        """Return the rows of input `key`: all tokens, or those that reach its layers."""
+        own = self.inputs[key].sequence_lengths
+        return self.tokens if own is None else sum(own)
 
 
 def array_name(key: str) -> str:
     """Return the name of the array that holds input `key` in a trace file."""
     return f"x/{key}"
+
+
+def token_array(key: str) -> str:
+    """Return the name of the array that holds the token numbers of the rows of input `key`."""
+    return f"t/{key}"
 
 
 Rows = Callable[[slice], Values]
@@ -96,7 +143,7 @@ class ValueSource(ABC):
 
     @abstractmethod
     def read(self, key: str) -> Values:
-        """Return the stored array of input `key`, `[tokens, in_features]`, checked to be finite."""
+        """Return the stored array of input `key`, `[rows, in_features]`, checked to be finite."""
 
     def open(self, key: str) -> Rows:
         """Return a function that gives any tokens of input `key`, from several threads at once.
@@ -104,6 +151,10 @@ class ValueSource(ABC):
         The default reads the whole array; a source that can make parts of it need not.
         """
         return self.read(key).__getitem__
+
+    def tokens(self, key: str) -> NDArray[np.int64]:
+        """Return the token numbers of input `key`, of which not every token has a row."""
+        raise NotImplementedError(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +180,13 @@ class Trace:
     def has_values(self) -> bool:
         """Whether there are activations, or shapes only."""
         return (self.meta.synthetic or {}).get("distribution") != SHAPES_ONLY
+
+    def token_numbers(self, key: str) -> NDArray[np.int64] | None:
+        """Return `[rows]`, the tokens that the rows of input `key` are; None if they are no tokens."""
+        info = self.meta.inputs[key]
+        if info.tokens is not None:
+            return self.source.tokens(key)
+        return np.arange(self.tokens) if info.sequence_lengths is None else None
 
     def features(self, key: str) -> int:
         """Return the width of input `key`."""
@@ -182,7 +240,7 @@ class Trace:
 
     def describe(self) -> Mapping[str, Any]:
         """Return the identity of this trace for a result file."""
-        return {
+        identity = {
             "path": str(self.path),
             "sha256": self.sha256,
             "model": self.meta.model,
@@ -191,6 +249,8 @@ class Trace:
             "linears": len(self.linears),
             "synthetic": self.meta.synthetic is not None,
         }
+        coverage = self.meta.coverage  # nobody knows that of a synthetic trace, or an older one
+        return identity if coverage is None else identity | {"coverage": coverage.describe()}
 
 
 def _float32_of(halves: NDArray[np.float16]) -> NDArray[np.float32]:

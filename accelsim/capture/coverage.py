@@ -1,0 +1,166 @@
+"""What of a model ended up in a trace, and a line for everything else that multiplies."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Set
+from typing import TYPE_CHECKING, Any
+
+from accelsim.capture.linears import LinearModule, Stack
+from accelsim.capture.meter import Meter
+from accelsim.trace.coverage import Coverage, LeftOut, coverage_line
+
+if TYPE_CHECKING:
+    import torch
+
+BY_LAYERS = "left out by --layers"
+NOT_ROUTED = "no token was routed to it"
+_LOG = logging.getLogger("accelsim.capture")
+_SHOWN = 8
+
+
+class Account:
+    """Puts together what was captured and what was not.
+
+    Args:
+        model: that ran.
+        meter: what it multiplied.
+        linears, stacks: what could be captured.
+        wanted: the names that were to be.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        meter: Meter,
+        linears: Mapping[str, LinearModule],
+        stacks: Mapping[str, Stack],
+        wanted: Set[str],
+    ) -> None:
+        self._model, self._meter = model, meter
+        self._linears, self._stacks, self._wanted = linears, stacks, wanted
+        self._weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+    def coverage(self, captured: Set[str], skipped: Mapping[str, str]) -> Coverage:
+        """Return the coverage of a trace that has the layers `captured`.
+
+        Args:
+            captured: names of layers.
+            skipped: reasons of wanted layers that are not among them.
+        """
+        parts = {part.name: part for part in self._parts(skipped)}
+        have = [parts[name] for name in parts if name in captured]
+        missing = [part for name, part in parts.items() if name not in captured]
+        missing.sort(key=lambda part: (-(part.multiplications or 0), part.name))
+        return Coverage(
+            parameters=max(self._parameters(), sum(p.parameters for p in parts.values())),
+            multiplications=sum(part.multiplications or 0 for part in parts.values()),
+            captured_parameters=sum(part.parameters for part in have),
+            captured_multiplications=sum(part.multiplications or 0 for part in have),
+            activation_multiplications=self._meter.activation_macs,
+            left_out=tuple(missing),
+        )
+
+    def _parameters(self) -> int:
+        lazy_or_not = self._model.parameters()
+        return sum(weight.numel() for weight in lazy_or_not if hasattr(weight, "untyped_storage"))
+
+    def _parts(self, skipped: Mapping[str, str]) -> Iterator[LeftOut]:
+        """Yield everything that multiplies; reasons are for the case that it is left out."""
+        macs = dict(self._meter.macs)
+        for name, linear in self._linears.items():
+            yield self._linear_part(name, linear, macs, skipped)
+        for weight, stack in self._stacks.items():
+            yield from self._stack_parts(weight, stack, macs, skipped)
+        for name, module in self._meter.others.items():
+            count, size = macs.pop(name, 0), self._meter.packed_parameters.get(name, 0)
+            if name in self._meter.uncounted:
+                yield LeftOut(
+                    name=name,
+                    reason=f"{type(module).__name__}: its multiplications are not counted",
+                    parameters=size,
+                    multiplications=None,
+                )
+            elif count:
+                yield self._other_part(name, type(module).__name__, count, size)
+        for name, count in macs.items():
+            yield self._weight_part(name, count)
+        for name, operation in self._meter.uncounted.items():
+            if name not in self._meter.others and name not in macs:
+                yield LeftOut(
+                    name=name.removesuffix(".weight"),
+                    reason=f"enters {operation}, whose multiplications are not counted",
+                    parameters=self._weights[name].numel(),
+                    multiplications=None,
+                )
+
+    def _reason(self, name: str, skipped: Mapping[str, str]) -> str:
+        return skipped.get(name, "") if name in self._wanted else BY_LAYERS
+
+    def _linear_part(
+        self,
+        name: str,
+        linear: LinearModule,
+        macs: dict[str, int],
+        skipped: Mapping[str, str],
+    ) -> LeftOut:
+        inside, outside = macs.pop(name, 0), macs.pop(f"{name}.weight", 0)
+        reason = self._reason(name, skipped)
+        if outside and not inside:
+            reason = "its weight is multiplied outside of its own forward"
+        sizes = (weight.numel() for weight in linear.module.parameters(recurse=False))
+        return LeftOut(
+            name=name, reason=reason, parameters=sum(sizes), multiplications=inside + outside
+        )
+
+    def _stack_parts(
+        self,
+        weight: str,
+        stack: Stack,
+        macs: dict[str, int],
+        skipped: Mapping[str, str],
+    ) -> Iterator[LeftOut]:
+        counts = {index: macs.pop(f"{weight}[{index}]", 0) for index in range(stack.layers)}
+        if not any(counts.values()):
+            return  # no stack, or one that is multiplied as a whole, which counts as a weight
+        for index, count in counts.items():
+            names = stack.names(index)
+            for name in names:
+                yield LeftOut(
+                    name=name,
+                    reason=self._reason(name, skipped) if count else NOT_ROUTED,
+                    parameters=self._weights[weight].numel() // stack.layers // len(names),
+                    multiplications=count // len(names),
+                )
+
+    def _weight_part(self, name: str, count: int) -> LeftOut:
+        path, _, _leaf = name.rpartition(".")
+        weight = self._weights.get(name)
+        kind = type(self._model.get_submodule(path)).__name__ if weight is not None else "weight"
+        size = 0 if weight is None else weight.numel()
+        return self._other_part(name.removesuffix(".weight"), kind, count, size)
+
+    def _other_part(self, name: str, kind: str, count: int, size: int) -> LeftOut:
+        reason = f"{kind} is not captured"
+        return LeftOut(name=name, reason=reason, parameters=size, multiplications=count)
+
+
+def tell(coverage: Coverage) -> None:
+    """Log what a trace leaves out of its model; what was left out on purpose is no warning."""
+    unasked = [part for part in coverage.left_out if part.reason not in (BY_LAYERS, NOT_ROUTED)]
+    level = logging.WARNING if unasked else logging.INFO
+    _LOG.log(level, "\n".join(["the trace " + coverage_line(coverage.describe()), *lines(coverage)]))
+
+
+def lines(coverage: Coverage, shown: int = _SHOWN) -> Iterator[str]:
+    """Yield a line for each part that is left out, the largest first, and how many more."""
+    described: list[dict[str, Any]] = coverage.describe()["left_out"]
+    for part in described[:shown]:
+        ratio = part["multiplications_ratio"]
+        share = "not counted" if ratio is None else f"{ratio:.1%}"
+        yield (
+            f"left out {part['name']} ({share} of the multiplications, "
+            f"{part['parameters_ratio']:.1%} of the parameters): {part['reason']}"
+        )
+    if len(described) > shown:
+        yield f"left out {len(described) - shown} more; all are in the trace, with reasons"

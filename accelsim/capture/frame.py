@@ -1,0 +1,271 @@
+"""What the rows of a batch are: which of them are tokens, and of which sequence.
+
+A batch of B sequences of S places has B × S rows. Masked places are no tokens, and a row of
+places may hold several packed sequences.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.capture.extra import require
+from accelsim.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+Ints = NDArray[np.int64]
+_PAIR = 2  # dimensions of token ids, masks and positions: [B, S]
+_KEPT_MASKS = ("attention_mask",)  # 1 (or anything but 0) where there is a token
+_PADDING_MASKS = ("key_padding_mask", "src_key_padding_mask")  # True where there is none
+_ENDS = ("cu_seq_lens_q", "cu_seqlens", "cu_seqlens_q", "cu_seq_lens")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How the rows of an input fall into sequences: `sequences` of `length` rows each."""
+
+    sequences: int
+    length: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> Self:
+        """Read the cut off a shape: `[B, …, F]` is B sequences, `[T, F]` one, `[F]` one token.
+
+        >>> Cut.of((8, 32, 384)), Cut.of((5, 384)), Cut.of((384,))
+        (Cut(sequences=8, length=32), Cut(sequences=1, length=5), Cut(sequences=1, length=1))
+        """
+        *leading, _ = shape
+        if len(leading) <= 1:
+            return cls(1, prod(leading))
+        return cls(leading[0], prod(leading[1:]))
+
+    @property
+    def rows(self) -> int:
+        """Rows over all sequences."""
+        return self.sequences * self.length
+
+    @property
+    def swapped(self) -> Cut:
+        """The cut of the same rows if the other axis counts sequences."""
+        return Cut(self.length, self.sequences)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The rows of one forward pass.
+
+    Attributes:
+        cut: all places, padding included, sequence by sequence.
+        tokens: `[T]`, places that hold a token, ascending.
+        lengths: tokens of each sequence; they follow each other in `tokens`.
+    """
+
+    cut: Cut
+    tokens: Ints
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def whole(cls, cut: Cut) -> Self:
+        """Return the frame of a batch without padding."""
+        return cls(cut, np.arange(cut.rows), (cut.length,) * cut.sequences)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return the frame of a batch of which no wanted layer saw a row."""
+        return cls(Cut(0, 0), np.arange(0), ())
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether some places hold no token."""
+        return len(self.tokens) < self.cut.rows
+
+    def places(self, leading: tuple[int, ...], *, batch_first: bool = True) -> Ints | None:
+        """Return the place of each row of a tensor with these leading dimensions.
+
+        None if its rows are not the places of this frame: there are more, fewer or others.
+        """
+        cut, here, rows = self.cut, Cut.of((*leading, 1)), prod(leading)
+        is_flat = 1 in (here.sequences, cut.sequences)
+        if rows == cut.rows:
+            is_swapped, is_same = here.swapped == cut, here == cut
+            if (is_same and (batch_first or not is_swapped)) or (is_flat and batch_first):
+                return np.arange(rows)
+            if is_swapped or is_flat:
+                return np.arange(rows).reshape(cut.sequences, cut.length).T.ravel()
+        if rows == len(self.tokens) and here.sequences == 1:
+            return self.tokens  # a model that takes padding out by itself
+        return None
+
+    def token_numbers(self, places: Ints) -> Ints:
+        """Return which token stands at each place, -1 where it is padding."""
+        numbers = np.full(self.cut.rows, -1)
+        numbers[self.tokens] = np.arange(len(self.tokens))
+        found: Ints = numbers[places]
+        return found
+
+
+class BatchReader:
+    """Reads off the batches of one model what their rows are."""
+
+    def __init__(self, model: torch.nn.Module, *, batch_first: bool) -> None:
+        self._batch_first = batch_first
+        config = getattr(model, "config", None)
+        self._pad_id = getattr(config, "pad_token_id", None)
+        ends = [getattr(config, name, None) for name in ("eos_token_id", "bos_token_id")]
+        self._pad_is_text = self._pad_id in ends  # and may end a sequence by itself
+        try:
+            self._signature: inspect.Signature | None = inspect.signature(model.forward)
+        except (TypeError, ValueError):
+            self._signature = None
+
+    def frame(self, batch: Any, index: int) -> Frame | None:
+        """Return the rows of a batch; None if only a layer can tell, since there are no ids.
+
+        Raises:
+            InputError: a mask, positions or bounds that do not fit the ids.
+        """
+        named = self._named(batch)
+        ids, mask = self._ids(named), self._mask(named, index)
+        shape = ids if ids is not None else mask if mask is not None else None
+        if shape is None:
+            return None
+        cut = Cut(*shape.shape)
+        if mask is not None and mask.shape[0] == len(shape):
+            mask = mask[:, -shape.shape[1] :]  # longer where earlier tokens are in a cache
+        if mask is not None and mask.shape != shape.shape:
+            raise InputError(
+                f"batch {index}: its mask is {_sizes(mask)}, its token ids {_sizes(shape)}"
+            )
+        if mask is None and ids is not None:
+            self._warn_of_padding(ids, index)
+        kept = np.ones(shape.shape, bool) if mask is None else mask
+        tokens = np.flatnonzero(kept)
+        return Frame(cut, tokens, self._lengths(named, kept, tokens, index))
+
+    def hint(self, batch: Any) -> Cut | None:
+        """Return how a batch `[B, S, F]` is cut, for a model whose layers read it flattened."""
+        first = next(iter(self._named(batch).values()), None)
+        first = first[0] if isinstance(first, tuple) and first else first
+        if not isinstance(first, require("torch").Tensor) or first.dim() != _PAIR + 1:
+            return None
+        cut = Cut.of(tuple(first.shape))
+        return cut if self._batch_first else cut.swapped
+
+    def _named(self, batch: Any) -> Mapping[str, Any]:
+        """Return the arguments of a call by name, as far as the model names them."""
+        if isinstance(batch, Mapping):
+            return batch
+        values = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+        try:
+            assert self._signature is not None
+            return self._signature.bind_partial(*values).arguments
+        except (AssertionError, TypeError):
+            return {"input": values[0]} if values else {}
+
+    def _ids(self, named: Mapping[str, Any]) -> Ints | None:
+        """Return token ids, `[B, S]`: those called so, or the first argument if it is integer."""
+        first = next(iter(named.values()), None)
+        if isinstance(first, tuple) and first:
+            first = first[0]  # of a signature with *arguments
+        candidate = named.get("input_ids", first)
+        torch = require("torch")
+        if not isinstance(candidate, torch.Tensor) or not 1 <= candidate.dim() <= _PAIR:
+            return None
+        if candidate.is_floating_point() or candidate.is_complex():
+            return None
+        return self._pairs(candidate)
+
+    def _mask(self, named: Mapping[str, Any], index: int) -> NDArray[np.bool_] | None:
+        """Return which places hold a token, `[B, S]`; None without a mask of two dimensions."""
+        torch = require("torch")
+        for names, is_padding in ((_KEPT_MASKS, False), (_PADDING_MASKS, True)):
+            for name in names:
+                mask = named.get(name)
+                if isinstance(mask, torch.Tensor) and mask.dim() == _PAIR:
+                    values = mask.detach().cpu()
+                    if is_padding and values.is_floating_point():
+                        values = values == -torch.inf  # what is added to scores
+                    # Padding masks of torch are [B, S] in every layout.
+                    pairs = values.numpy() if is_padding else self._pairs(values)
+                    kept: NDArray[np.bool_] = (pairs == 0) if is_padding else (pairs != 0)
+                    if not kept.any():
+                        raise InputError(f"batch {index}: '{name}' masks every token")
+                    return kept
+        return None
+
+    def _pairs(self, tensor: torch.Tensor) -> Any:
+        """Return a tensor `[B, S]` or `[S]` as an array `[B, S]`."""
+        values = tensor.detach().cpu().numpy()
+        if values.ndim == 1:
+            return values[None]
+        return values if self._batch_first else values.T
+
+    def _warn_of_padding(self, ids: Ints, index: int) -> None:
+        """Warn of sequences that end or begin with padding; one of them alone may be text."""
+        is_pad = ids == self._pad_id
+        run = 1 if len(ids) > 1 and not self._pad_is_text else 2
+        if not isinstance(self._pad_id, int) or ids.shape[1] < run:
+            return
+        at_ends = is_pad[:, :run].all(axis=1) | is_pad[:, -run:].all(axis=1)
+        if at_ends.any():
+            warnings.warn(
+                f"batch {index}: {np.count_nonzero(at_ends)} of {len(ids)} sequences begin or end "
+                f"with the padding id {self._pad_id}, and there is no attention_mask: padding "
+                f"counts as tokens",
+                stacklevel=2,
+            )
+
+    def _lengths(
+        self, named: Mapping[str, Any], kept: NDArray[np.bool_], tokens: Ints, index: int
+    ) -> tuple[int, ...]:
+        """Return the tokens of each sequence: rows of the batch, cut where packing says so."""
+        is_new = np.diff(tokens // kept.shape[1], prepend=-1) != 0
+        positions = self._of_places(named.get("position_ids"), kept.shape)
+        if positions is not None:
+            is_new |= np.diff(positions[tokens], prepend=0) <= 0
+        which = self._of_places(named.get("seq_idx"), kept.shape)
+        if which is not None:
+            is_new |= np.diff(which[tokens], prepend=-1) != 0
+        is_new |= self._ends(named, len(tokens), index)
+        cuts = [*np.flatnonzero(is_new).tolist(), len(tokens)]
+        return tuple(end - first for first, end in pairwise(cuts))
+
+    def _of_places(self, values: Any, shape: tuple[int, ...]) -> Ints | None:
+        """Return what an argument says of each place, `[B × S]`; None if it is of another shape."""
+        if not isinstance(values, require("torch").Tensor) or not 1 <= values.dim() <= _PAIR:
+            return None
+        pairs = self._pairs(values)
+        if pairs.shape[1] != shape[1] or len(pairs) not in (1, shape[0]):
+            return None
+        found: Ints = np.broadcast_to(pairs, shape).ravel()
+        return found
+
+    def _ends(self, named: Mapping[str, Any], tokens: int, index: int) -> NDArray[np.bool_]:
+        """Return where cumulative lengths of packed sequences say that one begins."""
+        is_new = np.zeros(tokens, bool)
+        torch = require("torch")
+        for name in _ENDS:
+            bounds = named.get(name)
+            if not isinstance(bounds, torch.Tensor):
+                continue
+            places = bounds.detach().cpu().numpy().ravel()
+            if places[0] != 0 or places[-1] != tokens or (np.diff(places) < 0).any():
+                raise InputError(
+                    f"batch {index}: '{name}' must rise from 0 to the {tokens} tokens of the batch"
+                )
+            is_new[places[:-1][np.diff(places) > 0]] = True
+        return is_new
+
+
+def _sizes(array: Any) -> str:
+    return " × ".join(map(str, array.shape))

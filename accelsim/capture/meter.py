@@ -1,0 +1,180 @@
+"""What a model multiplies while it runs: every product, by the weight or the layer it belongs to.
+
+Sees each operation that reaches torch's dispatcher, whatever module or function called it, so that
+what is no linear layer is counted too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from accelsim.capture.extra import require
+from accelsim.capture.products import Product, is_opaque, product_of
+from accelsim.capture.rows import RowTracker
+from accelsim.capture.weights import Weight, Weights
+
+if TYPE_CHECKING:
+    import torch
+
+_MATRIX = 2
+# Called after a product of activations and one slice of a stack of weights: the slice, the
+# activations `[rows, K]`, the outputs `[rows, N]`.
+OnSlice = Callable[[Weight, Any, Any], None]
+
+
+class Meter:
+    """Counts multiplications of a model.
+
+    Attributes:
+        macs: by name: of the layer that is running (`inside`), else of the weight.
+        activation_macs: products of activations with each other, such as attention scores.
+        uncounted: by name of a weight or module: the operation that nobody can look into.
+        others: modules that are charged by name though they are not captured: quantised ones.
+        packed_parameters: by name: values of a weight that is no parameter, since it is packed.
+        rows: where gathered rows came from.
+    """
+
+    def __init__(self, model: torch.nn.Module, on_slice: OnSlice) -> None:
+        self.macs: defaultdict[str, int] = defaultdict(int)
+        self.activation_macs = 0
+        self.uncounted: dict[str, str] = {}
+        self.others: dict[str, torch.nn.Module] = {}
+        self.packed_parameters: dict[str, int] = {}
+        self.rows = RowTracker()
+        self.weights = Weights(model)
+        self._on_slice = on_slice
+        self._layers: list[str] = []
+        self._calls: defaultdict[str, int] = defaultdict(int)  # of other modules
+        self._matrices: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
+
+    def start(self) -> None:
+        """Begin a forward pass."""
+        self.rows.clear()
+        self.weights.forget_derived()
+        self._layers.clear()
+        self._matrices.clear()
+
+    def matrices_of(self, layer: str) -> set[tuple[int, int]]:
+        """Return the sizes `K, N` of the matrices by which a layer multiplied in this pass."""
+        return self._matrices[layer]
+
+    def enter(self, layer: str) -> None:
+        """Charge what follows to a layer."""
+        self._layers.append(layer)
+
+    def leave(self, layer: str) -> None:
+        """Charge what follows to what was before the layer."""
+        while self._layers and self._layers.pop() != layer:
+            pass  # a layer inside of it that ended by an exception
+
+    def watch_others(self, model: torch.nn.Module, linears: Mapping[str, Any]) -> Iterator[Any]:
+        """Hook modules that may multiply by weights that are no tensors; yield the handles."""
+        for name, module in model.named_modules():
+            if name in linears or next(module.children(), None) is not None:
+                continue
+            kind, state = type(module), " ".join(module.state_dict())
+            is_linear = "linear" in kind.__name__.lower()
+            if (is_linear or "quant" in kind.__module__) and ("weight" in state or "pack" in state):
+                self.others[name] = module
+                yield module.register_forward_pre_hook(lambda *_, name=name: self.enter(name))
+                after = partial(self._after_other, name, is_linear=is_linear)
+                yield module.register_forward_hook(after)
+
+    def _after_other(
+        self, name: str, _: Any, inputs: Sequence[Any], output: Any, *, is_linear: bool
+    ) -> None:
+        """Charge a module whose products were not seen with those of a linear layer."""
+        self.leave(name)
+        rows = inputs[0] if inputs else None
+        if not is_linear or not hasattr(rows, "shape") or not hasattr(output, "shape"):
+            if not self.macs[name]:
+                self.uncounted[name] = type(self.others[name]).__name__
+            return
+        assert rows is not None
+        self.packed_parameters[name] = int(rows.shape[-1]) * int(output.shape[-1])
+        self._calls[name] += int(output.numel()) * int(rows.shape[-1])
+        self.macs[name] = max(self.macs[name], self._calls[name])
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """See every operation of this thread."""
+        torch = require("torch")
+        mode_class = require("torch.utils._python_dispatch").TorchDispatchMode
+        meter = self
+
+        class Mode(mode_class):  # type: ignore[misc, valid-type]
+            def __torch_dispatch__(
+                self, function: Any, _: Any, arguments: Any = (), named: Any = None
+            ) -> Any:
+                result = function(*arguments, **(named or {}))
+                meter._see(function, (*arguments, *(named or {}).values()), result)
+                return result
+
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole layer
+        try:
+            with Mode():
+                yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
+
+    def _see(self, function: Any, arguments: Sequence[Any], result: Any) -> None:
+        product = product_of(function, arguments, result)
+        if product is not None:
+            self._count(product, result)
+        else:
+            self._note_weights(function, arguments, result)
+        name = function.name().rpartition("::")[2].partition(".")[0]
+        self.rows.follow(name, arguments, result)
+
+    def _count(self, product: Product, result: Any) -> None:
+        found = [self.weights.of(factor) for factor in product.factors]
+        if self._layers:
+            self.macs[self._layers[-1]] += sum(product.macs)
+            if product.is_matrix_product:
+                inner, outer = product.factors[1].shape
+                self._matrices[self._layers[-1]].add((int(inner), int(outer)))
+            return
+        weights = [weight for weight in found if weight is not None]
+        if not weights:
+            self.activation_macs += sum(product.macs)
+        elif len(product.macs) > 1:
+            for weight, macs in zip(found[1:], product.macs, strict=True):
+                self.macs[weight.name if weight else "?"] += macs
+        else:
+            self._count_one(product, found, weights[-1], result)
+
+    def _count_one(
+        self, product: Product, found: Sequence[Weight | None], weight: Weight, result: Any
+    ) -> None:
+        (macs,) = product.macs
+        if product.is_matrix_product and weight.index is not None and found[1] is weight:
+            self.macs[f"{weight.name}[{weight.index}]"] += macs
+            self._on_slice(weight, product.factors[0], result)
+        else:
+            self.macs[weight.name] += macs
+
+    def _note_weights(self, function: Any, arguments: Sequence[Any], result: Any) -> None:
+        """Note results that are weights too, and foreign operations that get a weight."""
+        tensors = list(_tensors(arguments))
+        weights = [weight for weight in map(self.weights.of, tensors) if weight is not None]
+        if not weights:
+            return
+        if is_opaque(function) and not self._layers:
+            self.uncounted[weights[0].name] = function.name()
+        name = function.name()
+        picks = "index" in name and self.weights.of(tensors[0]) and tensors[0].dim() > _MATRIX
+        if (len(weights) == len(tensors) or picks) and hasattr(result, "untyped_storage"):
+            self.weights.derive(tensors[:1] if picks else tensors, result)
+
+
+def _tensors(arguments: Sequence[Any]) -> Iterator[torch.Tensor]:
+    for argument in arguments:
+        if isinstance(argument, list | tuple):
+            yield from _tensors(argument)
+        elif hasattr(argument, "untyped_storage"):
+            yield argument
