@@ -19,7 +19,7 @@ from accelsim.policy import Method, Policy
 from accelsim.results.breakdown import bound
 from accelsim.results.cost import Prices
 from accelsim.results.ledger import UnitLedger
-from accelsim.results.result import LayerResult, Result, UnitResult, with_products
+from accelsim.results.result import LayerResult, Result, UnitResult, over_steps, with_products
 from accelsim.results.tally import Run, Tally, combine
 from accelsim.sparsity import parse_pattern
 from accelsim.trace import Linear, Trace
@@ -80,7 +80,7 @@ class Runner:
         self,
         linear: Linear,
         selection: Selection,
-        steps: Ints | None,
+        steps: Sequence[Ints] | None,
         observer: Observer | None = None,
     ) -> LayerResult:
         """Run a layer, in prefill or in all its decode steps, and price it.
@@ -88,9 +88,22 @@ class Runner:
         Args:
             linear: the layer.
             selection: what survives of its input.
-            steps: `[steps, batch]`, tokens of each decode step; None for prefill.
+            steps: `[steps, rows]`, rows of each decode step, steps with as many rows together;
+                None for prefill.
             observer: called after each run, which then takes place by itself.
         """
+        if steps is None:
+            return self._layer_of_steps(linear, selection, None, observer)
+        parts = [self._layer_of_steps(linear, selection, part, observer) for part in steps]
+        return over_steps(parts, [len(part) for part in steps]) if len(parts) > 1 else parts[0]
+
+    def _layer_of_steps(
+        self,
+        linear: Linear,
+        selection: Selection,
+        steps: Ints | None,
+        observer: Observer | None,
+    ) -> LayerResult:
         products = self._products(linear, selection)
         *others, last = (self._product(product, steps, observer) for product in products)
         return with_products(last, others) if others else last

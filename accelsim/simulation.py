@@ -18,7 +18,7 @@ from accelsim.results.result import LayerResult, Result
 from accelsim.runner import DEFAULT_ENGINE, Observer, Runner
 from accelsim.trace import Linear, Trace
 from accelsim.workload import Gemm, Ints
-from accelsim.workload.decode import decode_batches
+from accelsim.workload.decode import decode_batches, rows_of_steps
 from accelsim.workload.selections import Wish, selections_of
 from accelsim.workload.sparsify import Selection
 
@@ -57,7 +57,8 @@ def simulate_all(  # noqa: PLR0913
         policies: of each machine, how it prunes which layer; None: all alike, as the machine says.
             It gets the units that the methods of its layers ask for.
         phase: `prefill` runs all tokens of the trace as one batch; `decode` runs one token of each
-            of `batch` sequences a step, over all tokens of the trace.
+            of `batch` sequences a step, over all tokens of the trace; an expert runs those of them
+            that are routed to it.
         batch: sequences of a decode step; default 1.
         engine: `recurrence`, or `simpy`, the reference; the results are the same.
         cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
@@ -77,12 +78,17 @@ def simulate_all(  # noqa: PLR0913
     layers: list[list[LayerResult]] = [[] for _ in archs]
     found = selections(archs, trace, policies, with_masks=steps is not None, cache=cache)
     for linear, chosen in found:
+        own = layer_steps(trace, linear, steps)
+        if own is not None and not own:
+            continue  # no token of any step reaches this layer
         for runner, selection, results in zip(runners, chosen, layers, strict=True):
             if on_layer is not None:
                 on_layer(linear)
             is_watched = runner is runners[0] and watches(linear)
             watcher = observer if is_watched else None
-            results.append(runner.layer(linear, selection, steps, watcher))
+            results.append(runner.layer(linear, selection, own, watcher))
+    if not layers[0]:
+        raise InputError(f"{trace.path}: no token of any decode step reaches a layer of the trace")
     return [
         runner.result(trace, steps, results)
         for runner, results in zip(runners, layers, strict=True)
@@ -100,6 +106,35 @@ def decode_steps(trace: Trace, phase: str, batch: int | None) -> Ints | None:
     return decode_batches(trace.meta.sequence_lengths, batch or 1) if phase == "decode" else None
 
 
+def layer_steps(trace: Trace, linear: Linear, steps: Ints | None) -> list[Ints] | None:
+    """Return the rows of a layer's input in each decode step, steps with as many rows together.
+
+    Tokens that do not reach the layer, as those that are routed to other experts, have no row; nor
+    has a step without any. None for prefill.
+
+    Raises:
+        InputError: the rows of the layer are no tokens, so that they belong to no step.
+    """
+    if steps is None:
+        return None
+    numbers = trace.token_numbers(linear.input)
+    if numbers is None:
+        raise InputError(
+            f"{trace.path}: layer '{linear.name}' has {trace.meta.rows(linear.input)} rows that "
+            f"are not tokens of the trace ({trace.tokens}), so that no decode step has them; run "
+            f"phase prefill, or capture without this layer"
+        )
+    return rows_of_steps(steps, numbers, trace.tokens)
+
+
+def layer_runs(trace: Trace, linear: Linear, steps: Ints | None) -> list[tuple[int, int]]:
+    """Return how often a layer runs, with how many rows of its input each time."""
+    parts = layer_steps(trace, linear, steps)
+    if parts is None:
+        return [(1, trace.meta.rows(linear.input))]
+    return [(len(part), part.shape[1]) for part in parts]
+
+
 def equip(arch: Architecture, trace: Trace, policy: Policy | None) -> Architecture:
     """Return the machine with the units and tables that the layers of a trace ask for.
 
@@ -114,7 +149,7 @@ def equip(arch: Architecture, trace: Trace, policy: Policy | None) -> Architectu
         arch = arch.equipped(dict.fromkeys(policy.of(linear.name) for linear in trace.linears))
     return arch.sized(
         (
-            Gemm(trace.tokens, linear.in_features, linear.out_features),
+            Gemm(trace.meta.rows(linear.input), linear.in_features, linear.out_features),
             arch.method if policy is None else policy.of(linear.name),
         )
         for linear in trace.linears

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelsim.capture.linears import LinearModule, Stack
 from accelsim.capture.meter import Meter
+from accelsim.capture.weights import is_lazy
 from accelsim.trace.coverage import Coverage, LeftOut, coverage_line
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class Account:
         )
 
     def _parameters(self) -> int:
-        lazy_or_not = self._model.parameters()
-        return sum(weight.numel() for weight in lazy_or_not if hasattr(weight, "untyped_storage"))
+        return sum(weight.numel() for weight in self._model.parameters() if not is_lazy(weight))
 
     def _parts(self, skipped: Mapping[str, str]) -> Iterator[LeftOut]:
         """Yield everything that multiplies; reasons are for the case that it is left out."""
@@ -72,27 +72,25 @@ class Account:
             yield self._linear_part(name, linear, macs, skipped)
         for weight, stack in self._stacks.items():
             yield from self._stack_parts(weight, stack, macs, skipped)
-        for name, module in self._meter.others.items():
-            count, size = macs.pop(name, 0), self._meter.packed_parameters.get(name, 0)
-            if name in self._meter.uncounted:
-                yield LeftOut(
-                    name=name,
-                    reason=f"{type(module).__name__}: its multiplications are not counted",
-                    parameters=size,
-                    multiplications=None,
-                )
-            elif count:
-                yield self._other_part(name, type(module).__name__, count, size)
+        yield from self._other_parts(macs)
         for name, count in macs.items():
             yield self._weight_part(name, count)
+        yield from self._foreign_parts(macs)
+
+    def _other_parts(self, macs: dict[str, int]) -> Iterator[LeftOut]:
+        """Yield modules that are charged by name: quantised ones, and what nobody can count."""
+        for name, module in self._meter.others.items():
+            count, size = macs.pop(name, 0), self._meter.packed_parameters.get(name, 0)
+            if name in self._meter.uncounted or count:
+                kind = type(module).__name__
+                yield _left_out(name, kind, size, count or None)
+
+    def _foreign_parts(self, macs: Mapping[str, int]) -> Iterator[LeftOut]:
+        """Yield weights that enter an operation from outside of torch, and nothing else."""
         for name, operation in self._meter.uncounted.items():
             if name not in self._meter.others and name not in macs:
-                yield LeftOut(
-                    name=name.removesuffix(".weight"),
-                    reason=f"enters {operation}, whose multiplications are not counted",
-                    parameters=self._weights[name].numel(),
-                    multiplications=None,
-                )
+                size = self._weights[name].numel()
+                yield _left_out(name.removesuffix(".weight"), operation, size, None)
 
     def _reason(self, name: str, skipped: Mapping[str, str]) -> str:
         return skipped.get(name, "") if name in self._wanted else BY_LAYERS
@@ -134,25 +132,30 @@ class Account:
                 )
 
     def _weight_part(self, name: str, count: int) -> LeftOut:
-        path, _, _leaf = name.rpartition(".")
-        weight = self._weights.get(name)
-        kind = type(self._model.get_submodule(path)).__name__ if weight is not None else "weight"
+        """Return a weight that is multiplied in another module than a linear layer."""
+        weight, (path, _, _leaf) = self._weights.get(name), name.rpartition(".")
+        kind = "weight" if weight is None else type(self._model.get_submodule(path)).__name__
         size = 0 if weight is None else weight.numel()
-        return self._other_part(name.removesuffix(".weight"), kind, count, size)
+        return _left_out(name.removesuffix(".weight"), kind, size, count)
 
-    def _other_part(self, name: str, kind: str, count: int, size: int) -> LeftOut:
-        reason = f"{kind} is not captured"
-        return LeftOut(name=name, reason=reason, parameters=size, multiplications=count)
+
+def _left_out(name: str, kind: str, size: int, count: int | None) -> LeftOut:
+    uncounted = "" if count is not None else ", its multiplications are not counted"
+    reason = f"{kind} is not captured{uncounted}"
+    return LeftOut(name=name, reason=reason, parameters=size, multiplications=count)
 
 
 def tell(coverage: Coverage) -> None:
     """Log what a trace leaves out of its model; what was left out on purpose is no warning."""
     unasked = [part for part in coverage.left_out if part.reason not in (BY_LAYERS, NOT_ROUTED)]
     level = logging.WARNING if unasked else logging.INFO
-    _LOG.log(level, "\n".join(["the trace " + coverage_line(coverage.describe()), *lines(coverage)]))
+    _LOG.log(
+        level,
+        "\n".join(["the trace " + coverage_line(coverage.describe()), *left_out_lines(coverage)]),
+    )
 
 
-def lines(coverage: Coverage, shown: int = _SHOWN) -> Iterator[str]:
+def left_out_lines(coverage: Coverage, shown: int = _SHOWN) -> Iterator[str]:
     """Yield a line for each part that is left out, the largest first, and how many more."""
     described: list[dict[str, Any]] = coverage.describe()["left_out"]
     for part in described[:shown]:
@@ -164,3 +167,9 @@ def lines(coverage: Coverage, shown: int = _SHOWN) -> Iterator[str]:
         )
     if len(described) > shown:
         yield f"left out {len(described) - shown} more; all are in the trace, with reasons"
+    between = coverage.activation_multiplications
+    if between:
+        yield (
+            f"{between:,} multiplications of activations by each other (attention), beside the "
+            f"{coverage.multiplications:,} by weights, are in no trace"
+        )

@@ -135,7 +135,8 @@ class BatchReader:
             InputError: a mask, positions or bounds that do not fit the ids.
         """
         named = self._named(batch)
-        ids, mask = self._ids(named), self._mask(named, index)
+        ids = self._ids(named.get("input_ids", self._first(batch)))
+        mask = self._mask(named, index)
         shape = ids if ids is not None else mask if mask is not None else None
         if shape is None:
             return None
@@ -154,8 +155,8 @@ class BatchReader:
 
     def hint(self, batch: Any) -> Cut | None:
         """Return how a batch `[B, S, F]` is cut, for a model whose layers read it flattened."""
-        first = next(iter(self._named(batch).values()), None)
-        first = first[0] if isinstance(first, tuple) and first else first
+        named = self._named(batch)
+        first = named.get("inputs_embeds", self._first(batch))
         if not isinstance(first, require("torch").Tensor) or first.dim() != _PAIR + 1:
             return None
         cut = Cut.of(tuple(first.shape))
@@ -170,20 +171,23 @@ class BatchReader:
             assert self._signature is not None
             return self._signature.bind_partial(*values).arguments
         except (AssertionError, TypeError):
-            return {"input": values[0]} if values else {}
+            return {}
 
-    def _ids(self, named: Mapping[str, Any]) -> Ints | None:
-        """Return token ids, `[B, S]`: those called so, or the first argument if it is integer."""
-        first = next(iter(named.values()), None)
-        if isinstance(first, tuple) and first:
-            first = first[0]  # of a signature with *arguments
-        candidate = named.get("input_ids", first)
+    def _first(self, batch: Any) -> Any:
+        """Return the first argument of a call that does not name it."""
+        if isinstance(batch, Mapping):
+            return None
+        return next(iter(batch), None) if isinstance(batch, tuple | list) else batch
+
+    def _ids(self, candidate: Any) -> Ints | None:
+        """Return token ids, `[B, S]`; None if these are no integers of one or two dimensions."""
         torch = require("torch")
         if not isinstance(candidate, torch.Tensor) or not 1 <= candidate.dim() <= _PAIR:
             return None
         if candidate.is_floating_point() or candidate.is_complex():
             return None
-        return self._pairs(candidate)
+        ids: Ints = self._pairs(candidate)
+        return ids
 
     def _mask(self, named: Mapping[str, Any], index: int) -> NDArray[np.bool_] | None:
         """Return which places hold a token, `[B, S]`; None without a mask of two dimensions."""

@@ -165,9 +165,9 @@ class Recorder:
         absent = [name for name in entry.readers if self.taps[name].last_pass != self._pass]
         if id(entry.stream) in self._written:
             for name in absent:
-                self.taps[name].problem = (
-                    "shares its input with another layer in some forward passes only"
-                )
+                self.taps[
+                    name
+                ].problem = "shares its input with another layer in some forward passes only"
                 entry.readers.remove(name)
 
     def _before(self, name: str, linear: LinearModule) -> Any:
@@ -281,7 +281,7 @@ class Recorder:
         return None
 
     def _places(self, tensor: torch.Tensor) -> Ints | None:
-        """Return the place in the frame of each row of a tensor; None if they are of another kind."""
+        """Return the place in the frame of each row of a tensor; None if they are others."""
         origin = self.meter.rows.origin(tensor)
         leading = tuple(tensor.shape[:-1]) if origin is None else origin.leading
         if self.frame is None:

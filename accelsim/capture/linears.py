@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from accelsim.capture.extra import require
+from accelsim.capture.weights import is_lazy
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ class Stack:
         return tuple(".".join(filter(None, (self.prefix, str(index), s))) for s in self.suffixes)
 
 
-def find_linears(
-    model: torch.nn.Module, *, pointwise: bool = False
-) -> dict[str, LinearModule]:
+def find_linears(model: torch.nn.Module, *, pointwise: bool = False) -> dict[str, LinearModule]:
     """Return the modules of a model that are linear layers, by dotted name, each once.
 
     Args:
@@ -110,10 +109,8 @@ def find_stacks(model: torch.nn.Module) -> dict[str, Stack]:
 
 
 def _is_stack(weight: torch.nn.Parameter) -> bool:
-    """Whether a parameter may hold several matrices; lazy ones have no shape yet."""
-    if require("torch").nn.parameter.is_lazy(weight):
-        return False
-    return weight.dim() == _STACKED_DIMENSIONS and weight.shape[0] > 1
+    """Whether a parameter may hold several matrices."""
+    return not is_lazy(weight) and weight.dim() == _STACKED_DIMENSIONS and len(weight) > 1
 
 
 def _stack(path: str, name: str, layers: int) -> Stack:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accelsim.capture.extra import require
 from accelsim.capture.coverage import BY_LAYERS, Account, tell
+from accelsim.capture.extra import require
 from accelsim.capture.frame import BatchReader
 from accelsim.capture.hooks import Recorder
 from accelsim.capture.linears import candidates, find_linears, find_stacks, select
@@ -40,27 +40,40 @@ def capture(  # noqa: PLR0913  # all but two are optional, and named
     """Run `model` on `batches` and write what enters its linear layers to the trace `out`.
 
     A batch is a tensor, a tuple of positional arguments or a dict of named ones. Integer token
-    ids `[B, S]` (or `input_ids` in a dict) are B sequences of S tokens; for other batches, the
-    input of the first linear layer that is called says so: `[B, S, F]`, or `[T, F]` for one
-    sequence. Layers that do not see exactly those tokens once in every forward pass (experts of
-    a mixture, pooling heads, weights used twice) are left out and listed with the reason in
-    `provenance["skipped"]`. The model is put in evaluation mode and back.
+    ids `[B, S]` (or `input_ids`) are B sequences of S tokens. Places that an `attention_mask`
+    (or torch's `key_padding_mask`) of that shape hides are no tokens. Where `position_ids`
+    restart, or `cu_seq_lens_q`, `cu_seqlens` or `seq_idx` say so, another sequence begins. For
+    batches without ids or mask, the input of the first selected layer that is called says how
+    they are cut: `[B, S, F]`, or `[T, F]` for one sequence. The model is put in evaluation mode
+    and back.
+
+    Captured are `torch.nn.Linear`, transformers' `Conv1D`, convolutions of one point, and the
+    experts of a mixture, a layer each: slices of stacked weights `[experts, …]`, or modules. A
+    layer has the tokens that reach it, as an expert those that are routed to it; rows that are
+    no tokens (patches, channels) are sequences of their own. All else that multiplies is named
+    in `meta.coverage` and logged, with its share of the parameters and of the multiplications.
 
     Args:
-        model: any module; only its `torch.nn.Linear` and transformers' `Conv1D` are captured.
+        model: any module.
         batches: taken one at a time.
         out: path of the trace; its folder must exist. Rows are spilled to a temporary folder
             beside it: at most one array is in memory at a time.
         layers: comma-separated globs over dotted names.
         dtype: `float16`, `bfloat16`, or `int8` with one symmetric scale per input.
+        batch_first: whether ids, masks and inputs are `[B, S, …]`; else they are `[S, B, …]`.
+            Torch's padding masks are `[B, S]` always.
         model_name: name for the trace; the class of the model if not given.
         provenance: more facts to keep in the trace.
         progress: told after each batch and each array.
 
     Raises:
-        InputError: unknown dtype or layer; the model fails on a batch; NaN, infinity or a value
-            that `dtype` cannot hold (with the layer's name); nothing captured; not writable.
+        InputError: unknown dtype or layer; the model fails on a batch; a mask that does not fit
+            its ids; NaN, infinity or a value that `dtype` cannot hold (with the layer's name);
+            nothing captured; not writable.
         MissingExtraError: torch is not installed.
+
+    Warns:
+        UserWarning: sequences end or begin with the model's padding id, and nothing masks it.
     """
     require("torch")
     out, stored = Path(out), stored_dtype(dtype)

@@ -114,7 +114,9 @@ _FORMULAS: dict[str, Callable[[Tensors, Any], Product | None]] = {
     **dict.fromkeys(("_weight_int8pack_mm", "_weight_int4pack_mm", "_mixed_mm"), _packed),
     **dict.fromkeys(("_weight_int4pack_mm_for_cpu", "_dyn_quant_matmul_4bit"), _packed),
     **dict.fromkeys(("linear_dynamic", "linear_relu_dynamic", "linear_dynamic_fp16"), _packed),
-    **dict.fromkeys(("linear_relu", "qlinear_pointwise", "qlinear_dynamic", "_linear_pointwise"), _packed),
+    **dict.fromkeys(
+        ("linear_relu", "qlinear_pointwise", "qlinear_dynamic", "_linear_pointwise"), _packed
+    ),
     **dict.fromkeys(("convolution", "_convolution", "convolution_overrideable"), _convolution),
     **dict.fromkeys(("mkldnn_convolution", "cudnn_convolution"), _convolution),
     **dict.fromkeys(("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn", "_thnn_rnn"), _recurrent),

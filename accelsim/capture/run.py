@@ -103,4 +103,3 @@ def _call(model: torch.nn.Module, batch: Any, index: int) -> None:
     except Exception as error:  # a foreign model may raise anything
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"batch {index}: the model cannot be run on it: {reason}") from error
-

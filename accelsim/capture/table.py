@@ -15,9 +15,7 @@ from accelsim.errors import InputError
 from accelsim.trace import InputInfo, Linear, TraceWriter
 
 
-def sort_out(
-    taps: Mapping[str, Tap], wanted: Iterable[str]
-) -> tuple[list[Tap], dict[str, str]]:
+def sort_out(taps: Mapping[str, Tap], wanted: Iterable[str]) -> tuple[list[Tap], dict[str, str]]:
     """Split the wanted layers into those that can be captured, and reasons for the rest.
 
     Raises:
@@ -75,7 +73,7 @@ def input_keys(taps: Iterable[Tap]) -> dict[str, str]:
     return {tap.name: owners.setdefault(id(tap.stream), tap.name) for tap in taps}
 
 
-def write_inputs(  # noqa: PLR0913
+def write_inputs(  # noqa: PLR0913, PLR0917
     writer: TraceWriter,
     spill: Spill,
     taps: Iterable[Tap],

@@ -68,7 +68,7 @@ class Weights:
         self._derived: set[int] = set()
         named = [*model.named_parameters(), *_wide_buffers(model.named_buffers())]
         for name, weight in named:
-            if hasattr(weight, "untyped_storage") and not _is_lazy(weight):
+            if hasattr(weight, "untyped_storage") and not is_lazy(weight):
                 self._note(weight, Weight(name, tuple(weight.shape), weight.storage_offset()))
 
     def of(self, tensor: torch.Tensor) -> Weight | None:
@@ -107,5 +107,6 @@ def _wide_buffers(
     return ((name, buffer) for name, buffer in named if buffer.dim() >= _MATRIX)
 
 
-def _is_lazy(weight: torch.Tensor) -> bool:
+def is_lazy(weight: torch.Tensor) -> bool:
+    """Whether a weight has no shape before its module is called."""
     return bool(require("torch").nn.parameter.is_lazy(weight))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ EXAMPLE = (
     "accelsim capture --model traces/models/llama-docs-16m --text traces/text/capture.txt "
     "--tokens 256 --seq-len 32 --layers '*.layers.*' --out llama.npz"
 )
-_SKIPPED_SHOWN = 8
+_SHOWN = 8  # parts that are left out
 
 
 def command(
@@ -45,11 +46,13 @@ def command(
 ) -> None:
     """Run a language model on a text and write what enters its linear layers to a trace.
 
-    Needs the extra 'capture' (torch and transformers). Layers that do not see every token once,
-    such as the experts of a mixture, are left out; the summary says which and why.
+    Needs the extra 'capture' (torch and transformers). Experts of a mixture are layers with the
+    tokens that are routed to them. The summary says which share of the model's multiplications
+    that is, and names everything else that multiplies.
     """
     from accelsim.capture import capture_pretrained
 
+    logging.getLogger("accelsim").addHandler(logging.NullHandler())  # the summary says the same
     with stages() as progress:
         trace = capture_pretrained(
             model,
@@ -84,6 +87,9 @@ def _record(trace: Trace) -> dict[str, Any]:
 
 def _summary(trace: Trace) -> str:
     """Return what was captured, in lines for people."""
+    from accelsim.capture.coverage import left_out_lines
+    from accelsim.trace.coverage import coverage_line
+
     record = _record(trace)
     lines = [
         f"captured {record['linears']} linear layers with {record['inputs']} distinct inputs "
@@ -91,9 +97,7 @@ def _summary(trace: Trace) -> str:
         f"{record['tokens']} tokens in {record['sequences']} sequences, {record['dtype']}",
         f"wrote {record['path']} ({record['size_bytes'] / 1e6:.1f} MB)",
     ]
-    skipped = list(record["skipped"].items())
-    lines += [f"left out {name}: {reason}" for name, reason in skipped[:_SKIPPED_SHOWN]]
-    if len(skipped) > _SKIPPED_SHOWN:
-        more = len(skipped) - _SKIPPED_SHOWN
-        lines.append(f"left out {more} more; all are in the trace's provenance, with reasons")
+    coverage = trace.meta.coverage
+    if coverage is not None:
+        lines += [coverage_line(coverage.describe(), shown=0), *left_out_lines(coverage, _SHOWN)]
     return "\n".join(lines)

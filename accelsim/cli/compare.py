@@ -58,6 +58,7 @@ def command(
     from accelsim.results.export import csv_text, folder_files
     from accelsim.simulation import simulate_all
     from accelsim.trace import load_trace
+    from accelsim.trace.coverage import coverage_line
 
     check_run_flags(phase, batch, engine)
     machines = [load_arch(path, overrides or ()) for path in archs]
@@ -86,4 +87,5 @@ def command(
     if json_:
         show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows})
     else:
-        show(comparison_table(rows))
+        line = coverage_line(workload.describe().get("coverage"))
+        show(comparison_table(rows), *filter(None, [line]))

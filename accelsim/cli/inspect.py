@@ -24,6 +24,7 @@ def command(
     from accelsim.report.tables import inspect_table
     from accelsim.sparsity import parse_pattern
     from accelsim.trace import load_trace
+    from accelsim.trace.coverage import coverage_line
     from accelsim.trace.statistics import statistics
 
     names = [str(parse_pattern(text)) for text in patterns.split(",")]
@@ -44,4 +45,5 @@ def command(
         f"{about['linears']} linear layers reading {len(inputs)} distinct inputs",
         inspect_table(inputs, names),
         "zeros: exactly 0; p50, p99, max: of |x|",
+        *filter(None, [coverage_line(about.get("coverage"))]),
     )

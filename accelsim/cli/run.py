@@ -169,14 +169,16 @@ def _warn_of_size(
     from math import prod
 
     from accelsim.layers import layer_tiling
+    from accelsim.simulation import decode_steps, layer_runs
     from accelsim.workload import Gemm
 
-    tokens, steps = (batch, workload.tokens // batch) if batch else (workload.tokens, 1)
+    steps = None if batch is None else decode_steps(workload, "decode", batch)
     tiles = 0
     for linear in filter(window.shows, workload.linears):
-        gemm = Gemm(tokens, linear.in_features, linear.out_features)
-        tiling = layer_tiling(machine, gemm, is_decode=batch is not None)
-        tiles += steps * len(range(prod(tiling.counts(gemm)))[window.first : window.end])
+        for times, tokens in layer_runs(workload, linear, steps):
+            gemm = Gemm(tokens, linear.in_features, linear.out_features)
+            tiling = layer_tiling(machine, gemm, is_decode=batch is not None)
+            tiles += times * len(range(prod(tiling.counts(gemm)))[window.first : window.end])
     if tiles > _MANY_TILES:
         size_gb = tiles * _BYTES_PER_TILE / 1e9
         print(
@@ -250,6 +252,7 @@ def _print(
 ) -> None:
     from accelsim.report.summary import headline, speedup_line
     from accelsim.report.tables import cycle_table, layer_table, tiling_table, unit_table
+    from accelsim.trace.coverage import coverage_line
 
     show(headline(result), "")
     if explain:
@@ -257,6 +260,7 @@ def _print(
     show(layer_table(result, against), cycle_table(result), unit_table(result))
     if against is not None:
         show(*speedup_line(result, against))
+    show(*filter(None, [coverage_line(result.trace.get("coverage"))]))
     if checked is not None:
         exact = "bit-exact" if checked["bit_exact"] else f"max error {checked['max_error']:.3g}"
         show(f"verified: {checked['layers']} layers, {checked['outputs']:,} outputs, {exact}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
-from operator import add
+from operator import add, mul
 from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import MissingExtraError
@@ -149,6 +149,20 @@ def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerR
         bound_cycles=bound_cycles,
         breakdown=sum((run.breakdown for run in runs), Breakdown()),
         units={name: reduce(add, (run.units[name] for run in runs)) for name in layer.units},
+    )
+
+
+def over_steps(parts: Sequence[LayerResult], steps: Sequence[int]) -> LayerResult:
+    """Return a layer over decode steps that run different numbers of its rows: sums and means.
+
+    `steps` is how many steps each part is of. The tiling is that of the last.
+    """
+    needed = [part.needed_rows_ratio or 0.0 for part in parts]
+    return replace(
+        with_products(parts[-1], parts[:-1]),
+        tokens=sum(part.tokens for part in parts),
+        macs_dense=sum(part.macs_dense for part in parts),
+        needed_rows_ratio=sum(map(mul, needed, steps)) / sum(steps),
     )
 
 

@@ -17,7 +17,7 @@ from accelsim.errors import InputError
 from accelsim.layers import naming
 from accelsim.policy import Method, Policy, load_policy
 from accelsim.results.cost import Prices
-from accelsim.simulation import equip
+from accelsim.simulation import decode_steps, equip, layer_runs
 from accelsim.sweeps.constraints import largest_within
 from accelsim.sweeps.plan import RUN_KEYS, Plan
 from accelsim.sweeps.tables import KEY, SECTION, TableFile, name_in, with_table
@@ -25,7 +25,6 @@ from accelsim.sweeps.totals import Workload, new_memory, totals_of, wishes_of
 from accelsim.trace import Trace
 from accelsim.version import __version__
 from accelsim.workload import Gemm
-from accelsim.workload.decode import decode_batches
 from accelsim.workload.mapper import check_room
 from accelsim.workload.selections import Wish
 from accelsim.yaml_source import KeyPath, YamlSource, read_yaml
@@ -211,8 +210,6 @@ class Bench:
         trace = self.workload(settings["trace"]).trace
         policy = self._policy(settings["policy"], arch)
         batch: int | None = settings["batch"]
-        if batch is not None:
-            decode_batches(trace.meta.sequence_lengths, batch)
         arch = equip(arch, trace, policy)
         _check_layers(arch, trace, policy, batch)
         task = Task(
@@ -307,13 +304,14 @@ def _check_layers(
     arch: Architecture, trace: Trace, policy: Policy | None, batch: int | None
 ) -> None:
     """Raise InputError if a layer has no tile or table that fits."""
-    tokens = trace.tokens if batch is None else batch
+    steps = None if batch is None else decode_steps(trace, "decode", batch)
     distinct = {}
     for linear in trace.linears:
         method = arch.method if policy is None else policy.of(linear.name)
-        distinct[linear.in_features, linear.out_features, method] = linear
-    for (in_features, out_features, method), linear in distinct.items():
-        gemm = Gemm(tokens, in_features, out_features)
+        for _, tokens in layer_runs(trace, linear, steps):
+            gemm = Gemm(tokens, linear.in_features, linear.out_features)
+            distinct[gemm, method] = linear
+    for (gemm, method), linear in distinct.items():
         with naming(arch, linear):
             machine = arch.running(method)
             machine.check_tables(gemm)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import prod
 from typing import Any
 
 from accelsim.cache import DiskCache
@@ -100,7 +101,7 @@ class Workload:
             self.selections += 1
             return selections_of(self.trace, key, [wish], self.cache)[wish]
 
-        if self.trace.tokens * self.trace.features(key) > _SMALL_INPUT_VALUES:
+        if prod(self.trace.meta.shape(key)) > _SMALL_INPUT_VALUES:
             return select()
         selection: Selection = self._selected.get((key, wish), select)
         return selection
@@ -153,7 +154,6 @@ class TotalsRunner(Runner):
         """Return `Result.totals`, and the mean of the energy that is dropped."""
         trace = self._workload.trace
         steps = None if batch is None else decode_steps(trace, "decode", batch)
-        count, tokens = (1, trace.tokens) if steps is None else steps.shape
         dense = executed = cycles = dram_bytes = 0
         energies: list[float] = []
         ratios: list[float | None] = []
@@ -161,7 +161,8 @@ class TotalsRunner(Runner):
         for linear in trace.linears:
             method = self.method(linear)
             source = linear.input if self._gathers(method, steps) else ""
-            key = (method, linear.in_features, linear.out_features, source)
+            count, tokens = self._runs(linear, steps)
+            key = (method, linear.in_features, linear.out_features, source, tokens)
             if key not in alike:
                 wish = wish_of(self.arch, self.policy, linear, is_decode=steps is not None)
                 tally, kept = self._layer(linear, method, wish, steps)
@@ -189,6 +190,12 @@ class TotalsRunner(Runner):
         }
         return totals | {"dropped_energy_ratio": mean_if_known(ratios)}
 
+    def _runs(self, linear: Linear, steps: Ints | None) -> tuple[int, int]:
+        """Return how often a layer runs how many rows of its input."""
+        if steps is None:
+            return 1, self._workload.trace.meta.rows(linear.input)
+        return len(steps), steps.shape[1]
+
     def _gathers(self, method: Method, steps: Ints | None) -> bool:
         """Whether rows of W are fetched one by one: then runs depend on the values of the input."""
         return steps is not None and not method.pattern.is_dense
@@ -198,7 +205,7 @@ class TotalsRunner(Runner):
     ) -> tuple[Tally, int]:
         """Return what a layer adds up to, and how many values of a token it keeps."""
         kept = method.pattern.kept(linear.in_features)
-        tokens = self._workload.trace.tokens if steps is None else steps.shape[1]
+        _, tokens = self._runs(linear, steps)
         gemm = Gemm(tokens, linear.in_features, linear.out_features)
         gathers = self._gathers(method, steps)
         source = (self._workload.trace.sha256, linear.input, wish) if gathers else None
@@ -258,10 +265,13 @@ def totals_of(
 ) -> dict[str, float | None]:
     """Return the headline numbers of a run on an equipped machine; `batch` None is prefill.
 
-    Methods with products of their own are run in full.
+    Methods with products of their own are run in full, and so is decode where a layer does not
+    run every token of a step.
     """
     methods = policy.methods if policy is not None else (arch.method,)
-    if any(method.demands.rank for method in methods):
+    inputs = workload.trace.meta.inputs.values()
+    is_partial = batch is not None and any(x.sequence_lengths is not None for x in inputs)
+    if is_partial or any(method.demands.rank for method in methods):
         phase: Phase = "prefill" if batch is None else "decode"
         options: dict[str, Any] = {"phase": phase, "batch": batch, "cache": workload.cache}
         result = simulate(arch, workload.trace, policy=policy, **options)

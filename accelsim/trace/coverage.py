@@ -1,4 +1,4 @@
-"""How much of a model a trace has: what was captured, and everything that multiplies and was not."""
+"""How much of a model a trace has, and everything that multiplies and is not in it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _share(part: int, whole: int) -> float:
 def coverage_line(coverage: dict[str, Any] | None, shown: int = 3) -> str:
     """Return one sentence on a described coverage; empty if nothing is known of it.
 
-    >>> part = {"name": "lstm", "reason": "", "parameters_ratio": 0.5, "multiplications_ratio": 0.75}
+    >>> part = {"name": "lstm", "multiplications_ratio": 0.75}
     >>> coverage_line({"multiplications_ratio": 0.25, "left_out": [part]})
     "covers 25.0% of the model's multiplications; left out: lstm (75.0%)"
     """
@@ -94,7 +94,7 @@ def coverage_line(coverage: dict[str, Any] | None, shown: int = 3) -> str:
         f"covers {'at most ' if unknown else ''}{coverage['multiplications_ratio']:.1%} "
         f"of the model's multiplications"
     )
-    if not parts:
+    if not parts or not shown:
         return line
     names = [f"{part['name']} ({_percent(part)})" for part in parts[:shown]]
     more = [f"{len(parts) - shown} more"] if len(parts) > shown else []

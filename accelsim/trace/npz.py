@@ -86,8 +86,8 @@ class NpzSource(ValueSource):
         counts = np.diff(np.searchsorted(numbers, bounds)).tolist()
         if (np.diff(numbers) <= 0).any() or counts != list(self.meta.lengths(key)):
             raise InputError(
-                f"{self.archive.path}: array '{name}' must rise within the "
-                f"{self.meta.tokens} tokens of the trace, as many of each sequence as the table says"
+                f"{self.archive.path}: array '{name}' must rise within the {self.meta.tokens} "
+                f"tokens of the trace, as many of each sequence as the table says"
             )
         return numbers
 

@@ -182,7 +182,7 @@ class Trace:
         return (self.meta.synthetic or {}).get("distribution") != SHAPES_ONLY
 
     def token_numbers(self, key: str) -> NDArray[np.int64] | None:
-        """Return `[rows]`, the tokens that the rows of input `key` are; None if they are no tokens."""
+        """Return `[rows]`, which tokens the rows of an input are; None if they are none."""
         info = self.meta.inputs[key]
         if info.tokens is not None:
             return self.source.tokens(key)

@@ -41,6 +41,35 @@ def decode_batches(sequence_lengths: Sequence[int], batch: int) -> Ints:
     return by_position[: steps * batch].reshape(steps, batch)
 
 
+def rows_of_steps(steps: Ints, numbers: Ints, tokens: int) -> list[Ints]:
+    """Return the rows of each step that a layer runs, `[steps, rows]`, as many rows together.
+
+    Args:
+        steps: `[steps, batch]`, the tokens of each decode step.
+        numbers: `[rows]`, the token of each row of the layer's input, ascending.
+        tokens: of the trace.
+
+    Example:
+        Tokens 0, 3 and 4 are routed to an expert, its rows 0, 1 and 2. Of three steps the first
+        runs row 0, the second rows 1 and 2, the third none.
+
+        >>> steps = np.array([[0, 1], [3, 4], [2, 5]])
+        >>> [rows.tolist() for rows in rows_of_steps(steps, np.array([0, 3, 4]), 6)]
+        [[[0]], [[1, 2]]]
+    """
+    if len(numbers) == tokens:
+        return [steps]
+    row_of = np.full(tokens, -1)
+    row_of[numbers] = np.arange(len(numbers))
+    rows = row_of[steps]
+    counts = np.count_nonzero(rows >= 0, axis=1)
+    parts = []
+    for count in np.unique(counts[counts > 0]).tolist():
+        like = rows[counts == count]
+        parts.append(like[like >= 0].reshape(-1, count))
+    return parts
+
+
 @dataclass(frozen=True, slots=True)
 class Fetches:
     """What the weight tiles of a layer fetch in each of its decode steps.

@@ -93,7 +93,7 @@ def _load(store: DiskCache, trace: Trace, key: str, wish: Wish) -> Selection | N
     if counts is None or mask is None:
         return None
     columns = np.load(io.BytesIO(counts), allow_pickle=False)
-    packed = np.frombuffer(mask, np.uint8).reshape(trace.tokens, -1) if mask else None
+    packed = np.frombuffer(mask, np.uint8).reshape(trace.meta.rows(key), -1) if mask else None
     named = dict(zip(_COUNTS, columns, strict=True))
     named["nonzero"] = named["nonzero"].astype(np.int64)
     return Selection(trace.features(key), **named, mask=packed)

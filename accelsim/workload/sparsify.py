@@ -185,10 +185,11 @@ def select_input(  # noqa: PLR0913
     rows, rule = trace.rows(key), CRITERIA[criterion]
     ranks_chunks = rule.demands.factors == "chunk"
     if ranks_chunks:
-        cuts = list(accumulate(trace.meta.sequence_lengths, initial=0))
+        lengths = filter(None, trace.meta.lengths(key))  # no token of a sequence may reach a layer
+        cuts = list(accumulate(lengths, initial=0))
     else:
         block = max(1, _BLOCK_VALUES // trace.features(key))
-        cuts = [*range(0, trace.tokens, block), trace.tokens]
+        cuts = [*range(0, trace.meta.rows(key), block), trace.meta.rows(key)]
 
     def scores_of(held: Values, real: Values) -> Values | None:
         if not ranks_chunks:
@@ -249,8 +250,8 @@ def _without_values(trace: Trace, key: str, pattern: Pattern, *, with_masks: boo
             f"{trace.path}: has shapes only; which weights pattern {pattern} fetches in decode "
             f"depends on values (make the trace with a distribution, or capture it)"
         )
-    features = trace.features(key)
+    rows, features = trace.meta.shape(key)
     # Broadcasts take no memory.
-    nonzero = np.broadcast_to(np.int64(pattern.kept(features)), trace.tokens)
-    alive = np.broadcast_to(np.int64(features), trace.tokens)
+    nonzero = np.broadcast_to(np.int64(pattern.kept(features)), rows)
+    alive = np.broadcast_to(np.int64(features), rows)
     return Selection(features, nonzero, None, None, alive=alive)
