@@ -82,7 +82,7 @@ class Account:
         for name, module in self._meter.others.items():
             count, size = macs.pop(name, 0), self._meter.packed_parameters.get(name, 0)
             if name in self._meter.uncounted or count:
-                kind = type(module).__name__
+                kind = f"{type(module).__module__}.{type(module).__name__}"
                 yield _left_out(name, kind, size, count or None)
 
     def _foreign_parts(self, macs: Mapping[str, int]) -> Iterator[LeftOut]:
@@ -160,7 +160,7 @@ def left_out_lines(coverage: Coverage, shown: int = _SHOWN) -> Iterator[str]:
     described: list[dict[str, Any]] = coverage.describe()["left_out"]
     for part in described[:shown]:
         ratio = part["multiplications_ratio"]
-        share = "not counted" if ratio is None else f"{ratio:.1%}"
+        share = "an unknown share" if ratio is None else f"{ratio:.1%}"
         yield (
             f"left out {part['name']} ({share} of the multiplications, "
             f"{part['parameters_ratio']:.1%} of the parameters): {part['reason']}"

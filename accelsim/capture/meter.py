@@ -74,11 +74,8 @@ class Meter:
     def watch_others(self, model: torch.nn.Module, linears: Mapping[str, Any]) -> Iterator[Any]:
         """Hook modules that may multiply by weights that are no tensors; yield the handles."""
         for name, module in model.named_modules():
-            if name in linears or next(module.children(), None) is not None:
-                continue
-            kind, state = type(module), " ".join(module.state_dict())
-            is_linear = "linear" in kind.__name__.lower()
-            if (is_linear or "quant" in kind.__module__) and ("weight" in state or "pack" in state):
+            if name not in linears and _may_hide_weights(module):
+                is_linear = _is_linear_by_name(module)
                 self.others[name] = module
                 yield module.register_forward_pre_hook(lambda *_, name=name: self.enter(name))
                 after = partial(self._after_other, name, is_linear=is_linear)
@@ -144,7 +141,8 @@ class Meter:
             self.activation_macs += sum(product.macs)
         elif len(product.macs) > 1:
             for weight, macs in zip(found[1:], product.macs, strict=True):
-                self.macs[weight.name if weight else "?"] += macs
+                if weight is not None:  # else a state of a recurrent layer
+                    self.macs[weight.name] += macs
         else:
             self._count_one(product, found, weights[-1], result)
 
@@ -170,6 +168,19 @@ class Meter:
         picks = "index" in name and self.weights.of(tensors[0]) and tensors[0].dim() > _MATRIX
         if (len(weights) == len(tensors) or picks) and hasattr(result, "untyped_storage"):
             self.weights.derive(tensors[:1] if picks else tensors, result)
+
+
+def _is_linear_by_name(module: torch.nn.Module) -> bool:
+    return "linear" in type(module).__name__.lower()
+
+
+def _may_hide_weights(module: torch.nn.Module) -> bool:
+    """Whether a module may multiply by weights that are no tensors of the model, but packed."""
+    own = [child for child in module.children() if "Packed" not in type(child).__name__]
+    state = " ".join(module.state_dict())
+    is_quantised = "quant" in type(module).__module__ or _is_linear_by_name(module)
+    packs = "weight" in state or "pack" in state
+    return is_quantised and packs and not any(next(c.parameters(), None) is not None for c in own)
 
 
 def _tensors(arguments: Sequence[Any]) -> Iterator[torch.Tensor]:

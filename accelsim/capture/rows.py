@@ -60,10 +60,11 @@ class RowTracker:
         place = require("torch").tensor(tensor.storage_offset())
         for size, stride in zip(tensor.shape[:-1], tensor.stride()[:-1], strict=True):
             place = place[..., None] + require("torch").arange(size) * stride
-        rows = place.flatten() // mark.pitch
-        if tensor.stride(-1) not in (1, 0) and tensor.shape[-1] > 1:
+        place = place.flatten()
+        reach = (tensor.shape[-1] - 1) * tensor.stride(-1)
+        if bool((place % mark.pitch + reach >= mark.pitch).any()):
             return None  # its rows run across those
-        return Origin(mark.origin.rows[rows], mark.origin.leading)
+        return Origin(mark.origin.rows[place // mark.pitch], mark.origin.leading)
 
     def follow(self, name: str, arguments: Sequence[Any], result: Any) -> None:
         """Note where the rows of a new tensor came from."""

@@ -40,10 +40,12 @@ def test_summary(invoke, bert, text, out):
     )  # fmt: skip
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert lines[0] == "captured 6 linear layers with 4 distinct inputs of tiny"
+    assert lines[0] == "captured 7 linear layers with 5 distinct inputs of tiny"
     assert lines[1] == "10 tokens in 2 sequences, float16"
     assert lines[2] == f"wrote {out} (0.0 MB)"
-    assert lines[3].startswith("left out pooler.dense: called with 1 rows")
+    assert lines[3] == "covers 100.0% of the model's multiplications"
+    assert lines[4].endswith("multiplications of activations by each other (attention), beside "
+                             "the 4,608 by weights, are in no trace")  # fmt: skip
     assert done.stderr == ""
 
 
@@ -61,9 +63,14 @@ def test_json(invoke, bert, text, out):
 
 
 def test_a_long_list_of_layers_that_were_left_out_is_cut(invoke, bert, text, out, monkeypatch):
-    monkeypatch.setattr(capture, "_SKIPPED_SHOWN", 0)
-    done = invoke("--model", bert, "--text", text, "--tokens", 5, "--seq-len", 5, "--out", out)
-    assert done.stdout.splitlines()[-1].startswith("left out 1 more; all are in the trace's")
+    monkeypatch.setattr(capture, "_SHOWN", 1)
+    done = invoke(
+        "--model", bert, "--text", text, "--tokens", 5, "--seq-len", 5, "--out", out,
+        "--layers", "*.query",
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[4].endswith("of the parameters): left out by --layers")
+    assert lines[5] == "left out 5 more; all are in the trace, with reasons"
 
 
 def test_bad_input_is_left_to_the_entry_point(invoke, bert, text, out):

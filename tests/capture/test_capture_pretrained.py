@@ -65,7 +65,7 @@ def test_gpt2_conv1d_layers(save, text, out):
     }
 
 
-def test_bert_pooler_reads_one_token_and_is_left_out(save, text, out):
+def test_bert_pooler_reads_the_first_token_of_each_sequence(save, text, out):
     config = transformers.BertConfig(
         vocab_size=16, hidden_size=8, intermediate_size=12, num_hidden_layers=1,
         num_attention_heads=2, max_position_embeddings=16,
@@ -74,11 +74,10 @@ def test_bert_pooler_reads_one_token_and_is_left_out(save, text, out):
         str(save(transformers.BertModel(config))), text, tokens=15, seq_len=5, out=out
     )
     keys = [linear.input for linear in trace.linears]
-    assert len(keys) == 6
-    assert len(set(keys)) == 4  # query, key and value share theirs
-    assert trace.meta.provenance["skipped"] == {
-        "pooler.dense": "called with 1 rows in a forward pass of 5 tokens"
-    }
+    assert len(keys) == 7
+    assert len(set(keys)) == 5  # query, key and value share theirs
+    assert trace.token_numbers("pooler.dense").tolist() == [0, 5, 10]
+    assert trace.meta.coverage.multiplications_ratio == 1
 
 
 def test_a_checkpoint_is_loaded_in_the_class_that_saved_it(save, text, out):

@@ -134,39 +134,54 @@ def test_a_second_call_with_the_same_input_changes_nothing(out):
     assert trace.values("q").shape == (3, 2)
 
 
+def test_a_layer_that_is_never_called_is_left_out(out):
+    keys, skipped, _ = captured(lambda m, x: m.q(x) + m.k(x), out, [torch.ones(1, 3, 2)] * 2)
+    assert keys == {"q": "q", "k": "q"}
+    assert skipped == {"v": "never called"}
+
+
 @pytest.mark.parametrize(
-    ("body", "reason"),
+    ("tokens_of", "expected"),
     [
-        (lambda m, x: m.q(x) + m.k(x), "never called"),
-        (
-            lambda m, x: m.q(x) + m.k(x) + m.v(x[:, :2]).sum(),
-            "called with 2 rows in a forward pass of 3 tokens",
-        ),
-        (
-            lambda m, x: m.q(x) + m.k(x) + (m.v(x) if m.calls == 1 else 0),
-            "called in 1 of 2 forward passes",
-        ),
-        (
-            lambda m, x: m.q(x) + m.k(x) + (m.v(x) if m.calls == 2 else 0),
-            "called in 1 of 2 forward passes",
-        ),
+        (lambda m, x: x[:, :2], [0, 1, 3, 4]),
+        (lambda m, x: x[:, 1:].clone(), None),  # copied: nobody knows which they were
+        (lambda m, x: x[0, [2, 0]], [0, 2, 3, 5]),
+        (lambda m, x: x * 1 if m.calls == 1 else x[:, :0], [0, 1, 2]),
+        (lambda m, x: x * 1 if m.calls == 2 else x[:, 2], [2, 3, 4, 5]),
     ],
 )
-def test_layers_that_do_not_see_every_token_are_left_out(body, reason, out):
-    keys, skipped, trace = captured(body, out, [torch.ones(1, 3, 2)] * 2)
-    assert keys == {"q": "q", "k": "q"}
-    assert skipped == {"v": reason}
+def test_a_layer_has_the_tokens_that_reach_it(tokens_of, expected, out):
+    batches = [torch.arange(6.0).reshape(1, 3, 2), torch.arange(6.0, 12).reshape(1, 3, 2)]
+    keys, skipped, trace = captured(
+        lambda m, x: m.q(x).sum() + m.k(x).sum() + m.v(tokens_of(m, x)).sum(), out, batches
+    )
+    assert keys == {"q": "q", "k": "q", "v": "v"}
+    assert skipped == {}
     assert trace.tokens == 6
+    numbers = trace.token_numbers("v")
+    if expected is None:
+        assert numbers is None
+        assert trace.meta.lengths("v") == (2, 2)
+    else:
+        assert numbers.tolist() == expected
+        assert trace.values("v").tolist() == [[2 * token, 2 * token + 1] for token in expected]
 
 
-def test_a_layer_that_swaps_sequences_and_tokens_is_left_out(out):
+def test_a_layer_that_reads_a_token_twice_is_left_out(out):
+    _, skipped, _ = captured(lambda m, x: m.q(x).sum() + m.v(x[0, [1, 1]]).sum(), out)
+    assert skipped["v"] == "a token enters it more than once in a forward pass"
+
+
+def test_a_layer_that_swaps_sequences_and_tokens_has_them_in_order(out):
     """Rows of [S, B, F] come in another order than those of [B, S, F]."""
 
     def body(m, x):
-        return m.q(x) + m.k(x) + m.v(x.transpose(0, 1)).transpose(0, 1)
+        return m.q(x) + m.v(x.transpose(0, 1)).transpose(0, 1)
 
-    _, skipped, _ = captured(body, out, [torch.ones(2, 3, 2)])
-    assert skipped == {"v": "its rows are cut 3 × 2, the tokens 2 × 3"}
+    x = torch.arange(12.0).reshape(2, 3, 2)
+    keys, _, trace = captured(body, out, [x])
+    assert keys == {"q": "q", "v": "v"}
+    np.testing.assert_array_equal(trace.values("v"), x.reshape(6, 2))
 
 
 def test_flattened_tokens_are_the_same_tokens(out):

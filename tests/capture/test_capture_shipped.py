@@ -110,7 +110,7 @@ def test_the_documented_command_makes_the_trace_again(name, tmp_path, monkeypatc
     for one in (facts, shipped_facts):
         del one["versions"]  # those of this machine are its own business
     assert facts == shipped_facts
-    empty = {"provenance": {}}
+    empty = {"provenance": {}, "coverage": None}
     assert again.meta.model_copy(update=empty) == shipped.meta.model_copy(update=empty)
     for key in shipped.meta.inputs:
         # Another BLAS adds in another order; float16 keeps 11 bits of what comes out.
