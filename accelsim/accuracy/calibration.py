@@ -105,11 +105,24 @@ def calibrate(  # noqa: PLR0913
             states[name, str(method)] = _fit(layer, inputs, method, precision, share, seq_len)
         on_layer()
 
+    seen: set[str] = set()
+
+    def look(name: str, *arguments: Any) -> None:
+        seen.add(name)
+        learn(name, rows_of(*arguments))
+
     reading = [name for name, methods in by_layer.items() if any(map(needs_text, methods))]
     modules = {name: subject.linears[name].module for name in reading}
-    with watching(modules, lambda name, *arguments: learn(name, rows_of(*arguments))):
+    with watching(modules, look):
         if reading:
             _read(subject, ids, seq_len)
+    unseen = [name for name in reading if name not in seen]
+    if unseen:
+        raise InputError(
+            f"{len(unseen)} layers learned nothing, e.g. '{unseen[0]}': no token of the "
+            f"calibration text reached them; take more with --calibration-tokens, or leave them "
+            f"out with --exclude"
+        )
     for name in by_layer.keys() - set(reading):
         learn(name, None)
     return states
@@ -143,6 +156,8 @@ def _fit(  # noqa: PLR0913, PLR0917
         state[LEVEL] = float(np.quantile(inputs.abs().cpu().numpy(), dropped))
     layer = LayerPruning(method, precision, state)
     rows = Rows() if inputs is None else Rows(len(inputs) // seq_len, seq_len)
+    if inputs is not None:
+        rows.check(len(inputs), method)
     sample = Sample(
         inputs, weight, lambda values: layer.select(values, rows), require("torch").linalg
     )

@@ -25,12 +25,15 @@ from accelsim.accuracy.pruning import DENSE, Pruner, States
 from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
 from accelsim.accuracy.windows import sliding_windows
+from accelsim.capture.coverage import coverage_of_linears
+from accelsim.capture.run import evaluating
 from accelsim.errors import InputError
 from accelsim.policy import Method, Policy
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.threshold import Threshold
+from accelsim.trace.coverage import Coverage
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
@@ -110,6 +113,7 @@ class Report:
     rows: Sequence[Row]
     outliers: Mapping[str, Outliers]
     calibration: Calibration
+    coverage: Coverage
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `accelsim accuracy --json`."""
@@ -121,6 +125,7 @@ class Report:
             "settings": asdict(self.settings),
             "compute_type": str(self.subject.model.dtype).removeprefix("torch."),
             "calibration": self.calibration.facts,
+            "coverage": self.coverage.describe(),
             "dense": {
                 "perplexity": self.dense.perplexity,
                 "perplexity_stderr": known(self.dense.perplexity_error),
@@ -253,8 +258,26 @@ def evaluate(  # noqa: PLR0913
         losses.append(rounding_noise(*seen, found, phase=settings.phase, repeats=settings.repeats))
     rows = [Row(*entry) for entry in zip(policies, losses[1:], report.errors, strict=True)]
     return Report(
-        subject, text.describe(), settings, len(ids), losses[0], rows, report.outliers, calibration
+        subject,
+        text.describe(),
+        settings,
+        len(ids),
+        losses[0],
+        rows,
+        report.outliers,
+        calibration,
+        _coverage(subject, ids[: settings.seq_len]),
     )
+
+
+def _coverage(subject: Subject, ids: torch.Tensor) -> Coverage:
+    """Return which part of what the model multiplies is in the layers that may be pruned."""
+    with evaluating(subject.model):
+        return coverage_of_linears(
+            subject.model,
+            lambda: subject.model(input_ids=ids[None], use_cache=False),
+            set(subject.linears),
+        )
 
 
 def _calibrated(  # noqa: PLR0913, PLR0917

@@ -255,7 +255,8 @@ class Pruner:
 
     def _pruned(self, name: str, layer: LayerPruning, inputs: torch.Tensor) -> torch.Tensor:
         flat = at_least_single(inputs.detach().reshape(-1, inputs.shape[-1]))
-        self.rows.check(len(flat), layer.method)
+        if self._tokens(name) is None or layer.method.demands.factors == "chunk":
+            self.rows.check(len(flat), layer.method)
         pruned = layer.prune(flat, self.rows)
         replaced = pruned.inputs
         if pruned.dropped is not None:
@@ -264,12 +265,19 @@ class Pruner:
             replaced = self._with_context(layer, flat, replaced, name)
         return replaced.reshape(inputs.shape).to(inputs.dtype)
 
+    def _tokens(self, name: str) -> torch.Tensor | None:
+        """Return which tokens of the pass an expert gets; None for layers that get all."""
+        return getattr(self._linears[name].module, "tokens", None)
+
     def _with_context(
         self, layer: LayerPruning, flat: torch.Tensor, pruned: torch.Tensor, name: str
     ) -> torch.Tensor:
         """Leave the first tokens of each sequence dense, rounded only."""
         torch = require("torch")
-        place = torch.arange(len(flat), device=flat.device) % self.rows.length
+        tokens = self._tokens(name)
+        if tokens is None:
+            tokens = torch.arange(len(flat), device=flat.device)
+        place = tokens % self.rows.length
         is_context = place < self.rows.context
         if name in self._dropped:
             self._dropped[name] = self._dropped[name] * ~is_context[:, None]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelsim.accuracy.arithmetic import running
 from accelsim.accuracy.texts import Text
+from accelsim.capture.experts import take_apart
 from accelsim.capture.extra import require
 from accelsim.capture.huggingface import (
     Source,
@@ -103,6 +104,7 @@ def load_subject(  # noqa: PLR0913
         kind = computing_type(source, config, device, exact=exact)
         model: Any = load_model(source, config, device, kind)
         tokenizer = load_tokenizer(source)
+    take_apart(model)
     _check_causal(source, model)
     head = model.get_output_embeddings()
     linears = find_linears(model)

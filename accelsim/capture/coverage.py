@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from accelsim.capture.linears import LinearModule, Stack
+from accelsim.capture.linears import LinearModule, Stack, find_linears
 from accelsim.capture.meter import Meter
 from accelsim.capture.weights import is_lazy
 from accelsim.trace.coverage import Coverage, LeftOut, coverage_line
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 BY_LAYERS = "left out by --layers"
+NOT_PRUNED = "left out by --layers or --exclude, or makes the logits"
 NOT_ROUTED = "no token was routed to it"
 _LOG = logging.getLogger("accelsim.capture")
 _SHOWN = 8
@@ -28,16 +30,19 @@ class Account:
         meter: what it multiplied.
         linears, stacks: what could be captured.
         wanted: the names that were to be.
+        unwanted: the reason of others.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         model: torch.nn.Module,
         meter: Meter,
         linears: Mapping[str, LinearModule],
         stacks: Mapping[str, Stack],
         wanted: Set[str],
+        unwanted: str = BY_LAYERS,
     ) -> None:
+        self._unwanted = unwanted
         self._model, self._meter = model, meter
         self._linears, self._stacks, self._wanted = linears, stacks, wanted
         self._weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -93,7 +98,7 @@ class Account:
                 yield _left_out(name.removesuffix(".weight"), operation, size, None)
 
     def _reason(self, name: str, skipped: Mapping[str, str]) -> str:
-        return skipped.get(name, "") if name in self._wanted else BY_LAYERS
+        return skipped.get(name, "") if name in self._wanted else self._unwanted
 
     def _linear_part(
         self,
@@ -143,6 +148,27 @@ def _left_out(name: str, kind: str, size: int, count: int | None) -> LeftOut:
     uncounted = "" if count is not None else ", its multiplications are not counted"
     reason = f"{kind} is not captured{uncounted}"
     return LeftOut(name=name, reason=reason, parameters=size, multiplications=count)
+
+
+def coverage_of_linears(
+    model: torch.nn.Module, run: Callable[[], object], wanted: Set[str]
+) -> Coverage:
+    """Return which part of what a model multiplies is in some of its linear layers.
+
+    Args:
+        model: the model.
+        run: runs it once.
+        wanted: names of the layers.
+    """
+    linears = find_linears(model)
+    meter = Meter(model)
+    with ExitStack() as hooks:
+        for handle in meter.watch_layers(model, linears):
+            hooks.callback(handle.remove)
+        with meter.watching():
+            run()
+    account = Account(model, meter, linears, {}, wanted, NOT_PRUNED)
+    return account.coverage(wanted, {})
 
 
 def tell(coverage: Coverage) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from accelsim.capture.extra import require
+from accelsim.capture.linears import LinearModule
 from accelsim.capture.products import Product, is_opaque, product_of
 from accelsim.capture.rows import RowTracker
 from accelsim.capture.weights import Weight, Weights
@@ -38,7 +39,7 @@ class Meter:
         rows: where gathered rows came from.
     """
 
-    def __init__(self, model: torch.nn.Module, on_slice: OnSlice) -> None:
+    def __init__(self, model: torch.nn.Module, on_slice: OnSlice = lambda *_: None) -> None:
         self.macs: defaultdict[str, int] = defaultdict(int)
         self.activation_macs = 0
         self.uncounted: dict[str, str] = {}
@@ -70,6 +71,15 @@ class Meter:
         """Charge what follows to what was before the layer."""
         while self._layers and self._layers.pop() != layer:
             pass  # a layer inside of it that ended by an exception
+
+    def watch_layers(
+        self, model: torch.nn.Module, linears: Mapping[str, LinearModule]
+    ) -> Iterator[Any]:
+        """Charge linear layers by name, and others that need it; yield the handles of hooks."""
+        for name, linear in linears.items():
+            yield linear.module.register_forward_pre_hook(lambda *_, name=name: self.enter(name))
+            yield linear.module.register_forward_hook(lambda *_, name=name: self.leave(name))
+        yield from self.watch_others(model, linears)
 
     def watch_others(self, model: torch.nn.Module, linears: Mapping[str, Any]) -> Iterator[Any]:
         """Hook modules that may multiply by weights that are no tensors; yield the handles."""

@@ -261,7 +261,8 @@ def _print(data: dict[str, Any], *, is_detailed: bool) -> None:
         layer_matrix,
         sensitivity_table,
     )
+    from accelsim.trace.coverage import coverage_line
 
-    show(accuracy_headline(data), accuracy_table(data))
+    show(accuracy_headline(data), accuracy_table(data), coverage_line(data["coverage"]))
     if is_detailed:
         show(sensitivity_table(data), layer_matrix(data))

@@ -143,9 +143,9 @@ def test_a_layer_that_is_never_called_is_left_out(out):
 @pytest.mark.parametrize(
     ("tokens_of", "expected"),
     [
-        (lambda m, x: x[:, :2], [0, 1, 3, 4]),
-        (lambda m, x: x[:, 1:].clone(), None),  # copied: nobody knows which they were
-        (lambda m, x: x[0, [2, 0]], [0, 2, 3, 5]),
+        (lambda _, x: x[:, :2], [0, 1, 3, 4]),
+        (lambda _, x: x[:, 1:].clone(), None),  # copied: nobody knows which they were
+        (lambda _, x: x[0, [2, 0]], [0, 2, 3, 5]),
         (lambda m, x: x * 1 if m.calls == 1 else x[:, :0], [0, 1, 2]),
         (lambda m, x: x * 1 if m.calls == 2 else x[:, 2], [2, 3, 4, 5]),
     ],

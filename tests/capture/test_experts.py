@@ -7,8 +7,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
 nn = torch.nn
 
-from accelsim.capture import capture  # noqa: E402
 from oracle import moes  # noqa: E402
+
+from accelsim.capture import capture  # noqa: E402
 
 
 @pytest.mark.parametrize("family", moes.FAMILIES)

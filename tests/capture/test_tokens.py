@@ -22,7 +22,7 @@ class Embedded(nn.Module):
         self.up, self.down = nn.Linear(1, 2), nn.Linear(2, 1)
         self.config = type("Config", (), {"pad_token_id": pad_token_id, "eos_token_id": 2})()
 
-    def forward(self, input_ids, attention_mask=None, position_ids=None, **_):
+    def forward(self, input_ids, attention_mask=None, **_):  # noqa: ARG002
         return self.down(self.up(self.table(input_ids)))
 
 
@@ -111,7 +111,7 @@ def test_sequence_first_is_the_same_as_batch_first(out):
     """[S, B, F] of torch, with its padding mask, which is [B, S] always."""
 
     class Masked(nn.Sequential):
-        def forward(self, src, src_key_padding_mask=None):
+        def forward(self, src, src_key_padding_mask=None):  # noqa: ARG002
             return super().forward(src)
 
     model = Masked(nn.Linear(2, 3), nn.Linear(3, 2))
