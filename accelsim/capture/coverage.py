@@ -111,7 +111,8 @@ class Account:
         reason = self._reason(name, skipped)
         if outside and not inside:
             reason = "its weight is multiplied outside of its own forward"
-        sizes = (weight.numel() for weight in linear.module.parameters(recurse=False))
+        weights = linear.module.parameters(recurse=False)
+        sizes = (weight.numel() for weight in weights if not is_lazy(weight))
         return LeftOut(
             name=name, reason=reason, parameters=sum(sizes), multiplications=inside + outside
         )

@@ -128,30 +128,55 @@ class BatchReader:
         except (TypeError, ValueError):
             self._signature = None
 
-    def frame(self, batch: Any, index: int) -> Frame | None:
-        """Return the rows of a batch; None if only a layer can tell, since there are no ids.
+    def frames(self, batch: Any, index: int) -> list[Frame]:
+        """Return the rows of a batch; empty if only a layer can tell, since there are no ids.
+
+        A second frame is that of what a decoder reads beside an encoder.
 
         Raises:
             InputError: a mask, positions or bounds that do not fit the ids.
         """
         named = self._named(batch)
-        ids = self._ids(named.get("input_ids", self._first(batch)))
-        mask = self._mask(named, index)
-        shape = ids if ids is not None else mask if mask is not None else None
-        if shape is None:
-            return None
-        cut = Cut(*shape.shape)
-        if mask is not None and mask.shape[0] == len(shape):
-            mask = mask[:, -shape.shape[1] :]  # longer where earlier tokens are in a cache
-        if mask is not None and mask.shape != shape.shape:
+        first = self._frame(named, self._ids(named.get("input_ids", self._first(batch))), index)
+        if first is None:
+            return []
+        prefix = "decoder_"
+        decoder = {
+            name.removeprefix(prefix): value
+            for name, value in named.items()
+            if name.startswith(prefix)
+        }
+        second = self._frame(decoder, self._ids(decoder.get("input_ids")), index)
+        if second is None:
+            return [first]
+        if second.cut == first.cut and not np.array_equal(second.tokens, first.tokens):
             raise InputError(
-                f"batch {index}: its mask is {_sizes(mask)}, its token ids {_sizes(shape)}"
+                f"batch {index}: encoder and decoder read {_sizes(first.cut)} places and pad "
+                f"others, so that nobody can tell whose a layer reads; make one of them longer"
+            )
+        return [first, second]
+
+    def _frame(self, named: Mapping[str, Any], ids: Ints | None, index: int) -> Frame | None:
+        mask = self._mask(named, index)
+        places = mask if ids is None else ids
+        if places is None:
+            return None
+        if mask is not None and len(mask) == len(places):
+            mask = mask[:, -places.shape[1] :]  # longer where earlier tokens are in a cache
+        if mask is not None and mask.shape != places.shape:
+            raise InputError(
+                f"batch {index}: its mask is {_sizes(Cut(*mask.shape))}, "
+                f"its token ids {_sizes(Cut(*places.shape))}"
             )
         if mask is None and ids is not None:
             self._warn_of_padding(ids, index)
-        kept = np.ones(shape.shape, bool) if mask is None else mask
+        kept = np.ones(places.shape, bool) if mask is None else mask
         tokens = np.flatnonzero(kept)
-        return Frame(cut, tokens, self._lengths(named, kept, tokens, index))
+        lengths = self._lengths(named, kept, tokens, index)
+        frame = Frame(Cut(*places.shape), tokens, lengths)
+        # A mask that hides nothing need not be one of the rows that layers see (of samples, say).
+        says_nothing = ids is None and frame.lengths == Frame.whole(frame.cut).lengths
+        return None if says_nothing else frame
 
     def hint(self, batch: Any) -> Cut | None:
         """Return how a batch `[B, S, F]` is cut, for a model whose layers read it flattened."""
@@ -271,5 +296,5 @@ class BatchReader:
         return is_new
 
 
-def _sizes(array: Any) -> str:
-    return " × ".join(map(str, array.shape))
+def _sizes(cut: Cut) -> str:
+    return f"{cut.sequences} × {cut.length}"

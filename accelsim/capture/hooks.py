@@ -7,7 +7,7 @@ remembered by a weak reference, which keeps nothing alive, with torch's count of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -119,6 +119,7 @@ class Recorder:
         self._sightings: dict[int, Sighting] = {}  # by id of the tensor; this pass only
         self._written: dict[int, Sighting] = {}  # by id of the stream; this pass only
         self._heard = False  # whether any layer was called in the running pass
+        self._others: Sequence[Frame] = ()  # of the running pass, beside the frame
         self._hint: Cut | None = None  # of the running pass, if its layers flatten their input
 
     def __enter__(self) -> Self:
@@ -142,13 +143,14 @@ class Recorder:
     ) -> None:
         self._undo.close()
 
-    def start(self, frame: Frame | None, hint: Cut | None = None) -> None:
-        """Begin a forward pass.
+    def start(self, frames: Sequence[Frame], hint: Cut | None = None) -> None:
+        """Begin a forward pass, whose rows are those of the first of some frames, or of another.
 
-        Without a `frame`, the first wanted layer that is called gives it: its input, or, if that
+        Without a frame, the first wanted layer that is called gives it: its input, or, if that
         is one flat row of tokens, the `hint` if it has as many.
         """
-        self.frame, self._hint, self._heard = frame, hint, False
+        self.frame, self._others = (frames[0], frames[1:]) if frames else (None, ())
+        self._hint, self._heard = hint, False
         self._sightings.clear()
         self._written.clear()
         self.meter.start()
@@ -260,20 +262,11 @@ class Recorder:
         self, tap: Tap, entry: Input, tensor: torch.Tensor, turned: torch.Tensor, turn: Any
     ) -> str | None:
         places = self._places(turned)
-        if places is None:
-            assert self.frame is not None
-            if self.frame.is_padded:
-                entry.readers.remove(tap.name)
-                return "which of its rows are padding is not known"
-            piece, rows = self._own_rows(turned)
-        else:
-            tokens, order = self._tokens(places)
-            if (np.diff(tokens) == 0).any():
-                entry.readers.remove(tap.name)
-                return "a token enters it more than once in a forward pass"
-            piece, rows = Piece(self._pass, tokens, ()), _rows(turned)
-            if not np.array_equal(order, np.arange(len(rows))):
-                rows = rows[order]
+        found = self._own_rows(turned) if places is None else self._token_rows(turned, places)
+        if isinstance(found, str):
+            entry.readers.remove(tap.name)
+            return found
+        piece, rows = found
         self._spill.append(entry.stream, rows, tap.name)
         entry.pieces.append(piece)
         sighting = Sighting(tensor, turn, entry.stream)
@@ -320,19 +313,39 @@ class Recorder:
         found: Ints = order[place.ravel() // width]
         return found
 
-    def _tokens(self, places: Ints) -> tuple[Ints, Ints]:
-        """Return the tokens at some places, ascending and without padding, and where they were."""
+    def _token_rows(
+        self, tensor: torch.Tensor, places: Ints
+    ) -> tuple[Piece, NDArray[np.float32]] | str:
+        """Return rows that are tokens, in their order; or why they cannot be in a trace."""
         assert self.frame is not None
-        tokens = self.frame.token_numbers(places)
-        order = np.argsort(tokens, kind="stable")[np.count_nonzero(tokens < 0) :]
-        return tokens[order], order
+        tokens, rows = _in_order(tensor, self.frame.token_numbers(places))
+        if (np.diff(tokens) == 0).any():
+            return "a token enters it more than once in a forward pass"
+        return Piece(self._pass, tokens, ()), rows
 
-    def _own_rows(self, tensor: torch.Tensor) -> tuple[Piece, NDArray[np.float32]]:
-        """Return rows that are not tokens, cut as their tensor is."""
+    def _own_rows(self, tensor: torch.Tensor) -> tuple[Piece, NDArray[np.float32]] | str:
+        """Return rows that are no tokens, cut as their tensor is; or why nobody can tell."""
+        assert self.frame is not None
+        for frame in self._others:
+            places = frame.places(tuple(tensor.shape[:-1]), batch_first=self._batch_first)
+            if places is not None:
+                _, rows = _in_order(tensor, frame.token_numbers(places))
+                return Piece(self._pass, None, frame.lengths), rows
+        if self.frame.is_padded:
+            return "which of its rows are padding is not known"
         if not self._batch_first and tensor.dim() > 2:  # noqa: PLR2004
             tensor = tensor.transpose(0, 1)
         cut = Cut.of(tuple(tensor.shape))
         return Piece(self._pass, None, (cut.length,) * cut.sequences), _rows(tensor)
+
+
+def _in_order(tensor: torch.Tensor, tokens: Ints) -> tuple[Ints, NDArray[np.float32]]:
+    """Return ascending tokens, without padding (-1), and their rows."""
+    rows = _rows(tensor)
+    order = np.argsort(tokens, kind="stable")[np.count_nonzero(tokens < 0) :]
+    if not np.array_equal(order, np.arange(len(rows))):
+        rows = rows[order]
+    return tokens[order], rows
 
 
 def _rows(tensor: torch.Tensor) -> NDArray[np.float32]:

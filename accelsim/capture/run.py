@@ -44,7 +44,7 @@ def run_batches(
     frames = []
     with evaluating(model), plain_experts(model), recorder:
         for index, batch in enumerate(batches):
-            recorder.start(reader.frame(batch, index), reader.hint(batch))
+            recorder.start(reader.frames(batch, index), reader.hint(batch))
             _call(model, batch, index)
             frame = recorder.finish()
             if frame is None or (frame.lengths and not len(frame.tokens)):

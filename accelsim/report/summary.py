@@ -13,7 +13,10 @@ from accelsim.results.result import Result
 def headline(result: Result) -> str:
     """Return what was run on what."""
     arch, trace, totals = result.arch, result.trace, result.totals()
-    array, tokens = arch["mac_array"], result.layers[0].tokens
+    array = arch["mac_array"]
+    # An expert runs fewer of them; steps that are not full run none.
+    in_steps = max(layer.tokens for layer in result.layers)
+    tokens = in_steps if result.batch else trace["tokens"]
     batch = f" batch {result.batch}" if result.batch else ""
     extras = [arch[key] for key in ("criterion", "mitigation") if arch[key] not in ("act", "none")]
     return (

@@ -175,3 +175,57 @@ def test_a_convolution_of_one_point_is_a_linear_layer(out):
     assert {p.name: p.multiplications for p in trace.meta.coverage.left_out} == {
         "1": 6 * 3, "2": 5 * 3 * 2,
     }  # fmt: skip
+
+
+class Translator(nn.Module):
+    """An encoder and a decoder, of which one layer reads what the encoder made."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(50, 2)
+        self.encoder, self.decoder, self.cross = (nn.Linear(2, 2) for _ in range(3))
+
+    def forward(self, input_ids, decoder_input_ids, **_):
+        memory = self.encoder(self.table(input_ids))
+        return self.decoder(self.table(decoder_input_ids)), self.cross(memory)
+
+
+@pytest.mark.parametrize(("mask", "lengths"), [(None, (3, 3)), ([[1, 1, 0], [0, 1, 0]], (2, 1))])
+def test_a_decoder_has_tokens_of_its_own(mask, lengths, out):
+    batch = {
+        "input_ids": torch.arange(8).reshape(2, 4),
+        "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
+        "decoder_input_ids": torch.arange(6).reshape(2, 3),
+    }
+    if mask is not None:
+        batch["decoder_attention_mask"] = torch.tensor(mask)
+    trace = capture(Translator(), [batch], out=out)
+    assert {x.name: trace.meta.lengths(x.input) for x in trace.linears} == {
+        "encoder": (4, 2), "decoder": lengths, "cross": (4, 2),
+    }  # fmt: skip
+
+
+def test_two_masks_that_cannot_be_told_apart_are_refused(out):
+    ids = torch.arange(6).reshape(2, 3)
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).int(), "decoder_input_ids": ids}
+    with pytest.raises(InputError, match="encoder and decoder read 2 × 3 places and pad others"):
+        capture(Translator(), [batch], out=out)
+
+
+def test_a_mask_of_something_else_than_the_rows_of_layers(out):
+    """Of samples, say, of which a convolution makes fewer rows."""
+
+    class Audio(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.linear = nn.Conv1d(1, 2, 2, 2), nn.Linear(2, 2)
+
+        def forward(self, input_values, attention_mask):  # noqa: ARG002
+            return self.linear(self.stem(input_values[:, None]).transpose(1, 2))
+
+    samples, mask = torch.randn(2, 6), torch.ones(2, 6, dtype=torch.int64)
+    trace = capture(Audio(), [{"input_values": samples, "attention_mask": mask}], out=out)
+    assert trace.meta.sequence_lengths == (3, 3)
+    mask[0, 4:] = 0
+    with pytest.raises(InputError, match="linear: which of its rows are padding is not known"):
+        capture(Audio(), [{"input_values": samples, "attention_mask": mask}], out=out)
