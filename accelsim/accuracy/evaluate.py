@@ -10,6 +10,7 @@ from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelsim.accuracy.arithmetic import running
 from accelsim.accuracy.calibration import (
     Calibration,
     calibrate,
@@ -26,7 +27,6 @@ from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
 from accelsim.accuracy.windows import sliding_windows
 from accelsim.capture.coverage import coverage_of_linears
-from accelsim.capture.run import evaluating
 from accelsim.errors import InputError
 from accelsim.policy import Method, Policy
 from accelsim.sparsity import Pattern
@@ -272,7 +272,7 @@ def evaluate(  # noqa: PLR0913
 
 def _coverage(subject: Subject, ids: torch.Tensor) -> Coverage:
     """Return which part of what the model multiplies is in the layers that may be pruned."""
-    with evaluating(subject.model):
+    with running(subject.model):
         return coverage_of_linears(
             subject.model,
             lambda: subject.model(input_ids=ids[None], use_cache=False),
