@@ -34,6 +34,10 @@ class DiskCache:
 
     Each process looks at the whole folder when it first writes, and after each sixteenth of the
     limit, so that the bound may be passed by that much for every process that writes.
+
+    Attributes:
+        folder: where the files are.
+        limit_bytes: of all files together.
     """
 
     folder: Path

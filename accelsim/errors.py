@@ -8,6 +8,10 @@ class InputError(ValueError):
     """
 
 
+class ArgumentError(InputError, TypeError):
+    """An argument of a Python function has a type that it cannot have."""
+
+
 class KeyedError(InputError):
     """A key of a configuration file is at fault; the loader adds file and line."""
 

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from accelsim.arguments import path_of, wrong_type
 from accelsim.errors import InputError
 from accelsim.registry import did_you_mean
 from accelsim.sparsity import Pattern, parse_pattern
@@ -118,7 +119,13 @@ class _File(_Rule):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Methods of layers by name."""
+    """Methods of layers by name.
+
+    Attributes:
+        default: the method of layers that no rule names.
+        rules: globs over names, each with its method; the last one that matches counts.
+        name: of the file, for messages.
+    """
 
     default: Method
     rules: tuple[tuple[str, Method], ...] = ()
@@ -174,12 +181,19 @@ def _plain(method: Method) -> dict[str, str]:
 
 
 def load_policy(path: str | Path, default: Method) -> Policy:
-    """Read a policy file; `default` is what neither its rules nor its own default say.
+    """Read a policy file.
+
+    Args:
+        path: of the file.
+        default: what neither its rules nor its own default say, e.g. `arch.method`.
 
     Raises:
         InputError: not readable, not YAML, or not a policy; with file and line.
+        ArgumentError: an argument has a type that it cannot have.
     """
-    source = read_yaml(Path(path))
+    if not isinstance(default, Method):
+        raise wrong_type(default, "default", "a Method, such as arch.method")
+    source = read_yaml(path_of(path, "path"))
     try:
         file = _File.model_validate(source.data)
     except ValidationError as error:

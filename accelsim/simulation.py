@@ -6,17 +6,21 @@ A layer is tiled in `layers.py`, run and priced in `runner.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, groupby
+from pathlib import Path
 from typing import Any, Literal
 
+from accelsim.arguments import check_count, held, sequence_of
 from accelsim.cache import DiskCache
-from accelsim.config import Architecture
+from accelsim.config import Architecture, load_arch
 from accelsim.errors import InputError
 from accelsim.layers import naming
-from accelsim.policy import Policy
+from accelsim.policy import Policy, load_policy
+from accelsim.results.comparison import comparison_rows
 from accelsim.results.result import LayerResult, Result
 from accelsim.runner import DEFAULT_ENGINE, Observer, Runner
-from accelsim.trace import Linear, Trace
+from accelsim.trace import Linear, Trace, load_trace
 from accelsim.workload import Gemm, Ints
 from accelsim.workload.decode import decode_batches, rows_of_steps
 from accelsim.workload.selections import Wish, selections_of
@@ -25,37 +29,122 @@ from accelsim.workload.sparsify import Selection
 Phase = Literal["prefill", "decode"]
 
 
-def simulate(
-    arch: Architecture, trace: Trace, *, policy: Policy | None = None, **options: Any
-) -> Result:
-    """Run every layer of `trace` on `arch`; return cycles, energy and area.
-
-    Options and errors are those of `simulate_all`.
-    """
-    (result,) = simulate_all([arch], trace, policies=[policy], **options)
-    return result
+def every_layer(_: Linear) -> bool:
+    """Whether a layer is watched, where nothing else is said: always."""
+    return True
 
 
-def simulate_all(  # noqa: PLR0913
-    archs: Sequence[Architecture],
-    trace: Trace,
+def simulate(  # noqa: PLR0913 - all but two are optional, and named
+    arch: Architecture | str | Path,
+    trace: Trace | str | Path,
     *,
-    policies: Sequence[Policy | None] | None = None,
+    policy: Policy | str | Path | None = None,
     phase: Phase = "prefill",
     batch: int | None = None,
     engine: str = DEFAULT_ENGINE,
     cache: DiskCache | None = None,
     on_layer: Callable[[Linear], None] | None = None,
     observer: Observer | None = None,
-    watches: Callable[[Linear], bool] = lambda _: True,
-) -> list[Result]:
-    """Run every layer of `trace` on each of `archs`, in one pass over its values.
+    watches: Callable[[Linear], bool] = every_layer,
+) -> Result:
+    """Run every layer of a trace on a machine; return cycles, energy and area.
 
     Args:
-        archs: the machines.
-        trace: the workload; its values decide what is selected.
-        policies: of each machine, how it prunes which layer; None: all alike, as the machine says.
-            It gets the units that the methods of its layers ask for.
+        arch: the machine, or its file.
+        trace: the workload, or its file; its values decide what is selected.
+        policy: how the machine prunes which layer, or its file; None: all alike, as the machine
+            says. It gets the units that the methods of its layers ask for.
+        phase: `prefill` runs all tokens of the trace as one batch; `decode` runs one token of each
+            of `batch` sequences a step, over all tokens of the trace.
+        batch: sequences of a decode step; default 1.
+        engine: `recurrence`, or `simpy`, the reference; the results are the same.
+        cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
+        on_layer: called before each layer, for progress.
+        observer: called after each layer run, for timelines.
+        watches: layers that the observer is called for; default all.
+
+    Raises:
+        InputError: a file is wrong, a tile or a table cannot fit, a layer's pattern does not run on
+            the machine, the batch is larger than the trace, the machine deadlocks.
+        ArgumentError: an argument has a type that it cannot have.
+    """
+    (result,) = simulate_all(
+        [arch],
+        trace,
+        policies=[policy],
+        phase=phase,
+        batch=batch,
+        engine=engine,
+        cache=cache,
+        on_layer=on_layer,
+        observer=observer,
+        watches=watches,
+    )
+    return result
+
+
+def compare(  # noqa: PLR0913
+    archs: Sequence[Architecture | str | Path],
+    trace: Trace | str | Path,
+    *,
+    policies: Sequence[Policy | str | Path | None] | None = None,
+    phase: Phase = "prefill",
+    batch: int | None = None,
+    engine: str = DEFAULT_ENGINE,
+    cache: DiskCache | None = None,
+    on_layer: Callable[[Linear], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Run a trace on several machines; return a row for each, with ratios to the first.
+
+    The rows are those of `accelsim compare --json`; `pandas.DataFrame` takes them as they are.
+
+    Args:
+        archs: the machines, or their files.
+        trace: the workload, or its file.
+        policies: of each machine, how it prunes which layer, or its file; None: as it says.
+        phase: `prefill`, or `decode`, as in `simulate`.
+        batch: sequences of a decode step; default 1.
+        engine: `recurrence`, or `simpy`, the reference; the results are the same.
+        cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
+        on_layer: called before each layer on each machine, for progress.
+
+    Raises:
+        InputError: as `simulate`; there are no machines.
+        ArgumentError: an argument has a type that it cannot have.
+    """
+    results = simulate_all(
+        archs,
+        trace,
+        policies=policies,
+        phase=phase,
+        batch=batch,
+        engine=engine,
+        cache=cache,
+        on_layer=on_layer,
+    )
+    return comparison_rows(results)
+
+
+def simulate_all(  # noqa: PLR0913
+    archs: Sequence[Architecture | str | Path],
+    trace: Trace | str | Path,
+    *,
+    policies: Sequence[Policy | str | Path | None] | None = None,
+    phase: Phase = "prefill",
+    batch: int | None = None,
+    engine: str = DEFAULT_ENGINE,
+    cache: DiskCache | None = None,
+    on_layer: Callable[[Linear], None] | None = None,
+    observer: Observer | None = None,
+    watches: Callable[[Linear], bool] = every_layer,
+) -> list[Result]:
+    """Run every layer of a trace on each of several machines, in one pass over its values.
+
+    Args:
+        archs: the machines, or their files.
+        trace: the workload, or its file; its values decide what is selected.
+        policies: of each machine, how it prunes which layer, or its file; None: all alike, as the
+            machine says. It gets the units that the methods of its layers ask for.
         phase: `prefill` runs all tokens of the trace as one batch; `decode` runs one token of each
             of `batch` sequences a step, over all tokens of the trace; an expert runs those of them
             that are routed to it.
@@ -67,16 +156,18 @@ def simulate_all(  # noqa: PLR0913
         watches: layers that the observer is called for; default all.
 
     Raises:
-        InputError: a tile or a table cannot fit, a layer's pattern does not run on its machine, the
-            batch is larger than the trace, the machine deadlocks.
+        InputError: a file is wrong, a tile or a table cannot fit, a layer's pattern does not run on
+            its machine, the batch is larger than the trace, the machine deadlocks; there are no
+            machines, or not as many policies.
+        ArgumentError: an argument has a type that it cannot have.
     """
+    trace = held(trace, Trace, load_trace, "trace")
     steps = decode_steps(trace, phase, batch)
-    policies = policies or [None] * len(archs)
-    pairs = list(zip(archs, policies, strict=True))
-    archs = [equip(arch, trace, policy) for arch, policy in pairs]
-    runners = [Runner(arch, engine, policy) for arch, policy in zip(archs, policies, strict=True)]
-    layers: list[list[LayerResult]] = [[] for _ in archs]
-    found = selections(archs, trace, policies, with_masks=steps is not None, cache=cache)
+    machines, rules = _opened(archs, policies)
+    machines = [equip(arch, trace, rule) for arch, rule in zip(machines, rules, strict=True)]
+    runners = [Runner(arch, engine, policy) for arch, policy in zip(machines, rules, strict=True)]
+    layers: list[list[LayerResult]] = [[] for _ in machines]
+    found = selections(machines, trace, rules, with_masks=steps is not None, cache=cache)
     for linear, chosen in found:
         own = layer_steps(trace, linear, steps)
         if own is not None and not own:
@@ -95,12 +186,36 @@ def simulate_all(  # noqa: PLR0913
     ]
 
 
+def _opened(
+    archs: Sequence[Architecture | str | Path],
+    policies: Sequence[Policy | str | Path | None] | None,
+) -> tuple[list[Architecture], list[Policy | None]]:
+    """Return machines and their policies, those given as paths from their files."""
+    machines = [held(arch, Architecture, load_arch, "arch") for arch in sequence_of(archs, "archs")]
+    if not machines:
+        raise InputError("argument 'archs' names no machine; at least one is needed")
+    given = [None] * len(machines) if policies is None else sequence_of(policies, "policies")
+    if len(given) != len(machines):
+        raise InputError(
+            f"{len(given)} policies for {len(machines)} machines; give one for each, or None"
+        )
+    rules = [
+        None
+        if policy is None
+        else held(policy, Policy, partial(load_policy, default=arch.method), "policy")
+        for arch, policy in zip(machines, given, strict=True)
+    ]
+    return machines, rules
+
+
 def decode_steps(trace: Trace, phase: str, batch: int | None) -> Ints | None:
     """Return the tokens of each decode step, `[steps, batch]`; None for prefill."""
     if phase not in ("prefill", "decode"):
         raise InputError(f"unknown phase '{phase}'; allowed: prefill, decode")
     if phase == "prefill" and batch is not None:
         raise InputError("a batch is for phase 'decode'; prefill takes all tokens at once")
+    if batch is not None:
+        check_count(batch, "batch")
     if batch is not None and batch < 1:
         raise InputError(f"batch {batch}: must be at least 1")
     return decode_batches(trace.meta.sequence_lengths, batch or 1) if phase == "decode" else None

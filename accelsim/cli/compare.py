@@ -54,9 +54,10 @@ def command(
     from accelsim.errors import InputError
     from accelsim.files import folder, write_texts
     from accelsim.report.tables import comparison_table
+    from accelsim.results.balance import run_notes
     from accelsim.results.comparison import comparison_rows
     from accelsim.results.export import csv_text, folder_files
-    from accelsim.simulation import simulate_all
+    from accelsim.simulation import equip, simulate_all
     from accelsim.trace import load_trace
     from accelsim.trace.coverage import coverage_line
 
@@ -66,15 +67,19 @@ def command(
     if out is not None and len(set(names)) < len(names):
         raise InputError("--out: two architectures have the same 'name', which names their folder")
     workload = load_trace(trace)
+    rules = [policy_of(policy, machine) for machine in machines]
+    machines = [equip(arch, workload, rule) for arch, rule in zip(machines, rules, strict=True)]
     flags: Any = {
         "phase": phase,
         "batch": batch,
         "engine": engine,
         "cache": selection_cache(cache),
-        "policies": [policy_of(policy, machine) for machine in machines],
+        "policies": rules,
     }
     with progress("layer runs", len(machines) * len(workload.linears)) as advance:
         results = simulate_all(machines, workload, on_layer=advance, **flags)
+    notes = [note for pair in zip(machines, results, strict=True) for note in run_notes(*pair)]
+    said = {"warnings": notes} if notes else {}
     rows = comparison_rows(results)
     texts = {csv: csv_text(rows)} if csv is not None else {}
     with ExitStack() as outputs:
@@ -85,7 +90,7 @@ def command(
             texts[out / "comparison.csv"] = csv_text(rows)
         write_texts(texts)
     if json_:
-        show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows})
+        show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows} | said)
     else:
         line = coverage_line(workload.describe().get("coverage"))
-        show(comparison_table(rows), *filter(None, [line]))
+        show(comparison_table(rows), *filter(None, [line]), *notes)

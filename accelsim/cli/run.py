@@ -79,6 +79,7 @@ def command(
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
     from accelsim.config import load_arch
     from accelsim.files import folder, write_texts
+    from accelsim.results.balance import run_notes
     from accelsim.results.comparison import Ratios
     from accelsim.results.cost import clock_notes
     from accelsim.results.export import csv_text, folder_files, layer_rows
@@ -110,7 +111,8 @@ def command(
             "watches": window.shows,
         }
         result, against = _simulate(machines, workload, observers, **flags)
-        data = result.to_dict()
+        notes = list(run_notes(machine, result))
+        data = result.to_dict() | ({"warnings": notes} if notes else {})
         if against is not None:
             ratios = Ratios.of(result, against).to_dict()
             data["baseline"] = {"name": against.arch["name"], "totals": against.totals(), **ratios}
@@ -124,6 +126,7 @@ def command(
         show_json(data)
     else:
         _print(result, against, explain=explain, checked=data.get("verify"))
+        show(*notes)
 
 
 def _baseline(choice: str, machine: Architecture) -> Architecture | None:

@@ -508,7 +508,7 @@ class Architecture(BaseModel):
     def _lanes(self) -> dict[str, LaneUnit]:
         """Return the units of pruning methods with as many lanes as keep up, where it is open."""
         units = {
-            key: unit.with_default("lanes", self._rate(key))
+            key: unit.with_default("lanes", self.rate(key))
             for key, unit in self.method_units.items()
         }
         for key, unit in units.items():
@@ -518,7 +518,7 @@ class Architecture(BaseModel):
                 raise KeyedError((key, "table_kib"), f"{key}.table_kib: {error}") from error
         return units
 
-    def _rate(self, key: str) -> int:
+    def rate(self, key: str) -> int:
         """Return the values a cycle that reach a unit of a pruning method."""
         if key == "epilogue":
             return self.mac_array.columns

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from accelsim.arguments import path_of, texts_of
 from accelsim.config.architecture import Architecture
 from accelsim.errors import InputError, KeyedError
 from accelsim.hardware import CROSSBARS, SELECTORS
@@ -25,14 +26,19 @@ _UNITS_OF_MEASURE = {
 }
 
 
-def load_arch(path: str | Path, overrides: Iterable[str] = ()) -> Architecture:
-    """Load an architecture file; `overrides` are `dotted.key=value` texts that replace keys in it.
+def load_arch(path: str | Path, overrides: Sequence[str] = ()) -> Architecture:
+    """Load an architecture file.
+
+    Args:
+        path: of the file.
+        overrides: `dotted.key=value` texts that replace keys in it, as `--set` does.
 
     Raises:
         InputError: the file cannot be read, is not YAML, or does not describe a machine.
+        ArgumentError: an argument has a type that it cannot have.
     """
-    source = read_yaml(Path(path))
-    for text in overrides:
+    source = read_yaml(path_of(path, "path"))
+    for text in texts_of(overrides, "overrides"):
         source.override(text)
     return arch_of(source)
 

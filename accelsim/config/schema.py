@@ -7,7 +7,14 @@ from typing import Any
 
 from accelsim.config.architecture import METHOD_UNITS, Architecture
 from accelsim.config.loader import unit_of
-from accelsim.hardware import CROSSBARS, SELECTORS
+from accelsim.hardware import (
+    CROSSBARS,
+    SELECTORS,
+    ActivationBuffer,
+    CompressedBuffer,
+    OutputBuffer,
+    WeightBuffer,
+)
 from accelsim.precision import PRECISIONS
 from accelsim.registry import Registry
 from accelsim.sparsity import FORMATS
@@ -40,6 +47,9 @@ def architecture_schema() -> Schema:
     models["Dram"]["properties"]["standard"]["enum"] = dram_standards()
     for unit in METHOD_UNITS:
         models[unit.__name__]["properties"]["kinds"]["items"]["enum"] = list(unit.lane_blocks)
+    for buffer in (ActivationBuffer, CompressedBuffer, OutputBuffer, WeightBuffer):
+        port = models[buffer.__name__]["properties"]["port_bytes"]
+        port["description"] += f"; the array needs {buffer.balanced_port}"
     for section in models.values():
         _describe(section)
     return {"$schema": _DIALECT, **schema, "title": "accelsim architecture"}

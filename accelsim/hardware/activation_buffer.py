@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
@@ -29,6 +31,8 @@ class ActivationBuffer(Buffer):
         >>> buffer.busy_cycles(work("2:4", tokens=8, reduction=64, columns=16))
         array([4])
     """
+
+    balanced_port: ClassVar[str] = "R × L × B if dense, else its selectors instances × M × B / P"
 
     @override
     def read_bytes(self, work: Work) -> Ints:

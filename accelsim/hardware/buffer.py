@@ -34,6 +34,8 @@ class Buffer(Unit):
     """
 
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
+    # What `port_bytes` must be for the array not to wait, in the symbols of the table of keys.
+    balanced_port: ClassVar[str]
 
     capacity_kib: Annotated[
         float,

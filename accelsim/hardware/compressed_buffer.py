@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
@@ -27,6 +29,8 @@ class CompressedBuffer(Buffer):
         >>> buffer.busy_cycles(tile), dict(buffer.actions(tile))
         (array([2]), {'read_bytes': 320, 'write_bytes': 320})
     """
+
+    balanced_port: ClassVar[str] = "R × ⌈g × (N × bits of a value + metadata bits) / 8⌉ / s"
 
     @override
     def read_bytes(self, work: Work) -> Ints:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from typing_extensions import override
 
@@ -30,6 +32,8 @@ class OutputBuffer(Buffer):
         >>> buffer.busy_cycles(tile), dict(buffer.actions(tile))
         (array([2]), {'read_bytes': 128, 'write_bytes': 128})
     """
+
+    balanced_port: ClassVar[str] = "R × C × bytes of an output / steps of a tile's K"
 
     @override
     def busy_cycles(self, work: Work) -> Ints:

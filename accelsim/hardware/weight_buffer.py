@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
@@ -27,6 +29,8 @@ class WeightBuffer(Buffer):
         >>> buffer.busy_cycles(work("8:16", tokens=16, reduction=64))
         array([4])
     """
+
+    balanced_port: ClassVar[str] = "C × g × M × B / s"
 
     @override
     def read_bytes(self, work: Work) -> Ints:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from accelsim.config import Architecture
 from accelsim.hardware.buffer import Buffer
 from accelsim.hardware.lanes import UNSIZED_KIB, TableUnit
+from accelsim.results.balance import area_notes
 from accelsim.tech.technology import Technology
 
 MW_S_TO_PJ = 1e9
@@ -56,7 +57,7 @@ class AreaReport:
         areas = Prices.of(arch, tech).area_um2
         dense = Prices.of(arch.dense(), tech).area_um2
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
-        notes = (*clock_notes(arch, tech), *size_notes(arch))
+        notes = (*clock_notes(arch, tech), *size_notes(arch), *area_notes(arch))
         return cls(areas, equivalents, sum(dense.values()), notes)
 
     @property

@@ -207,7 +207,20 @@ def headline(  # noqa: PLR0913
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A whole run on one architecture. Totals and units are sums over the layers."""
+    """A whole run on one architecture. Totals and units are sums over the layers.
+
+    Attributes:
+        arch: the machine with all its keys, defaults included.
+        trace: path, hash, model and sizes of the workload.
+        phase: `prefill` or `decode`.
+        batch: sequences of a decode step; None for prefill.
+        engine: that ran it.
+        clock_mhz: of the machine.
+        macs_per_cycle: multipliers of the machine.
+        area_um2: of all units.
+        layers: the layers, in the order of the trace.
+        policy: which layer was pruned how; None: all as the machine says.
+    """
 
     arch: Mapping[str, Any]
     trace: Mapping[str, Any]

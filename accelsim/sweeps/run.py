@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelsim.arguments import check_count, path_of
 from accelsim.cache import DiskCache
 from accelsim.errors import InputError
 from accelsim.sweeps import search
@@ -66,12 +67,16 @@ def sweep(  # noqa: PLR0913
 
     Raises:
         InputError: the file or a file that it names is wrong, or the folder holds something else.
+        ArgumentError: an argument has a type that it cannot have.
     """
-    plan = load_plan(Path(file), None if trace is None else Path(trace))
-    run_plan(plan, Path(out), workers=workers, scheduler=scheduler, resume=resume)
+    check_count(workers, "workers")
+    folder = path_of(out, "out")
+    replaced = None if trace is None else path_of(trace, "trace")
+    plan = load_plan(path_of(file, "file"), replaced)
+    run_plan(plan, folder, workers=workers, scheduler=scheduler, resume=resume)
     import pandas as pd
 
-    return pd.read_parquet(Path(out) / PARQUET, dtype_backend="numpy_nullable")
+    return pd.read_parquet(folder / PARQUET, dtype_backend="numpy_nullable")
 
 
 def run_plan(  # noqa: PLR0913

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from typing_extensions import override
 
+from accelsim.arguments import path_of
 from accelsim.errors import InputError
 from accelsim.files import replacing
 from accelsim.precision import Values
@@ -43,11 +44,14 @@ _META = "meta"
 def load_trace(path: str | Path) -> Trace:
     """Open a trace; check its table and every array header, but read no activations yet.
 
+    Args:
+        path: of the file.
+
     Raises:
         InputError: missing, truncated or corrupt file; object arrays; wrong dtype or shape;
             an empty trace; sizes that the file cannot hold. The message names file and array.
     """
-    path = Path(path)
+    path = path_of(path, "path")
     with naming(path, unreadable="cannot read the trace", damaged="not a readable .npz trace"):
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -159,7 +159,14 @@ class ValueSource(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A captured or synthetic workload. Activations are read when asked for, not before."""
+    """A captured or synthetic workload. Activations are read when asked for, not before.
+
+    Attributes:
+        path: of the file.
+        sha256: of the whole file.
+        meta: the table of layers and inputs; `meta.provenance` says where they came from.
+        source: where activations are read from.
+    """
 
     path: Path
     sha256: str

@@ -47,7 +47,8 @@ class Selector(Unit):
         Field(strict=True, gt=0, le=2**20),
         Field(
             description=(
-                "Selectors in parallel, each takes a group of M at a time; adapt it when M changes"
+                "Selectors in parallel, each takes a group of M at a time; the array needs "
+                "R × C × g × P / (s × columns that a selected tile is used for)"
             ),
         ),
     ] = 1

@@ -24,7 +24,6 @@ class Plot(ABC):
         about: what it shows, in a line.
         options: keywords that `numbers` takes besides runs.
         is_of_one_run: several runs get an axes each.
-        height_mm: of a panel, of none if it follows from the width.
     """
 
     about: ClassVar[str]
