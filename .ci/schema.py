@@ -9,21 +9,24 @@ import json
 import sys
 from pathlib import Path
 
-from accelsim.config.schema import architecture_schema, key_table
+from accelsim.config.schema import architecture_schema, dram_table, key_table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guide" / "architecture.md"
 SCHEMA = ROOT / "arch_configs" / "schema.json"
-BEGIN, END = "<!-- keys: make schema -->", "<!-- end of keys -->"
+TABLES = {"keys": key_table, "dram": dram_table}  # between marks of these names
 
 
 def generated() -> dict[Path, str]:
     """Return what the generated files should hold."""
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    tail = rest.partition(END)[2]
+    page = PAGE.read_text(encoding="utf-8")
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}: make schema -->", f"<!-- end of {name} -->"
+        head, _, rest = page.partition(begin)
+        page = f"{head}{begin}\n{table()}\n{end}{rest.partition(end)[2]}"
     return {
         SCHEMA: json.dumps(architecture_schema(), indent=2, ensure_ascii=False) + "\n",
-        PAGE: f"{head}{BEGIN}\n{key_table()}\n{END}{tail}",
+        PAGE: page,
     }
 
 

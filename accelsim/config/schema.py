@@ -44,7 +44,7 @@ def architecture_schema() -> Schema:
         name for name in CRITERIA if not CRITERIA[name].ranks_weights
     )
     models = schema["$defs"]
-    models["Dram"]["properties"]["standard"]["enum"] = dram_standards()
+    models["Dram"]["properties"]["standard"]["enum"] = list(dram_standards())
     for unit in METHOD_UNITS:
         models[unit.__name__]["properties"]["kinds"]["items"]["enum"] = list(unit.lane_blocks)
     for buffer in (ActivationBuffer, CompressedBuffer, OutputBuffer, WeightBuffer):
@@ -64,6 +64,20 @@ def key_table() -> str:
         default = "required" if is_required else open_default or _default(of_key)
         cells = (f"`{key}`", unit_of(key), default, _range(of_key), meaning)
         lines.append(f"| {' | '.join(cell.replace('|', ',') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def dram_table() -> str:
+    """Return a Markdown table of the DRAM standards: energy and bandwidth, with their sources."""
+    lines = [
+        "| standard | pJ/bit | source | GB/s of a part | source |",
+        "|---|---|---|---|---|",
+    ]
+    for name, standard in dram_standards().items():
+        peak = standard.peak_gb_per_s
+        of_part = f"{peak.value:g}, {standard.part}"
+        cells = (f"`{name}`", f"{standard.value:g}", standard.source, of_part, peak.source)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -50,7 +50,7 @@ class Dram(Unit):
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
 
     standard: Annotated[
-        str, Field(description="Energy of a bit by standard: lpddr4, gddr5, hbm2, hbm2e, hbm3e")
+        str, Field(description="Kind of memory, for the energy of a bit; bandwidth is given apart")
     ]
     bandwidth_gb_per_s: Annotated[
         float,

@@ -33,6 +33,13 @@ class Number(BaseModel):
     source: Annotated[str, Field(min_length=1)]
 
 
+class DramStandard(Number):
+    """Energy of a bit moved (`value`, in pJ), and the peak bandwidth of one part."""
+
+    part: str
+    peak_gb_per_s: Number
+
+
 class Fit(BaseModel):
     """Prices of the parts of a block as synthesised for area, or for delay."""
 
@@ -245,9 +252,9 @@ def dram_pj_per_bit(standard: str) -> float:
     return known[standard].value
 
 
-def dram_standards() -> list[str]:
-    """Return the names of the DRAM standards whose energy is known."""
-    return list(_dram_table())
+def dram_standards() -> Mapping[str, DramStandard]:
+    """Return the DRAM standards whose energy is known, by name."""
+    return _dram_table()
 
 
 def built_in() -> list[str]:
@@ -264,10 +271,10 @@ def _folder() -> Path:
 
 
 @cache
-def _dram_table() -> dict[str, Number]:
+def _dram_table() -> dict[str, DramStandard]:
     source = read_yaml(_folder() / "dram.yaml")
     assert isinstance(source.data, dict)
-    return {name: Number.model_validate(raw) for name, raw in source.data.items()}
+    return {name: DramStandard.model_validate(raw) for name, raw in source.data.items()}
 
 
 def _read_table(name: str) -> Table:

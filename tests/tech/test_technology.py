@@ -1,5 +1,6 @@
 """Technology tables: prices, netlists by clock, nodes; a table of one's own is read strictly."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import accelsim.tech
 from accelsim.errors import InputError
 from accelsim.tech.blocks import BLOCKS, Shape
 from accelsim.tech.scaling import area_ratio, energy_ratio
-from accelsim.tech.technology import Table, Technology, built_in, dram_pj_per_bit
+from accelsim.tech.technology import Table, Technology, built_in, dram_pj_per_bit, dram_standards
 
 DATA = Path(accelsim.tech.__file__).parent / "data"
 BUILT_IN = built_in()
@@ -187,10 +188,23 @@ def test_every_dram_standard_has_a_source():
         assert len(number["source"]) > 10
         assert 0 < number["value"] < 100
         assert dram_pj_per_bit(name) == number["value"]
+        assert len(number["peak_gb_per_s"]["source"]) > 10
+
+
+def test_the_standards_of_today_are_there():
+    wanted = {"ddr5", "gddr6", "hbm3", "hbm3e", "lpddr5", "lpddr5x"}
+    assert wanted <= set(dram_standards())
+
+
+@pytest.mark.parametrize("name", dram_standards())
+def test_the_peak_of_a_part_is_pins_times_rate(name):
+    peak = dram_standards()[name].peak_gb_per_s
+    rate, pins = re.search(r"([0-9.]+) Gb/s × ([0-9]+) pins", peak.source).groups()
+    assert peak.value == pytest.approx(float(rate) * int(pins) / 8, rel=3e-3)
 
 
 def test_an_unknown_dram_standard_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"'hbm4' .did you mean 'hbm2'.*allowed: lpddr4"):
+    with pytest.raises(InputError, match=r"'hbm4' .did you mean 'hbm3'.*allowed: lpddr4"):
         dram_pj_per_bit("hbm4")
 
 
