@@ -6,17 +6,18 @@
 
 Machines, workloads and policies are given as paths, or as what these functions return:
 
-    load_arch       a machine, from an architecture file
-    load_trace      a workload, from a trace file
-    load_policy     which layer is pruned how, from a policy file
-    synthesise      write a workload: shapes of a public model or of a table, activations drawn
+    load_arch         a machine, from an architecture file
+    load_trace        a workload, from a trace file
+    load_policy       which layer is pruned how, from a policy file
+    synthesise        write a workload: shapes of a public model, activations drawn
+    synthesise_gemms  the same for a file of shapes
 
 To run them:
 
-    simulate        a workload on a machine: cycles, energy, area
-    simulate_all    on several machines, in one pass over the values
-    compare         the same, as rows with ratios to the first machine
-    sweep           a sweep file, as a table of a row a point
+    simulate          a workload on a machine: cycles, energy, area
+    simulate_all      on several machines, in one pass over the values
+    compare           the same, as rows with ratios to the first machine
+    sweep             a sweep file, as a table of a row a point
 
 What they take and return: Architecture, Trace, Policy, Result, DiskCache; what they raise for bad
 input: InputError. Capturing from a model (`accelsim.capture`) and perplexity (`accelsim.accuracy`)
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from accelsim.trace import Trace as Trace
     from accelsim.trace import load_trace as load_trace
     from accelsim.trace.shapes import synthesise as synthesise
+    from accelsim.trace.shapes import synthesise_gemms as synthesise_gemms
 
 _HOMES = {
     "Architecture": "accelsim.config",
@@ -63,6 +65,7 @@ _HOMES = {
     "simulate_all": "accelsim.simulation",
     "sweep": "accelsim.sweeps",
     "synthesise": "accelsim.trace.shapes",
+    "synthesise_gemms": "accelsim.trace.shapes",
 }
 __all__ = [
     "Architecture",
@@ -80,6 +83,7 @@ __all__ = [
     "simulate_all",
     "sweep",
     "synthesise",
+    "synthesise_gemms",
 ]
 
 

@@ -63,6 +63,12 @@ def texts_of(given: Any, name: str) -> list[str]:
     return texts
 
 
+def check_text(given: Any, name: str) -> None:
+    """Raise ArgumentError unless an argument is a string."""
+    if not isinstance(given, str):
+        raise wrong_type(given, name, "a string")
+
+
 def check_count(given: Any, name: str) -> None:
     """Raise ArgumentError unless an argument is a whole number."""
     if isinstance(given, bool) or not isinstance(given, Integral):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli.options import JsonOption, SetOption, show, show_json
+from accelsim.cli.options import JsonOption, SetOption, show, show_json, show_notes
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) 
         area_table(machine.name, report),
         f"overhead over the dense machine: {report.overhead_vs_dense_ratio:+.1%}",
         "logic from synthesis of our RTL, no wires or clock tree; SRAM from CACTI",
-        *report.notes,
     )
+    show_notes(report.notes)
 
 
 def area_json(report: AreaReport) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from accelsim.cli.options import (
     selection_cache,
     show,
     show_json,
+    show_notes,
 )
 
 EXAMPLE = (
@@ -93,4 +94,5 @@ def command(
         show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows} | said)
     else:
         line = coverage_line(workload.describe().get("coverage"))
-        show(comparison_table(rows), *filter(None, [line]), *notes)
+        show(comparison_table(rows), *filter(None, [line]))
+        show_notes(notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -80,6 +80,12 @@ def show(*renderables: RenderableType) -> None:
             width = Console(**plain, width=_WIDEST).measure(renderable).maximum
             chosen = Console(**plain, width=max(width, console.width))
         chosen.print(renderable)
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print remarks, a line each however wide the terminal is: they are looked for by `grep`."""
+    for note in notes:
+        print(note)
 
 
 def show_json(data: Any) -> None:

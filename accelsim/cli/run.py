@@ -27,6 +27,7 @@ from accelsim.cli.options import (
     selection_cache,
     show,
     show_json,
+    show_notes,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def command(
         show_json(data)
     else:
         _print(result, against, explain=explain, checked=data.get("verify"))
-        show(*notes)
+        show_notes(notes)
 
 
 def _baseline(choice: str, machine: Architecture) -> Architecture | None:

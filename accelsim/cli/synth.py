@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from accelsim.cli.options import JsonOption, show, show_json
 
-EXAMPLE = "accelsim synth --model llama-3-8b --tokens 256 --distribution laplace --out llama8b.npz"
+if TYPE_CHECKING:
+    from accelsim.trace import Trace
+
+EXAMPLE = (
+    "accelsim synth --model llama-3-8b --tokens 256 --distribution laplace --out llama8b.npz\n\n"
+    "accelsim synth --shapes my_gemms.csv --tokens 256 --distribution none --out mine.npz"
+)
 
 
 def command(
-    model: Annotated[
-        str,
-        typer.Option(help="llama-2-7b, llama-3-8b, qwen2.5-7b, gemma-3-4b, …", show_default=False),
-    ],
-    tokens: Annotated[int, typer.Option(help="Tokens over all sequences.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Trace file to write.", show_default=False)],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="llama-3-8b, llama-3.1-405b, qwen2.5-72b, mixtral-8x7b, deepseek-v3, …",
+            show_default=False,
+        ),
+    ] = None,
+    shapes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of a model: a YAML or CSV file of name, in_features, out_features, and "
+            "optionally tokens and count.",
+            metavar="FILE",
+        ),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens over all sequences; not needed if the file of --shapes says them all.",
+            show_default=False,
+        ),
+    ] = None,
     distribution: Annotated[
         str, typer.Option(help="gaussian, laplace, uniform, relu; or none: shapes only, no values.")
     ] = "gaussian",
@@ -33,19 +56,9 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
     json_: JsonOption = False,
 ) -> None:
-    """Make a trace of a public model's true shapes; values are drawn when they are read."""
-    from accelsim.trace.shapes import synthesise
-
-    trace = synthesise(
-        model,
-        out,
-        tokens=tokens,
-        seq_len=seq_len,
-        distribution=distribution,
-        quantiles=quantiles,
-        seed=seed,
-        layers=layers,
-    )
+    """Make a trace of true shapes without the model; values are drawn when they are read."""
+    options = {"seq_len": seq_len, "distribution": distribution, "seed": seed}
+    trace = _made(model, shapes, out, tokens, options, {"quantiles": quantiles, "layers": layers})
     about = trace.describe()
     if json_:
         show_json({"schema": 1, **about})
@@ -55,3 +68,33 @@ def command(
         f"{out}: {about['model']}, {about['linears']} layers, {about['tokens']} tokens in "
         f"{about['sequences']} sequences, {source}, seed {seed}; {out.stat().st_size:,} bytes"
     )
+    if trace.meta.synthetic and trace.meta.synthetic.get("routing"):
+        routing = trace.meta.synthetic["routing"]
+        show(
+            f"tokens go to {routing['per_token']} of {routing['experts']} experts in turn: each "
+            f"expert runs the same share, unlike those of a trained router"
+        )
+
+
+def _made(
+    model: str | None,
+    shapes: Path | None,
+    out: Path,
+    tokens: int | None,
+    options: dict[str, Any],
+    of_models: dict[str, Any],
+) -> Trace:
+    """Write the trace of a model or of a file of shapes."""
+    from accelsim.errors import InputError
+    from accelsim.trace.shapes import synthesise, synthesise_gemms
+
+    if (model is None) == (shapes is None):
+        raise InputError("give --model for a public model, or --shapes for a file of shapes")
+    if model is None:
+        for name, value in of_models.items():
+            if value is not None:
+                raise InputError(f"--{name} is for public models, not for --shapes")
+        return synthesise_gemms(str(shapes), out, tokens=tokens, **options)
+    if tokens is None:
+        raise InputError("--model needs --tokens")
+    return synthesise(model, out, tokens=tokens, **options, **of_models)

@@ -176,8 +176,6 @@ def _check_lengths(path: Path, meta: TraceMeta, key: str) -> None:
         if info.tokens is not None:
             raise InputError(f"{path}: input '{key}' names its tokens, but no sequence_lengths")
         return
-    if meta.synthetic is not None:
-        raise InputError(f"{path}: input '{key}' of a synthetic trace has sequences of its own")
     if not 0 < meta.rows(key) <= MAX_TOKENS:
         raise InputError(
             f"{path}: input '{key}' has {meta.rows(key)} rows; allowed: 1 to {MAX_TOKENS}"

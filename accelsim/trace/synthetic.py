@@ -7,8 +7,9 @@ and between tokens are not modelled (see `docs/DEVIATIONS.md`).
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -58,6 +59,57 @@ LARGEST_HALF = 65504
 _INTERPRETED_NS = 20  # of one draw from quantiles in numpy
 
 
+class Routing(BaseModel):
+    """Which tokens go to which experts: token t to `per_token` in turn, from t × per_token on.
+
+    Each expert gets the same share of the tokens. Real routers are not that even, nor do they take
+    experts in turn.
+
+    Example:
+        Two of four experts a token: expert 1 gets every other token.
+
+        >>> Routing(experts=4, per_token=2).numbers(1, 5).tolist()
+        [0, 2, 4]
+        >>> Routing(experts=4, per_token=2).lengths(1, (3, 2))
+        (2, 1)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experts: Annotated[int, Field(gt=0, le=4096)]
+    per_token: Annotated[int, Field(gt=0, le=4096)]
+
+    def numbers(self, expert: int, tokens: int) -> NDArray[np.int64]:
+        """Return which of the first so many tokens an expert gets, ascending."""
+        turns = np.flatnonzero(self._turn(expert))
+        rounds = np.arange(0, tokens, self.experts)
+        numbers: NDArray[np.int64] = (rounds[:, None] + turns).ravel()
+        return numbers[numbers < tokens]
+
+    def lengths(self, expert: int, lengths: Sequence[int]) -> tuple[int, ...]:
+        """Return how many tokens of each sequence an expert gets."""
+        whole, rest = np.divmod(np.cumsum([0, *lengths]), self.experts)
+        turn = self._turn(expert)
+        before = whole * turn.sum() + np.concatenate([[0], np.cumsum(turn)])[rest]
+        return tuple(np.diff(before).tolist())
+
+    def _turn(self, expert: int) -> NDArray[np.bool_]:
+        """Return whether an expert gets each of as many tokens as there are experts."""
+        first = np.arange(self.experts) * self.per_token
+        turn: NDArray[np.bool_] = (expert - first) % self.experts < self.per_token
+        return turn
+
+
+def expert_of(key: str) -> int | None:
+    """Return the number of the expert that reads an input; None if all tokens do.
+
+    >>> expert_of("model.layers.0.mlp.experts.3.gate_proj"), expert_of("mlp.gate")
+    (3, None)
+    """
+    found = re.search(r"\.experts\.(\d+)\.", key)
+    return None if found is None else int(found[1])
+
+
 class Recipe(BaseModel):
     """The `synthetic` entry of a trace's table.
 
@@ -72,6 +124,7 @@ class Recipe(BaseModel):
     seed: Annotated[int, Field(ge=0)]
     shape_of: str
     generator: Literal["numpy-pcg64"] = "numpy-pcg64"
+    routing: Routing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +151,10 @@ class SyntheticSource(ValueSource):
             check_distribution(recipe.distribution)
         except InputError as error:
             raise InputError(f"{path}: entry 'meta': {error}") from error
-        widest = max(linear.in_features for linear in meta.linears)
-        if recipe.distribution != SHAPES_ONLY:
-            check_size(path, meta.tokens, widest)
+        for key in meta.inputs if recipe.distribution != SHAPES_ONLY else ():
+            check_size(path, *meta.shape(key))
+        for key in meta.inputs:
+            _check_routing(path, meta, recipe, key)
         return cls(archive, meta, recipe)
 
     @override
@@ -114,6 +168,12 @@ class SyntheticSource(ValueSource):
                 f"{self.archive.path}: has shapes only, no values (distribution 'none')"
             )
         return DISTRIBUTIONS[self.recipe.distribution](self._stream(key), shape).astype(np.float16)
+
+    @override
+    def tokens(self, key: str) -> NDArray[np.int64]:
+        """Return which tokens are routed to the expert that reads an input."""
+        assert self.recipe.routing is not None
+        return self.recipe.routing.numbers(expert_of(key) or 0, self.meta.tokens)
 
     @override
     def open(self, key: str) -> Rows:
@@ -144,6 +204,17 @@ class SyntheticSource(ValueSource):
                 f"{where} must be a row of at least 2 quantiles within ±{LARGEST_HALF}"
             )
         return table.astype(np.float32)
+
+
+def _check_routing(path: Path, meta: TraceMeta, recipe: Recipe, key: str) -> None:
+    """Raise InputError unless an input whose rows are some of the tokens is that of an expert."""
+    if meta.inputs[key].tokens is None:
+        return
+    expert, routing = expert_of(key), recipe.routing
+    if routing is None or expert is None or expert >= routing.experts:
+        raise InputError(f"{path}: entry 'meta': no routing says which tokens reach '{key}'")
+    if routing.lengths(expert, meta.sequence_lengths) != meta.lengths(key):
+        raise InputError(f"{path}: entry 'meta': '{key}' has other rows than its routing")
 
 
 def check_distribution(name: str) -> None:
