@@ -30,7 +30,7 @@ from accelsim.cli.options import (
 
 EXAMPLE = (
     "accelsim compare arch_configs/dense.yaml arch_configs/nm24.yaml arch_configs/nm816.yaml "
-    "--trace traces/llama.npz"
+    "--trace traces/llama.npz --out out/first"
 )
 
 

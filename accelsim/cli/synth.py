@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "accelsim synth --model llama-3-8b --tokens 256 --distribution laplace --out llama8b.npz\n\n"
-    "accelsim synth --shapes my_gemms.csv --tokens 256 --distribution none --out mine.npz"
+    "accelsim synth --shapes traces/gpt2.csv --tokens 256 --distribution none --out gpt2.npz"
 )
 
 

@@ -3,11 +3,14 @@
 import re
 import shlex
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from accelsim import __version__
 from accelsim.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
 
 
 def path_of(command):
@@ -58,3 +61,40 @@ def test_no_command_shows_the_help(cli):
     outcome = cli()
     assert "Usage: accelsim" in outcome.out + outcome.err
     assert outcome.code == 2
+
+
+# --- the examples --------------------------------------------------------------------------------
+
+SLOW = {"sweep", "pareto", "capture", "accuracy", "policy"}  # minutes, or torch: files only
+FOLDERS = ("arch_configs", "experiments", "traces")
+
+
+def examples(command):
+    return [
+        shlex.split(line)[1:]
+        for line in import_module(f"accelsim.cli.{command}").EXAMPLE.split("\n\n")
+    ]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_files_of_the_examples_are_shipped(command):
+    for arguments in examples(command):
+        for argument in arguments:
+            if argument.startswith(FOLDERS):
+                assert (ROOT / argument).exists()
+
+
+def test_the_quick_examples_run_one_after_the_other(accepted, monkeypatch, tmp_path):
+    """Plots are of what the comparison before them has written."""
+    pytest.importorskip("matplotlib")
+    for name in FOLDERS:
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    for command in COMMANDS:
+        for arguments in examples(command) if command not in SLOW else ():
+            accepted(*arguments)
+
+
+def test_a_sweep_is_followed_by_its_front():
+    (sweep,), (front,) = examples("sweep"), examples("pareto")
+    assert sweep[sweep.index("--out") + 1] == front[1]
