@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from accelsim.config import Architecture
@@ -81,7 +81,7 @@ def bottlenecks(arch: Architecture, result: Result) -> list[Bottleneck]:
         waited[unit] = max(result.breakdown.stall_cycles.get(unit, 0), excess)
         key, value = _width(arch, unit)
         enough = arch.rate(unit) if unit in arch.method_units else ports.get(unit, 0)
-        needs = [_needed(arch, result, layer, unit, value) for layer in slowed]
+        needs = [_needed(arch, result, layer, unit, value) for layer in _distinct(slowed)]
         needed = max([enough, *needs])
         if value < needed:
             found[unit] = Bottleneck(key, value, _whole_macros(arch, unit, needed))
@@ -143,6 +143,14 @@ def _excess(layer: LayerResult, unit: str) -> int:
     return layer.bound_cycles.get(unit, 0) - _pace(layer.bound_cycles)
 
 
+def _distinct(layers: Iterable[LayerResult]) -> Iterable[LayerResult]:
+    """Return one layer of each method and size: the others need the same."""
+    return {
+        (layer.method, layer.tokens, layer.in_features, layer.out_features): layer
+        for layer in layers
+    }.values()
+
+
 def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, value: int) -> int:
     """Return the width with which a unit keeps up in a layer: in proportion, or a little more.
 
@@ -160,7 +168,7 @@ def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, v
     selector: Unit = machine.units[name]
     pace = max(int(machine.units[unit].busy_cycles(work).sum()) for unit in ("mac_array", "dram"))
     most = max(least, int(selector.model_copy(update={"instances": 1}).busy_cycles(work).max()))
-    for number in range(least, most):
+    for number in range(least, most, max(1, least // 64)):
         if selector.model_copy(update={"instances": number}).busy_cycles(work).sum() <= pace:
             return number
     return most
