@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from accelsim.capture.extra import require
 from accelsim.capture.frame import Cut, Frame, Ints
 from accelsim.capture.linears import LinearModule, Stack
-from accelsim.capture.meter import Meter
+from accelsim.capture.meter import Meter, first_tensor
 from accelsim.capture.spill import Spill, Stream
 from accelsim.capture.weights import Weight
 
@@ -129,7 +129,7 @@ class Recorder:
             module = linear.module
             handle = module.register_forward_pre_hook(before, with_kwargs=True)
             self._undo.callback(handle.remove)
-            self._undo.callback(module.register_forward_hook(after).remove)
+            self._undo.callback(module.register_forward_hook(after, with_kwargs=True).remove)
         for handle in self.meter.watch_others(self._model, self._linears):
             self._undo.callback(handle.remove)
         self._undo.enter_context(self.meter.watching())
@@ -183,11 +183,14 @@ class Recorder:
         return observe
 
     def _after(self, name: str, linear: LinearModule) -> Any:
-        def observe(_: torch.nn.Module, __: tuple[Any, ...], output: Any) -> None:
-            self.meter.leave(name)
+        def observe(
+            _: torch.nn.Module, positional: tuple[Any, ...], named: dict[str, Any], output: Any
+        ) -> None:
+            rows = linear.features_last(next(iter((*positional, *named.values()))))
+            turned = linear.features_last(first_tensor(output))
+            self.meter.leave(name, rows, turned)
             if name in self.taps:
-                tensor = output if hasattr(output, "shape") else output[0]
-                self._check_output(self.taps[name], linear.features_last(tensor))
+                self._check_output(self.taps[name], turned)
                 self._check_product(self.taps[name])
 
         return observe

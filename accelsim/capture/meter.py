@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from accelsim.capture.extra import require
-from accelsim.capture.linears import LinearModule
+from accelsim.capture.linears import LinearModule, Turn
 from accelsim.capture.products import Product, is_opaque, product_of
 from accelsim.capture.rows import RowTracker
 from accelsim.capture.weights import Weight, Weights
@@ -48,8 +48,7 @@ class Meter:
         self.rows = RowTracker()
         self.weights = Weights(model)
         self._on_slice = on_slice
-        self._layers: list[str] = []
-        self._calls: defaultdict[str, int] = defaultdict(int)  # of other modules
+        self._layers: list[tuple[str, int]] = []  # that run now, and what they had before
         self._matrices: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
 
     def start(self) -> None:
@@ -65,12 +64,21 @@ class Meter:
 
     def enter(self, layer: str) -> None:
         """Charge what follows to a layer."""
-        self._layers.append(layer)
+        self._layers.append((layer, self.macs[layer]))
 
-    def leave(self, layer: str) -> None:
-        """Charge what follows to what was before the layer."""
-        while self._layers and self._layers.pop() != layer:
-            pass  # a layer inside of it that ended by an exception
+    def leave(self, layer: str, rows: torch.Tensor, output: torch.Tensor) -> None:
+        """Charge what follows to what was before the layer.
+
+        If no product was seen in it, as in kernels of quantised weights, it is charged with that
+        of `rows` `[…, K]`, its input, and a matrix that makes `output` `[…, N]` of them.
+        """
+        before = 0
+        while self._layers:
+            name, before = self._layers.pop()
+            if name == layer:  # others are layers inside of it that ended by an exception
+                break
+        if self.macs[layer] == before:
+            self.macs[layer] += int(output.numel()) * int(rows.shape[-1])
 
     def watch_layers(
         self, model: torch.nn.Module, linears: Mapping[str, LinearModule]
@@ -78,8 +86,15 @@ class Meter:
         """Charge linear layers by name, and others that need it; yield the handles of hooks."""
         for name, linear in linears.items():
             yield linear.module.register_forward_pre_hook(lambda *_, name=name: self.enter(name))
-            yield linear.module.register_forward_hook(lambda *_, name=name: self.leave(name))
+            after = partial(self._after_linear, name, linear.features_last)
+            yield linear.module.register_forward_hook(after, with_kwargs=True)
         yield from self.watch_others(model, linears)
+
+    def _after_linear(
+        self, name: str, turn: Turn, _: Any, inputs: Any, named: dict[str, Any], output: Any
+    ) -> None:
+        rows = next(iter((*inputs, *named.values())))
+        self.leave(name, turn(rows), turn(first_tensor(output)))
 
     def watch_others(self, model: torch.nn.Module, linears: Mapping[str, Any]) -> Iterator[Any]:
         """Hook modules that may multiply by weights that are no tensors; yield the handles."""
@@ -94,17 +109,15 @@ class Meter:
     def _after_other(
         self, name: str, _: Any, inputs: Sequence[Any], output: Any, *, is_linear: bool
     ) -> None:
-        """Charge a module whose products were not seen with those of a linear layer."""
-        self.leave(name)
-        rows = inputs[0] if inputs else None
-        if not is_linear or not hasattr(rows, "shape") or not hasattr(output, "shape"):
-            if not self.macs[name]:
-                self.uncounted[name] = type(self.others[name]).__name__
+        """Charge a module; if it is no linear layer and no product was seen in it, nobody can."""
+        rows, output = inputs[0] if inputs else output, first_tensor(output)
+        if is_linear:
+            self.packed_parameters[name] = int(rows.shape[-1]) * int(output.shape[-1])
+            self.leave(name, rows, output)
             return
-        assert rows is not None
-        self.packed_parameters[name] = int(rows.shape[-1]) * int(output.shape[-1])
-        self._calls[name] += int(output.numel()) * int(rows.shape[-1])
-        self.macs[name] = max(self.macs[name], self._calls[name])
+        _, before = self._layers.pop()
+        if self.macs[name] == before:
+            self.uncounted[name] = type(self.others[name]).__name__
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -141,10 +154,11 @@ class Meter:
     def _count(self, product: Product, result: Any) -> None:
         found = [self.weights.of(factor) for factor in product.factors]
         if self._layers:
-            self.macs[self._layers[-1]] += sum(product.macs)
+            layer, _ = self._layers[-1]
+            self.macs[layer] += sum(product.macs)
             if product.is_matrix_product:
                 inner, outer = product.factors[1].shape
-                self._matrices[self._layers[-1]].add((int(inner), int(outer)))
+                self._matrices[layer].add((int(inner), int(outer)))
             return
         weights = [weight for weight in found if weight is not None]
         if not weights:
@@ -178,6 +192,11 @@ class Meter:
         picks = "index" in name and self.weights.of(tensors[0]) and tensors[0].dim() > _MATRIX
         if (len(weights) == len(tensors) or picks) and hasattr(result, "untyped_storage"):
             self.weights.derive(tensors[:1] if picks else tensors, result)
+
+
+def first_tensor(output: Any) -> Any:
+    """Return what a module returns, or the first of several."""
+    return output if hasattr(output, "shape") else output[0]
 
 
 def _is_linear_by_name(module: torch.nn.Module) -> bool:

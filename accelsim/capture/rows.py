@@ -107,7 +107,7 @@ class RowTracker:
                 return
 
     def _mark(self, tensor: torch.Tensor, origin: Origin) -> None:
-        if not tensor.is_contiguous():
+        if not storage_key(tensor) or not tensor.is_contiguous():
             return
         weak = require("torch.multiprocessing.reductions").StorageWeakRef(tensor.untyped_storage())
         pitch = max(1, tensor.shape[-1])

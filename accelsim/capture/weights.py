@@ -20,8 +20,11 @@ _MATRIX = 2
 
 
 def storage_key(tensor: torch.Tensor) -> int:
-    """Return what views of the same memory have in common."""
-    return int(tensor.untyped_storage()._cdata)
+    """Return what views of the same memory have in common; 0 if there is none (sparse)."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Weights:
         self._derived: set[int] = set()
         named = [*model.named_parameters(), *_wide_buffers(model.named_buffers())]
         for name, weight in named:
-            if hasattr(weight, "untyped_storage") and not is_lazy(weight):
+            if not is_lazy(weight) and storage_key(weight):
                 self._note(weight, Weight(name, tuple(weight.shape), weight.storage_offset()))
 
     def of(self, tensor: torch.Tensor) -> Weight | None:
@@ -82,7 +85,7 @@ class Weights:
     def derive(self, sources: list[torch.Tensor], result: torch.Tensor) -> None:
         """Note that a tensor was computed from weights alone."""
         first = self.of(max(sources, key=lambda tensor: tensor.numel()))
-        if first is None or storage_key(result) in self._known:
+        if first is None or storage_key(result) in {0, *self._known}:
             return
         self._derived.add(storage_key(result))
         self._note(result, replace(first, shape=tuple(result.shape), offset=0))

@@ -191,3 +191,31 @@ def test_a_weight_that_changes_its_width_between_batches_is_left_out(out):
     assert trace.meta.provenance["skipped"] == {
         "second": "its input has 3 features here and 2 before"
     }
+
+
+def test_a_kernel_that_nobody_sees_into_counts_as_its_layer(out):
+    """A quantised subclass of nn.Linear, whose product is an operation of another library."""
+
+    @torch.library.custom_op("accelsim_test::product", mutates_args=())
+    def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return x @ weight.T
+
+    class Packed(nn.Linear):
+        def forward(self, x):
+            return product(x, self.weight)
+
+    trace = capture(Beside(Packed(3, 4, bias=False)), [torch.randn(2, 5, 3)], out=out)
+    assert [(x.name, x.out_features) for x in trace.linears] == [("linear", 2), ("other", 4)]
+    coverage = trace.meta.coverage
+    assert (coverage.multiplications, coverage.left_out) == (ROWS * (6 + 12), ())
+
+
+def test_an_operation_of_another_library_is_named_but_not_counted(out):
+    @torch.library.custom_op("accelsim_test::foreign", mutates_args=())
+    def foreign(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return x @ weight
+
+    trace = capture(Beside(Raw(foreign, 3, 4)), [torch.randn(2, 5, 3)], out=out)
+    (part,) = trace.meta.coverage.left_out
+    assert (part.name, part.parameters, part.multiplications) == ("other", 12, None)
+    assert "accelsim_test::foreign" in part.reason
