@@ -1,11 +1,11 @@
 """Which layer is pruned how: one method for all, or a policy file with rules for names of layers.
 
     schema: 1
-    pattern: "8:16"            # of layers that no rule names
+    pattern: 8:16              # of layers that no rule names
     mitigation: var
     layers:
       "*.up_proj": dense
-      "*.down_proj": {pattern: "8:16", criterion: amber}
+      "*.down_proj": {pattern: 4:8, criterion: amber}
 
 The last rule that matches a layer counts; what it does not say is as for all other layers.
 """
@@ -20,13 +20,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.registry import did_you_mean
 from accelsim.sparsity import Pattern, parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.mitigations import parse_mitigation
-from accelsim.yaml_source import YamlSource, read_yaml
+from accelsim.yaml_source import YamlSource, dotted, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Method:
 
 def _schema(raw: object) -> object:
     if type(raw) is not int:  # YAML's true equals 1
-        raise InputError(f"must be 1, not {raw!r}")
+        raise InputError(f"must be 1, not {shown(repr(raw))}")
     return raw
 
 
@@ -75,8 +75,8 @@ def _given(raw: object) -> object:
 
 
 def _pattern(raw: object) -> object:
-    if not isinstance(raw, str):  # YAML 1.1 reads an unquoted 1:30 as a number of base 60
-        raise InputError(f'YAML read the pattern as {raw!r}; write it in quotes, like "8:16"')
+    if not isinstance(raw, str):
+        raise InputError(f"a pattern is a text like 8:16, not {shown(raw)}")
     return str(parse_pattern(raw))
 
 
@@ -200,10 +200,10 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
         known = ["pattern", "criterion", "mitigation"]
         known += [] if len(location) > 1 else ["schema", "layers"]
         near = did_you_mean(location[-1], known)
-        message = f"unknown key '{location[-1]}'{near}; allowed: {', '.join(known)}"
+        message = f"unknown key '{shown(location[-1])}'{near}; allowed: {', '.join(known)}"
     if problem["type"] == "missing":  # of the only required key
         return f"{source.where(key)}: key 'schema' is missing; write schema: 1"
-    return f"{source.where(key)}: {'.'.join(key)}: {message}"
+    return f"{source.where(key)}: {dotted(key)}: {message}"
 
 
 def with_rules(policy: Policy, methods: Mapping[str, Method]) -> Policy:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from types import ModuleType
 from typing import Generic, TypeVar
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Registry(Generic[T]):
         """Return the class called `name`; raise InputError with the known names otherwise."""
         if name not in self._classes:
             raise InputError(
-                f"unknown {self.noun} '{name}'{did_you_mean(name, self._classes)}; "
+                f"unknown {self.noun} '{shown(name)}'{did_you_mean(name, self._classes)}; "
                 f"allowed: {', '.join(sorted(self._classes))}"
             )
         return self._classes[name]

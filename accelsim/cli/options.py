@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,7 +83,9 @@ def show(*renderables: RenderableType) -> None:
 
 def show_json(data: Any) -> None:
     """Print one JSON object."""
-    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    from accelsim.strict_json import json_text
+
+    sys.stdout.write(json_text(data, indent=1) + "\n")
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class Dram(Unit):
     ]
     bandwidth_gb_per_s: Annotated[
         float,
-        Field(strict=True, ge=1e-9),
+        Field(strict=True, ge=1e-9, le=1e9),
         Field(description="Effective bandwidth, 10⁹ bytes a second"),
     ]
     latency_ns: Annotated[

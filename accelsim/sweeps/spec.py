@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from accelsim.config.loader import is_key
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.registry import did_you_mean
 from accelsim.sweeps.axes import Range
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.metrics import METRICS, check_metric
-from accelsim.yaml_source import KeyPath, YamlSource, number_hint, read_yaml
+from accelsim.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 _MOST_BATCH = 2**20
@@ -28,7 +29,7 @@ def _listed(raw: object) -> object:
 
 def _schema(raw: object) -> object:
     if type(raw) is not int:  # YAML's true equals 1
-        raise InputError(f"must be 1, not {raw!r}")
+        raise InputError(f"must be 1, not {shown(repr(raw))}")
     return raw
 
 
@@ -181,18 +182,20 @@ def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
 
 def _check_axis(key: str, values: list[Any], seen: set[str]) -> None:
     if key in seen:
-        raise InputError(f"axis '{key}' is given twice")
+        raise InputError(f"axis '{shown(key)}' is given twice")
     seen.add(key)
     if not is_key(tuple(key.split("."))):
         raise InputError(
-            f"no machine has the key '{key}'; write the dotted path of a key of an architecture "
+            f"no machine has the key '{shown(key)}'; write the dotted path of a key of an architecture "
             f"file, like mac_array.lanes"
         )
     if key == "pattern" and not all(isinstance(value, str) for value in values):
-        raise InputError('YAML read a pattern as a number; write patterns in quotes, like "8:16"')
+        raise InputError("a pattern is a text like 8:16, not a number")
     for value in values:
         if isinstance(value, list):
-            raise InputError(f"a value of '{key}' is a list; no key takes one")
+            raise InputError(f"a value of '{shown(key)}' is a list; no key takes one")
+        if isinstance(value, float) and not isfinite(value):
+            raise InputError(f"a value of '{shown(key)}' is not a finite number")
 
 
 def _check_search(sweep: SweepFile, source: YamlSource) -> None:
@@ -220,15 +223,15 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
     key = tuple(str(part) for part in problem["loc"])
     while key and key not in source.lines and len(key) > 1:
         key = key[:-1]
-    where, name = source.where(key), ".".join(key)
+    where, name = source.where(key), dotted(key)
     if problem["type"] == "missing":
-        return f"{where}: key '{problem['loc'][-1]}' is missing"
+        return f"{where}: key '{shown(str(problem['loc'][-1]))}' is missing"
     if problem["type"] == "extra_forbidden":
         model: Any = {"search": Search, "iso_area": IsoArea}.get(key[0], SweepFile)
         known = [field.alias or name for name, field in model.model_fields.items()]
         last = str(problem["loc"][-1])
         near = did_you_mean(last, known)
-        return f"{where}: unknown key '{last}'{near}; allowed: {', '.join(known)}"
+        return f"{where}: unknown key '{shown(last)}'{near}; allowed: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
-    given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-    return f"{where}: {name}: {message}{given}{number_hint(problem['input'])}"
+    given = "" if problem["type"] == "value_error" else f", got {shown(repr(problem['input']))}"
+    return f"{where}: {name}: {message}{given}{hint(problem['type'], problem['input'])}"

@@ -12,14 +12,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.registry import did_you_mean
 from accelsim.tech.blocks import BLOCKS, Parts, Shape, block
 from accelsim.tech.scaling import area_ratio, energy_ratio
 from accelsim.tech.sram import NATIVE_NODES_NM, SramCost, sram_cost
-from accelsim.yaml_source import read_yaml
+from accelsim.yaml_source import dotted, hint, read_yaml
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_MOST = 1e15  # of any price: no result of it is beyond what a number can be
+NonNegative = Annotated[float, Field(strict=True, ge=0, le=_MOST, allow_inf_nan=False)]
 Effort = Literal["area", "delay"]
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +32,12 @@ class Number(BaseModel):
 
     value: NonNegative
     source: Annotated[str, Field(min_length=1)]
+
+
+class Positive(Number):
+    """One number that others are divided by."""
+
+    value: Annotated[float, Field(strict=True, gt=0, le=_MOST, allow_inf_nan=False)]
 
 
 class Fit(BaseModel):
@@ -63,9 +70,9 @@ class Table(BaseModel):
 
     schema_: Literal[2] = Field(alias="schema")
     name: str
-    node_nm: Annotated[float, Field(gt=0)]
-    nand2_um2: Number
-    register_um2: Number
+    node_nm: Annotated[float, Field(strict=True, gt=0, le=1000, allow_inf_nan=False)]
+    nand2_um2: Positive
+    register_um2: Positive
     register_pj: Number
     leakage_nw_per_um2: Number
     blocks: Mapping[str, BlockPrices]
@@ -239,7 +246,7 @@ def dram_pj_per_bit(standard: str) -> float:
     known = _dram_table()
     if standard not in known:
         raise InputError(
-            f"unknown standard '{standard}'{did_you_mean(standard, known)}; "
+            f"unknown standard '{shown(standard)}'{did_you_mean(standard, known)}; "
             f"allowed: {', '.join(known)}"
         )
     return known[standard].value
@@ -273,11 +280,17 @@ def _dram_table() -> dict[str, Number]:
 def _read_table(name: str) -> Table:
     """Return a built-in table, parsed once, or the user's file of this path."""
     known = built_in()
-    if name not in known and not Path(name).is_file():
-        raise InputError(
-            f"no file '{name}'{did_you_mean(name, known)}; built in: {', '.join(known)}"
-        )
+    if name not in known and not _is_file(name):
+        near = did_you_mean(name, known)
+        raise InputError(f"no file '{shown(name, 200)}'{near}; built in: {', '.join(known)}")
     return _built_in_table(name) if name in known else _parse_table(Path(name))
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long for a name, or with characters that no name has
+        return False
 
 
 @cache
@@ -291,6 +304,10 @@ def _parse_table(path: Path) -> Table:
     try:
         return Table.model_validate(source.data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = tuple(map(str, first["loc"]))
-        raise InputError(f"{source.where(key)}: {'.'.join(key)}: {first['msg']}") from error
+        problem = error.errors()[0]
+        key = tuple(map(str, problem["loc"]))
+        given = hint(problem["type"], problem["input"])
+        if problem["type"] not in ("missing", "extra_forbidden"):
+            given = f", got {shown(repr(problem['input']))}{given}"
+        where = source.where(key)
+        raise InputError(f"{where}: {dotted(key)}: {problem['msg']}{given}") from error
