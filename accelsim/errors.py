@@ -31,10 +31,10 @@ class MissingExtraError(InputError):
 
 
 def shown(value: object, most: int = 60) -> str:
-    """Return what a user wrote as it stands in a message: on one line, and cut where it is long.
+    r"""Return what a user wrote as it stands in a message: on one line, and cut where it is long.
 
-    >>> shown("two\\nlines"), len(shown("long " * 100))
-    ('two\\\\nlines', 60)
+    >>> shown("two\nlines"), len(shown("long " * 100))
+    ('two\\nlines', 60)
     """
     text = value if isinstance(value, str) else repr(value)
     cut = text if len(text) <= most else f"{text[: most - 1]}…"

@@ -7,21 +7,21 @@
       "*.up_proj": dense
       "*.down_proj": {pattern: 4:8, criterion: amber}
 
-The last rule that matches a layer counts; what it does not say is as for all other layers.
+The last rule that matches a layer counts; what it does not say is as for all other layers. A rule
+that spells out the name of a layer is for this layer, brackets and all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from accelsim.errors import InputError, shown
-from accelsim.registry import did_you_mean
+from accelsim.registry import did_you_mean, named
 from accelsim.sparsity import Pattern, parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.demands import Demands
@@ -131,18 +131,28 @@ class Policy:
         >>> str(Policy(half, (("*.up_proj", dense),)).of("model.layers.0.mlp.up_proj"))
         'dense'
         """
-        found = [method for glob, method in self.rules if fnmatchcase(layer, glob)]
+        found = [method for glob, method in self.rules if named([layer], glob)]
         return found[-1] if found else self.default
 
     def check(self, layers: Iterable[str]) -> None:
-        """Raise InputError if a rule names no layer: it would silently do nothing."""
+        """Raise InputError if a rule is for no layer, or is a name and a glob for others as well.
+
+        The one would silently do nothing, the other more than it says.
+        """
         names = list(layers)
         for glob, _ in self.rules:
-            if not any(fnmatchcase(name, glob) for name in names):
+            matching = [name for name in names if named([name], glob)]
+            if not matching:
                 near = did_you_mean(glob, names)
                 raise InputError(
-                    f"{self.name}: no layer matches '{glob}'{near}; there are "
+                    f"{self.name}: no layer matches '{shown(glob)}'{near}; there are "
                     f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"  # noqa: PLR2004
+                )
+            others = [name for name in matching if name != glob]
+            if others and glob in matching:
+                raise InputError(
+                    f"{self.name}: '{shown(glob)}' is a layer, and as a glob it matches "
+                    f"'{shown(others[0])}' as well; write [[] for a bracket that is part of a name"
                 )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def _not_finite(data: Any, key: tuple[str, ...]) -> Iterator[tuple[str, float]]:
     """Yield the dotted keys of numbers that are not finite, with the numbers."""
     if isinstance(data, float) and not math.isfinite(data):
         yield shown(".".join(key)), data
-    items = data.items() if isinstance(data, dict) else ()
+    items: Iterable[tuple[Any, Any]] = data.items() if isinstance(data, dict) else ()
     if isinstance(data, list | tuple):
         items = enumerate(data)
     for name, inner in items:

@@ -23,7 +23,7 @@ from yaml.scanner import Scanner
 from accelsim.errors import InputError, shown
 
 try:
-    from yaml.cyaml import CParser
+    from yaml._yaml import CParser
 except ImportError:  # PyYAML was built without libyaml
 
     class CParser(Reader, Scanner, Parser):  # type: ignore[no-redef]
@@ -191,7 +191,7 @@ class _ValueRefusal(_Refusal):
     """A value that is not read, or a key given twice."""
 
 
-class _Composer(Composer, BaseResolver):  # type: ignore[misc]
+class _Composer(Composer, BaseResolver):
     """Makes nodes of a text: scalars as they are written, no tags, not too many, not too deep."""
 
     def __init__(self) -> None:
@@ -200,7 +200,7 @@ class _Composer(Composer, BaseResolver):  # type: ignore[misc]
         self._nodes = self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[attr-defined]  # of the parser beside it
         if getattr(event, "tag", None) is not None:
             tag = shown(event.tag.replace("tag:yaml.org,2002:", "!!"))
             problem = f"tag {tag}: tags are not read; write the value itself"
@@ -213,7 +213,7 @@ class _Composer(Composer, BaseResolver):  # type: ignore[misc]
         return node
 
 
-class _Document(_Composer, CParser):  # type: ignore[misc]
+class _Document(_Composer, CParser):
     """The nodes of a text, by libyaml."""
 
     def __init__(self, text: str) -> None:
@@ -221,7 +221,7 @@ class _Document(_Composer, CParser):  # type: ignore[misc]
         _Composer.__init__(self)
 
 
-class _Explained(_Composer, Reader, Scanner, Parser):  # type: ignore[misc]
+class _Explained(_Composer, Reader, Scanner, Parser):
     """The same by PyYAML's own parser, slowly and with better messages."""
 
     def __init__(self, text: str) -> None:
@@ -263,11 +263,13 @@ class _Values:
         if isinstance(node, yaml.SequenceNode):
             items = enumerate(node.value)
             return [self.of(item, (*key, str(place)), depth + 1) for place, item in items]
+        assert isinstance(node, yaml.ScalarNode)
         return _scalar(node, key)
 
     def _mapping(self, node: yaml.MappingNode, key: KeyPath, depth: int) -> dict[str, Any]:
         """Return a mapping; what it says itself replaces what it merges (`<<`)."""
-        pairs, data = _pairs(node, key), {}
+        pairs = _pairs(node, key)
+        data: dict[str, Any] = {}
         for value in [value for name, value in pairs if _is_merge(name)]:
             for merged in reversed(list(_merged(value))):
                 data |= self.of(merged, key, depth + 1)
@@ -294,7 +296,7 @@ def _pairs(node: yaml.MappingNode, key: KeyPath) -> list[tuple[yaml.ScalarNode, 
     return pairs
 
 
-def _is_merge(name: yaml.Node) -> bool:
+def _is_merge(name: yaml.ScalarNode) -> bool:
     return name.value == "<<" and not name.style
 
 

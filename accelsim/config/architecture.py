@@ -96,7 +96,8 @@ def _criterion(raw: object) -> object:
     if CRITERIA[str(raw)].ranks_weights:
         allowed = ", ".join(sorted(name for name in CRITERIA if not CRITERIA[name].ranks_weights))
         raise InputError(
-            f"criterion '{shown(raw)}' prunes weights, which no machine here does; allowed: {allowed}"
+            f"criterion '{shown(raw)}' prunes weights, which no machine here does; "
+            f"allowed: {allowed}"
         )
     return raw
 
@@ -214,9 +215,7 @@ class Architecture(BaseModel):
         _one_of(PRECISIONS),
         Field(description="Number format of inputs; int8 accumulates in int32, floats in fp32"),
     ]
-    pattern: Annotated[
-        PatternField, Field(description="dense, or N:M with N ≤ M ≤ 64")
-    ]
+    pattern: Annotated[PatternField, Field(description="dense, or N:M with N ≤ M ≤ 64")]
     criterion: Annotated[
         str,
         BeforeValidator(_criterion),

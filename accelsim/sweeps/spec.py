@@ -186,8 +186,8 @@ def _check_axis(key: str, values: list[Any], seen: set[str]) -> None:
     seen.add(key)
     if not is_key(tuple(key.split("."))):
         raise InputError(
-            f"no machine has the key '{shown(key)}'; write the dotted path of a key of an architecture "
-            f"file, like mac_array.lanes"
+            f"no machine has the key '{shown(key)}'; write the dotted path of a key of an "
+            f"architecture file, like mac_array.lanes"
         )
     if key == "pattern" and not all(isinstance(value, str) for value in values):
         raise InputError("a pattern is a text like 8:16, not a number")

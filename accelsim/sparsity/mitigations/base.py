@@ -84,7 +84,9 @@ def parse_mitigation(text: str) -> Mitigation:
         if found is not None:
             return found
     names = [f"{name}64" if name == "rsparse" else name for name in MITIGATIONS]
-    raise InputError(f"unknown mitigation '{shown(text)}'; allowed: {', '.join(names)} (or another rank)")
+    raise InputError(
+        f"unknown mitigation '{shown(text)}'; allowed: {', '.join(names)} (or another rank)"
+    )
 
 
 def masked_solve(gram: Tensor, which: Tensor, target: Tensor, linalg: Any) -> Tensor:
