@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializeAsAny,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
@@ -125,6 +126,20 @@ def _tiling(raw: object) -> object:
     if raw != "auto" and not isinstance(raw, TilingChoice):
         raise InputError("must be auto, or a section with tokens, columns, reduction and order")
     return raw
+
+
+def _check_fitted(name: str, unit: Unit | None) -> None:
+    """Raise KeyedError if the clock asks for more of a unit than its keys may say."""
+    try:
+        if unit is not None:
+            type(unit).model_validate(unit.model_dump())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = f"{name}.{problem['loc'][-1]}"
+        raise KeyedError(
+            ("clock_mhz",),
+            f"clock_mhz: it asks for {key} {problem['input']}; {problem['msg']}",
+        ) from error
 
 
 PatternField = Annotated[
@@ -366,6 +381,8 @@ class Architecture(BaseModel):
                 fields["selector"] = self.selector.fit_clock(tech, self.path)
         except InputError as error:
             raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
+        for name in ("crossbar", "selector"):
+            _check_fitted(name, fields[name])
         fields |= self._lanes()
         return self
 
