@@ -163,7 +163,8 @@ class Runner:
             tokens, count = (slice(None), 1) if steps is None else (steps, len(steps))
             return [(count, tally)], int(selection.nonzero[tokens].sum())
         works = list(_works(product, steps))
-        parts = [(1, self._tally(machine, work)) for work in works]
+        with naming(self.arch, product.linear):
+            parts = [(1, self._tally(machine, work)) for work in works]
         return parts, sum(work.nonzero for work in works)
 
     def _watched(
@@ -174,7 +175,8 @@ class Runner:
         weights: Ints | None = None
         for work in _works(product, steps, one_by_one=True):
             if weights is None or not np.array_equal(weights, work.weight_bytes):
-                run, weights = self.run(work, product.machine), work.weight_bytes
+                with naming(self.arch, product.linear):
+                    run, weights = self.run(work, product.machine), work.weight_bytes
             observer(product.linear, work, run)
             parts.append((1, run.tally))
             nonzero += work.nonzero
