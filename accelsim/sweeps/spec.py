@@ -51,7 +51,7 @@ def _range(raw: dict[str, Any]) -> list[int | float]:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"][:1])
         message = problem["msg"].removeprefix("Value error, ")
-        raise InputError(f"{key}: {message}" if key else message) from error
+        raise InputError(f"{shown(key)}: {message}" if key else message) from error
 
 
 def _checked(check: Callable[[str], object]) -> BeforeValidator:
@@ -153,7 +153,7 @@ def at(source: YamlSource, *key: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{source.where(key)}: {'.'.join(key)}: {error}") from error
+        raise InputError(f"{source.where(key)}: {dotted(key)}: {error}") from error
 
 
 def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
@@ -165,7 +165,7 @@ def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
     for group in sweep.linked:
         groups += [(("linked",), key, values) for key, values in group.items()]
         if len({len(values) for values in group.values()}) > 1:
-            lengths = ", ".join(f"{key} has {len(values)}" for key, values in group.items())
+            lengths = ", ".join(f"{shown(key)} has {len(values)}" for key, values in group.items())
             where = source.where(("linked",))
             raise InputError(f"{where}: linked: axes differ in length: {lengths}")
     columns = [{key: values} for key, values in sweep.axes.items()]
@@ -174,7 +174,7 @@ def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
         if len(set(rows)) < len(rows):
             key = next(iter(group))
             where = source.where(("axes", key) if group in columns else ("linked",))
-            raise InputError(f"{where}: {key}: a setting is given twice")
+            raise InputError(f"{where}: {shown(key)}: a setting is given twice")
     for place, key, values in groups:
         with at(source, *place):
             _check_axis(key, values, seen)
