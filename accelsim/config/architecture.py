@@ -376,12 +376,13 @@ class Architecture(BaseModel):
             fields = self.__dict__  # frozen for users; this is still construction
             fields["technology"] = self.technology.model_copy(update={"node_nm": tech.node_nm})
             fields |= self._units_for([self.method])
+            fields["mac_array"] = self.mac_array.fit_clock(tech, self.path)
             fields["crossbar"] = self.crossbar.fit_clock(tech, self.path)
             if self.selector is not None:
                 fields["selector"] = self.selector.fit_clock(tech, self.path)
         except InputError as error:
             raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
-        for name in ("crossbar", "selector"):
+        for name in ("mac_array", "crossbar", "selector"):
             _check_fitted(name, fields[name])
         fields |= self._lanes()
         return self

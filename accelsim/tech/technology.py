@@ -177,6 +177,36 @@ class Technology:
             return small
         return self._synthesised(name, shape, "delay")
 
+    def cut_block(self, name: str, shape: Shape, stages: int) -> BlockCost:
+        """Return the cost of the small netlist with each of its paths cut in `stages`.
+
+        What is in a loop cannot be cut, and is of the fast netlist.
+
+        Args:
+            name: of `BLOCKS`, a block that has a `cut`.
+            shape: its parameters.
+            stages: cycles of what took one.
+        """
+        small, fast = (self._synthesised(name, shape, effort) for effort in ("area", "delay"))
+        cut = block(name).cut
+        assert cut is not None
+        loop = dict(cut(shape))
+        register_bits = small.register_bits + (stages - 1) * int(loop.pop("register_bits"))
+        prices = self._prices(name)
+        for part, count in loop.items():
+            fast_um2, small_um2 = (
+                self._price(name, fit.area_um2, part) for fit in (prices.delay, prices.area)
+            )
+            loop[part] = count * (fast_um2 - small_um2) * self._area
+        parts = {part: um2 + loop.get(part, 0.0) for part, um2 in small.parts_um2.items()}
+        return BlockCost(
+            parts_um2=parts,
+            register_um2=register_bits * self.register_um2,
+            register_bits=register_bits,
+            delay_ps=max(small.delay_ps / stages, fast.delay_ps),
+            effort="area",
+        )
+
     def energy_pj(self, name: str, action: str, area_um2: float) -> float:
         """Return the energy of an action of a block that switches `area_um2` of this node."""
         densities = self._prices(name).energy_pj_per_um2
