@@ -52,7 +52,8 @@ class InputInfo(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dtype: StoredDtype
-    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    # Products of two values, which some criteria rank by, stay within what float32 holds.
+    scale: float = Field(default=1.0, ge=1e-15, le=1e15, allow_inf_nan=False)
 
 
 class TraceMeta(BaseModel):
