@@ -24,6 +24,8 @@ _UNITS = np.ldexp(np.float32(1), np.maximum(np.arange(32), 1) - 25)
 # The distribution of a synthetic trace that has no values.
 SHAPES_ONLY = "none"
 MAX_TOKENS = 2**31
+# Products of two values, which some criteria rank by, stay within what float32 holds.
+SCALES = (1e-15, 1e15)
 Positive = Annotated[int, Field(gt=0, le=MAX_TOKENS)]
 
 
@@ -52,8 +54,7 @@ class InputInfo(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dtype: StoredDtype
-    # Products of two values, which some criteria rank by, stay within what float32 holds.
-    scale: float = Field(default=1.0, ge=1e-15, le=1e15, allow_inf_nan=False)
+    scale: float = Field(default=1.0, ge=SCALES[0], le=SCALES[1], allow_inf_nan=False)
 
 
 class TraceMeta(BaseModel):
