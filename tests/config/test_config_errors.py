@@ -196,6 +196,8 @@ def test_a_missing_number_says_its_unit(edit):
         ("clock_mhz: 1000", "clock_mhz: .inf", "clock_mhz", "finite"),
         ("clock_mhz: 1000", "clock_mhz: [1]", "clock_mhz", "number"),
         ("clock_mhz: 1000", "clock_mhz:", "clock_mhz", "number"),
+        ("clock_mhz: 1000", "clock_mhz: 5e-324", "clock_mhz", "greater than 0.001"),
+        ("_gb_per_s: 64", "_gb_per_s: 1.7e308", "dram.bandwidth_gb_per_s", "less than or equal"),
         ("_gb_per_s: 64", "_gb_per_s: 64 GB/s", "dram.bandwidth_gb_per_s", "a number in GB/s"),
         ("_gb_per_s: 64", "_gb_per_s: 0", "dram.bandwidth_gb_per_s", "greater than"),
         ("_gb_per_s: 64", "_gb_per_s: -64", "dram.bandwidth_gb_per_s", "greater than"),
@@ -372,6 +374,11 @@ def test_a_port_that_does_not_divide(edit, macros):
         f"port_bytes 160 must divide by macros {macros}",
         line=edited.line,
     )
+
+
+def test_a_clock_that_asks_for_more_stages_than_there_are(edit):
+    edited = edit("clock_mhz: 1000", "clock_mhz: 1e6")
+    edited.refused("clock_mhz: it asks for crossbar.pipeline_stages ", "64", line=edited.line)
 
 
 # --- --set ---------------------------------------------------------------------------------------
