@@ -1,4 +1,4 @@
-"""Every exception that a user can see."""
+"""Every exception that a user can see, and how it shows what the user wrote."""
 
 
 class InputError(ValueError):
@@ -32,3 +32,14 @@ class MissingExtraError(InputError):
             f"this needs the package '{module}', which is not installed: "
             f"pip install 'accelsim[{extra}]', or in a clone: pip install -e '.[{extra}]'"
         )
+
+
+def shown(value: object, most: int = 60) -> str:
+    r"""Return what a user wrote as it stands in a message: on one line, and cut where it is long.
+
+    >>> shown("two\nlines"), len(shown("long " * 100))
+    ('two\\nlines', 60)
+    """
+    text = value if isinstance(value, str) else repr(value)
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)

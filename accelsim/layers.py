@@ -11,11 +11,12 @@ import numpy as np
 from accelsim.config import Architecture
 from accelsim.errors import DeadlockError, InputError
 from accelsim.trace import Linear
-from accelsim.workload import Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
+from accelsim.workload import Datapath, Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
 from accelsim.workload.decode import Fetches, dense_weight_bytes
 from accelsim.workload.sparsify import Selection
 
 _VALUES_AT_ONCE = 2**16  # runs × jobs of decode steps that are run together
+_MOST_BITS = 2**53
 _MASK_BYTES = 2**24  # tokens × K of decode steps whose unions are in memory at once
 
 
@@ -112,9 +113,11 @@ def whole_work(
         outer_tiles: leave out all but so many outer iterations.
 
     Raises:
-        InputError: no tile, or not a table that the layer's method needs, fits.
+        InputError: no tile, or not a table that the layer's method needs, fits; or the layer is too
+            large to count its bits.
     """
     path = arch.path
+    _check_size(gemm, path)
     arch.check_tables(gemm)
     tiling = layer_tiling(arch, gemm, is_decode=is_decode)
     jobs = tile_jobs(gemm, tiling, path, arch.stores, outer_tiles)
@@ -131,3 +134,13 @@ def whole_work(
         is_decode=is_decode,
         layer=gemm,
     )
+
+
+def _check_size(gemm: Gemm, path: Datapath) -> None:
+    """Raise InputError if an operand of a layer has more bits than are counted exactly."""
+    sides = {"X": gemm.tokens, "W": gemm.out_features}
+    sizes = {name: side * gemm.in_features for name, side in sides.items()}
+    sizes["Y"] = gemm.tokens * gemm.out_features
+    for name, values in sizes.items():
+        if values * path.accumulator_bits > _MOST_BITS:
+            raise InputError(f"{name} of {values:.3g} values: more than 2^53 bits of sums")

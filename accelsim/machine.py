@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from accelsim.config import Architecture
-from accelsim.engine import Network, Room, Stage, program_order
+from accelsim.engine import Network, Room, Stage, check_cycles, program_order
 from accelsim.hardware.buffer import Buffer
 from accelsim.workload import Datapath, Ints, Work, slot_releases
 from accelsim.workload.datapath import stacked
@@ -60,7 +62,11 @@ class Machine:
 
 
 def build_machine(arch: Architecture, work: Work) -> Machine:
-    """Return the network of `arch` with the service times of one layer."""
+    """Return the network of `arch` with the service times of one layer.
+
+    Raises:
+        InputError: its runs may take more cycles than are counted.
+    """
     members = _members(arch, work)
     rooms = _rooms(arch, work)
     inputs = _inputs(arch, work, has_prologue="prologue" in members)
@@ -88,7 +94,9 @@ def build_machine(arch: Architecture, work: Work) -> Machine:
             (stages["output_dma"], store_delay + weight_lag),
         ]
     )
-    return Machine(Network(tuple(stages.values()), {"dram": order}), members)
+    network = Network(tuple(stages.values()), {"dram": order})
+    check_cycles(float(np.sum(network.bound_cycles * work.repeats)))
+    return Machine(network, members)
 
 
 def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:

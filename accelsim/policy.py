@@ -1,33 +1,33 @@
 """Which layer is pruned how: one method for all, or a policy file with rules for names of layers.
 
     schema: 1
-    pattern: "8:16"            # of layers that no rule names
+    pattern: 8:16              # of layers that no rule names
     mitigation: var
     layers:
       "*.up_proj": dense
-      "*.down_proj": {pattern: "8:16", criterion: amber}
+      "*.down_proj": {pattern: 4:8, criterion: amber}
 
-The last rule that matches a layer counts; what it does not say is as for all other layers.
+The last rule that matches a layer counts; what it does not say is as for all other layers. A rule
+that spells out the name of a layer is for this layer, brackets and all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from accelsim.arguments import path_of, wrong_type
-from accelsim.errors import InputError
-from accelsim.registry import did_you_mean
+from accelsim.errors import InputError, shown
+from accelsim.registry import did_you_mean, named
 from accelsim.sparsity import Pattern, parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.mitigations import parse_mitigation
-from accelsim.yaml_source import YamlSource, read_yaml
+from accelsim.yaml_source import YamlSource, dotted, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Method:
 
 def _schema(raw: object) -> object:
     if type(raw) is not int:  # YAML's true equals 1
-        raise InputError(f"must be 1, not {raw!r}")
+        raise InputError(f"must be 1, not {shown(repr(raw))}")
     return raw
 
 
@@ -76,8 +76,8 @@ def _given(raw: object) -> object:
 
 
 def _pattern(raw: object) -> object:
-    if not isinstance(raw, str):  # YAML 1.1 reads an unquoted 1:30 as a number of base 60
-        raise InputError(f'YAML read the pattern as {raw!r}; write it in quotes, like "8:16"')
+    if not isinstance(raw, str):
+        raise InputError(f"a pattern is a text like 8:16, not {shown(raw)}")
     return str(parse_pattern(raw))
 
 
@@ -138,18 +138,28 @@ class Policy:
         >>> str(Policy(half, (("*.up_proj", dense),)).of("model.layers.0.mlp.up_proj"))
         'dense'
         """
-        found = [method for glob, method in self.rules if fnmatchcase(layer, glob)]
+        found = [method for glob, method in self.rules if named([layer], glob)]
         return found[-1] if found else self.default
 
     def check(self, layers: Iterable[str]) -> None:
-        """Raise InputError if a rule names no layer: it would silently do nothing."""
+        """Raise InputError if a rule is for no layer, or is a name and a glob for others as well.
+
+        The one would silently do nothing, the other more than it says.
+        """
         names = list(layers)
         for glob, _ in self.rules:
-            if not any(fnmatchcase(name, glob) for name in names):
+            matching = [name for name in names if named([name], glob)]
+            if not matching:
                 near = did_you_mean(glob, names)
                 raise InputError(
-                    f"{self.name}: no layer matches '{glob}'{near}; there are "
+                    f"{self.name}: no layer matches '{shown(glob)}'{near}; there are "
                     f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"  # noqa: PLR2004
+                )
+            others = [name for name in matching if name != glob]
+            if others and glob in matching:
+                raise InputError(
+                    f"{self.name}: '{shown(glob)}' is a layer, and as a glob it matches "
+                    f"'{shown(others[0])}' as well; write [[] for a bracket that is part of a name"
                 )
 
     @property
@@ -214,10 +224,10 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
         known = ["pattern", "criterion", "mitigation"]
         known += [] if len(location) > 1 else ["schema", "layers"]
         near = did_you_mean(location[-1], known)
-        message = f"unknown key '{location[-1]}'{near}; allowed: {', '.join(known)}"
+        message = f"unknown key '{shown(location[-1])}'{near}; allowed: {', '.join(known)}"
     if problem["type"] == "missing":  # of the only required key
         return f"{source.where(key)}: key 'schema' is missing; write schema: 1"
-    return f"{source.where(key)}: {'.'.join(key)}: {message}"
+    return f"{source.where(key)}: {dotted(key)}: {message}"
 
 
 def with_rules(policy: Policy, methods: Mapping[str, Method]) -> Policy:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Generic, TypeVar
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class Registry(Generic[T]):
         """Return the class called `name`; raise InputError with the known names otherwise."""
         if name not in self._classes:
             raise InputError(
-                f"unknown {self.noun} '{name}'{did_you_mean(name, self._classes)}; "
+                f"unknown {self.noun} '{shown(name)}'{did_you_mean(name, self._classes)}; "
                 f"allowed: {', '.join(sorted(self._classes))}"
             )
         return self._classes[name]
@@ -63,6 +64,16 @@ def did_you_mean(name: str, known: object) -> str:
     """Return ` (did you mean 'x'?)` for the nearest of the `known` names, or nothing."""
     near = get_close_matches(name, list(known), n=1)  # type: ignore[call-overload]
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def named(names: Iterable[str], wanted: str) -> list[str]:
+    """Return the name that is spelled out, else those that a glob (`*`, `?`, `[…]`) matches.
+
+    >>> named(["blk[0].up", "blk[0].down"], "blk[0].up"), named(["blk.0", "blk.1"], "blk.?")
+    (['blk[0].up'], ['blk.0', 'blk.1'])
+    """
+    known = list(names)
+    return [wanted] if wanted in known else [name for name in known if fnmatchcase(name, wanted)]
 
 
 def import_siblings(package: ModuleType) -> None:

@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from accelsim.config import Architecture
-from accelsim.engine import engine_named
+from accelsim.engine import check_cycles, engine_named
 from accelsim.layers import layer_gemm, layer_tiling, layer_work, naming, whole_work
 from accelsim.machine import build_machine
 from accelsim.periodic import periodic_tally
@@ -142,7 +142,9 @@ class Runner:
             parts, nonzero = self._parts(product, steps)
         else:
             parts, nonzero = self._watched(product, steps, observer)
-        tally, count = combine(parts), 1 if steps is None else len(steps)
+        with naming(self.arch, linear):
+            tally = combine(parts)
+        count = 1 if steps is None else len(steps)
         gemm = layer_gemm(linear, selection, steps)
         tiling = layer_tiling(product.machine, gemm, is_decode=steps is not None)
         return LayerResult(
@@ -174,7 +176,8 @@ class Runner:
             tokens, count = (slice(None), 1) if steps is None else (steps, len(steps))
             return [(count, tally)], int(selection.nonzero[tokens].sum())
         works = list(_works(product, steps))
-        parts = [(1, self._tally(machine, work)) for work in works]
+        with naming(self.arch, product.linear):
+            parts = [(1, self._tally(machine, work)) for work in works]
         return parts, sum(work.nonzero for work in works)
 
     def _watched(
@@ -185,7 +188,8 @@ class Runner:
         weights: Ints | None = None
         for work in _works(product, steps, one_by_one=True):
             if weights is None or not np.array_equal(weights, work.weight_bytes):
-                run, weights = self.run(work, product.machine), work.weight_bytes
+                with naming(self.arch, product.linear):
+                    run, weights = self.run(work, product.machine), work.weight_bytes
             observer(product.linear, work, run)
             parts.append((1, run.tally))
             nonzero += work.nonzero
@@ -212,7 +216,8 @@ class Runner:
         return self._remembered((machine.path, gemm, kept, is_decode), make)
 
     def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
-        """Put the layers of a trace together."""
+        """Put the layers of a trace together; raise InputError if they take too many cycles."""
+        check_cycles(sum(layer.cycles for layer in layers))
         return Result(
             arch=self.arch.resolved(),
             trace=trace.describe(),

@@ -5,10 +5,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accelsim.capture.linears import select
 from accelsim.errors import InputError
 from accelsim.policy import Method, Policy, load_policy, with_rules
+from accelsim.report.window import Window
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
+from accelsim.trace import Linear
 
 FALLBACK = Method(parse_pattern("8:16"))
 LAYERS = [
@@ -84,8 +87,8 @@ def test_what_a_file_does_not_say_is_the_default(load):
             r"p\.yaml:2: .*unknown key 'patern' \(did you mean 'pattern'",
         ),
         ('schema: 1\npattern: "8:99"\n', r"p\.yaml:2: pattern: pattern 8:99: N:M needs"),
-        ("schema: 1\npattern: 8:16\n", r"p\.yaml:2: .*write it in quotes"),
-        ("schema: 1\nlayers:\n  a: 8:16\n", r"p\.yaml:3: .*write it in quotes"),
+        ("schema: 1\npattern: 816\n", r"p\.yaml:2: pattern: a pattern is a text like 8:16, not"),
+        ("schema: 1\nlayers:\n  a: 8.16\n", r"p\.yaml:3: .*a text like 8:16, not 8\.16"),
         ("schema: 1\nlayers:\n  a: sparse\n", r"p\.yaml:3: layers\.a: unknown pattern 'sparse'"),
         ("schema: 1\ncriterion: amper\n", r"p\.yaml:2: .*'amper' \(did you mean 'amber'\?\)"),
         ("schema: 1\nlayers:\n  a: {criterion: x}\n", r"p\.yaml:3: .*unknown criterion 'x'"),
@@ -176,3 +179,31 @@ def test_a_method_is_written_without_what_goes_without_saying():
     assert str(method("8:16", "clact")) == "8:16 clact"
     assert str(method("8:16", "act", "rsparse64")) == "8:16 rsparse64"
     assert str(method("topk:0.5", "amber", "var")) == "topk:0.5 amber var"
+
+
+# --- names that look like globs ------------------------------------------------------------------
+
+LIST = ["blk[0].up", "blk[0].down", "blk[1].up"]
+
+
+def test_a_rule_that_spells_out_a_name_is_for_that_layer():
+    dense, half = method("dense"), method("2:4")
+    policy = Policy(FALLBACK, (("blk[0].up", dense), ("blk[[]1*", half)))
+    policy.check(LIST)
+    assert [policy.of(name) for name in LIST] == [dense, FALLBACK, half]
+
+
+def test_a_name_that_is_a_glob_for_another_layer_is_ambiguous():
+    policy = Policy(FALLBACK, (("blk[0].up", method("dense")),), "p.yaml")
+    with pytest.raises(InputError, match=r"p\.yaml: 'blk\[0\]\.up' is a layer, .*'blk0\.up' as"):
+        policy.check([*LIST, "blk0.up"])
+    policy.check(["blk0.up", "blk1.up"])  # a glob
+
+
+def test_flags_that_name_layers_read_names_before_globs():
+    assert select(LIST, "blk[0].up,*.down") == {"blk[0].up", "blk[0].down"}
+    assert select([*LIST, "blk0.up"], "blk[0].up") == {"blk[0].up"}
+    assert select(["blk0.up"], "blk[0].up") == {"blk0.up"}
+    linear = Linear(name="blk[0].up", input="x", in_features=4, out_features=4)
+    assert Window(("blk[0].up",)).shows(linear)
+    assert not Window(("blk[1].up",)).shows(linear)

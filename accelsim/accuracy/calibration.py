@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from accelsim.precision import Values
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import Sample, parse_mitigation
 from accelsim.sparsity.threshold import Threshold
+from accelsim.strict_json import json_text, parse_json
 
 if TYPE_CHECKING:
     import torch
@@ -205,7 +205,7 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
         for name, value in state.items():
             arrays[str(len(names))] = np.asarray(value.cpu() if hasattr(value, "cpu") else value)
             names.append([layer, method, name])
-    meta = json.dumps({"schema": SCHEMA, "facts": calibration.facts, "arrays": names})
+    meta = json_text({"schema": SCHEMA, "facts": calibration.facts, "arrays": names})
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, meta=np.array(meta), **arrays)
 
@@ -238,7 +238,7 @@ def _state_value(name: str, array: Values, device: str) -> Any:
 def _read_file(path: Path) -> tuple[dict[str, Any], list[Values]]:
     try:
         with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            meta = json.loads(str(file["meta"]))
+            meta = parse_json(str(file["meta"]))
             if meta["schema"] != SCHEMA:
                 found = meta["schema"]
                 raise InputError(  # noqa: TRY301

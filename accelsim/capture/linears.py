@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING
 
 from accelsim.capture.extra import require
 from accelsim.capture.weights import is_lazy
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
+from accelsim.registry import named
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +129,7 @@ def candidates(linears: Mapping[str, LinearModule], stacks: Mapping[str, Stack])
 
 
 def select(names: Iterable[str], globs: str) -> set[str]:
-    """Return the names that match any of the comma-separated `globs` (`*`, `?`, `[…]`).
+    """Return the names that comma-separated `globs` spell out or match (`*`, `?`, `[…]`).
 
     >>> sorted(select(["h.0.up", "h.0.down", "head"], "*.up,head"))
     ['h.0.up', 'head']
@@ -140,14 +140,15 @@ def select(names: Iterable[str], globs: str) -> set[str]:
     known = list(names)
     selected: set[str] = set()
     for glob in (part.strip() for part in globs.split(",")):
-        matching = {name for name in known if fnmatchcase(name, glob)}
+        matching = named(known, glob)
         if not matching:
             # The first and the last names show the dotted scheme and what stands outside of it.
             some = known if len(known) <= _NAMES_IN_MESSAGE else [*known[:3], "…", known[-1]]
             raise InputError(
-                f"no linear layer matches '{glob}'; the model has {len(known)}: {', '.join(some)}"
+                f"no linear layer matches '{shown(glob)}'; "
+                f"the model has {len(known)}: {', '.join(some)}"
             )
-        selected |= matching
+        selected.update(matching)
     return selected
 
 

@@ -18,14 +18,14 @@ from accelsim.precision import BFloat16, Int8, Values
 from accelsim.registry import did_you_mean
 from accelsim.trace.archive import MAX_ARRAY_BYTES
 from accelsim.trace.npz import STORED_DTYPES
-from accelsim.trace.record import InputInfo, StoredDtype
+from accelsim.trace.record import SCALES, InputInfo, StoredDtype
 
 _SPILLED = {"float16": np.float16, "bfloat16": np.uint16, "int8": np.float32}
-# Largest finite value of each format; int8 scales to any peak that float32 holds.
+# Largest finite value of each format; int8 has a scale.
 _LARGEST = {
     "float16": 65504.0,
     "bfloat16": (2 - 2**-7) * 2.0**127,
-    "int8": float(np.finfo(np.float32).max),
+    "int8": 127 * SCALES[1],
 }
 
 
@@ -88,6 +88,10 @@ class Spill:
         if self.dtype != "int8":
             return raw, InputInfo(dtype=self.dtype)
         codes, scale = Int8.encode(raw)
+        if scale < SCALES[0]:
+            raise InputError(
+                f"an input reaches {127 * scale:.3g} only, too little for int8: use bfloat16"
+            )
         return codes, InputInfo(dtype=self.dtype, scale=scale)
 
 

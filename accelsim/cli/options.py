@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -90,7 +89,9 @@ def show_notes(notes: Iterable[str]) -> None:
 
 def show_json(data: Any) -> None:
     """Print one JSON object."""
-    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    from accelsim.strict_json import json_text
+
+    sys.stdout.write(json_text(data, indent=1) + "\n")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,14 +110,10 @@ def _panels(plot: type[Plot], runs: list[Run]) -> list[list[Run]]:
 
 def _accuracy(path: Path) -> Any:
     """Read what `accelsim accuracy --json` printed."""
-    from accelsim.errors import InputError
+    from accelsim.errors import InputError, shown
+    from accelsim.strict_json import read_json
 
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}") from error
+    data = read_json(path)
     keys = {"pattern", "criterion", "mitigation", "relative_drop"}
     rows = data.get("rows") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not all(
@@ -128,5 +123,5 @@ def _accuracy(path: Path) -> Any:
         raise InputError(f"{path}: not what `accelsim accuracy --json` prints: {wanted}")
     wrong = [r["relative_drop"] for r in rows if not isinstance(r["relative_drop"], (int, float))]
     if wrong:
-        raise InputError(f"{path}: relative_drop {json.dumps(wrong[0])}: must be a number")
+        raise InputError(f"{path}: relative_drop {shown(repr(wrong[0]))}: must be a number")
     return data

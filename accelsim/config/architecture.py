@@ -12,11 +12,12 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializeAsAny,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
-from accelsim.errors import InputError, KeyedError
+from accelsim.errors import InputError, KeyedError, shown
 from accelsim.hardware import (
     CROSSBARS,
     SELECTORS,
@@ -78,16 +79,14 @@ def _one_of(registry: Registry[Any]) -> BeforeValidator:
 
 
 def _pattern(raw: object) -> object:
-    """Accept `8:16`; an unquoted 1:30 reaches us as a base-60 number, which YAML 1.1 allows."""
+    """Accept `8:16`, with quotes or without."""
     if isinstance(raw, Pattern):
         return raw
     allowed = "allowed: dense, or N:M such as 2:4, 8:16, 16:32"
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        raise InputError(f"YAML read the pattern as the number {raw}; put it in quotes; {allowed}")
     if not isinstance(raw, str):
-        raise InputError(f"the pattern must be a text; {allowed}")
+        raise InputError(f"the pattern must be a text, not {shown(raw)}; {allowed}")
     if not any(family.parse(raw.strip()) for family in PATTERNS.values()):
-        raise InputError(f"unknown pattern '{raw}'; {allowed}")
+        raise InputError(f"unknown pattern '{shown(raw)}'; {allowed}")
     pattern = parse_pattern(raw)
     if not pattern.is_grouped:
         raise InputError(f"no machine runs pattern '{pattern}', which has no groups; {allowed}")
@@ -98,7 +97,8 @@ def _criterion(raw: object) -> object:
     if CRITERIA[str(raw)].ranks_weights:
         allowed = ", ".join(sorted(name for name in CRITERIA if not CRITERIA[name].ranks_weights))
         raise InputError(
-            f"criterion '{raw}' prunes weights, which no machine here does; allowed: {allowed}"
+            f"criterion '{shown(raw)}' prunes weights, which no machine here does; "
+            f"allowed: {allowed}"
         )
     return raw
 
@@ -126,6 +126,20 @@ def _tiling(raw: object) -> object:
     if raw != "auto" and not isinstance(raw, TilingChoice):
         raise InputError("must be auto, or a section with tokens, columns, reduction and order")
     return raw
+
+
+def _check_fitted(name: str, unit: Unit | None) -> None:
+    """Raise KeyedError if the clock asks for more of a unit than its keys may say."""
+    try:
+        if unit is not None:
+            type(unit).model_validate(unit.model_dump())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = f"{name}.{problem['loc'][-1]}"
+        raise KeyedError(
+            ("clock_mhz",),
+            f"clock_mhz: it asks for {key} {problem['input']}; {problem['msg']}",
+        ) from error
 
 
 PatternField = Annotated[
@@ -208,15 +222,15 @@ class Architecture(BaseModel):
         Field(pattern=r"^[\w.+=-]*\w[\w.+=-]*$", max_length=80),
         Field(description="Name in tables and result folders"),
     ]
-    clock_mhz: Annotated[float, Field(strict=True, gt=0, le=1e6), Field(description="Core clock")]
+    clock_mhz: Annotated[
+        float, Field(strict=True, gt=1e-3, le=1e6), Field(description="Core clock")
+    ]
     precision: Annotated[
         str,
         _one_of(PRECISIONS),
         Field(description="Number format of inputs; int8 accumulates in int32, floats in fp32"),
     ]
-    pattern: Annotated[
-        PatternField, Field(description='"dense", or "N:M" with N ≤ M ≤ 64 (in quotes)')
-    ]
+    pattern: Annotated[PatternField, Field(description="dense, or N:M with N ≤ M ≤ 64")]
     criterion: Annotated[
         str,
         BeforeValidator(_criterion),
@@ -362,11 +376,14 @@ class Architecture(BaseModel):
             fields = self.__dict__  # frozen for users; this is still construction
             fields["technology"] = self.technology.model_copy(update={"node_nm": tech.node_nm})
             fields |= self._units_for([self.method])
+            fields["mac_array"] = self.mac_array.fit_clock(tech, self.path)
             fields["crossbar"] = self.crossbar.fit_clock(tech, self.path)
             if self.selector is not None:
                 fields["selector"] = self.selector.fit_clock(tech, self.path)
         except InputError as error:
             raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
+        for name in ("mac_array", "crossbar", "selector"):
+            _check_fitted(name, fields[name])
         fields |= self._lanes()
         return self
 

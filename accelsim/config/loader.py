@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from accelsim.arguments import path_of, texts_of
 from accelsim.config.architecture import Architecture
-from accelsim.errors import InputError, KeyedError
+from accelsim.errors import InputError, KeyedError, shown
 from accelsim.hardware import CROSSBARS, SELECTORS
 from accelsim.registry import Registry, did_you_mean
-from accelsim.yaml_source import KeyPath, YamlSource, number_hint, read_yaml
+from accelsim.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 
 _KINDS: dict[str, Registry[Any]] = {"selector": SELECTORS, "crossbar": CROSSBARS}
 _UNITS_OF_MEASURE = {
@@ -65,7 +65,7 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, KeyedError):
         return f"{source.where(cause.key)}: {cause}"
-    where, name = source.where(key), ".".join(key)
+    where, name = source.where(key), dotted(key)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(key[:-1], source.data)
         allowed = ", ".join(sorted(known))
@@ -77,8 +77,8 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
         return f"{where}: key '{name}': must be a section with the keys {keys}"
     message = problem["msg"].removeprefix("Value error, ")
     # Our own messages already quote the value.
-    given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-    given += number_hint(problem["input"])
+    given = "" if problem["type"] == "value_error" else f", got {shown(repr(problem['input']))}"
+    given += hint(problem["type"], problem["input"])
     label = f"key '{name}': " if name else ""
     return f"{where}: {label}{message}{_unit_hint(key)}{given}"
 

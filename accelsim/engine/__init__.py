@@ -10,6 +10,7 @@ from accelsim.engine.network import (
     Stage,
     StageTimes,
     Times,
+    check_cycles,
     program_order,
 )
 from accelsim.errors import InputError
@@ -34,6 +35,7 @@ __all__ = [
     "Stage",
     "StageTimes",
     "Times",
+    "check_cycles",
     "engine_named",
     "program_order",
 ]

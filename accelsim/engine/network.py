@@ -21,9 +21,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from accelsim.errors import DeadlockError
+from accelsim.errors import DeadlockError, InputError
 from accelsim.workload import Ints
 from accelsim.workload.datapath import stacked
+
+MAX_CYCLES = 2**53  # of a layer: what a double counts exactly, 104 days at 1 GHz
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,15 @@ class Network:
     def jobs(self) -> int:
         """Jobs that flow through every stage."""
         return int(self.stages[0].busy.shape[-1])
+
+    @property
+    def bound_cycles(self) -> Any:
+        """Cycles that no run takes longer than, nearly; `[runs]` of several runs.
+
+        Until a run ends, some job is served or on its way, and each is so once.
+        """
+        served = self.busy.sum(axis=(-2, -1), dtype=np.float64)
+        return served + float(self.jobs) * sum(stage.latency for stage in self.stages)
 
     def single_runs(self) -> Iterator[Network]:
         """Yield the network of each of several runs by itself, or the network of the only one."""
@@ -213,6 +224,15 @@ class Times:
         }
         cycles = _visible(network, table).max(axis=(-2, -1), initial=0)
         return cls(named, cycles if cycles.ndim else int(cycles), table)
+
+
+def check_cycles(cycles: float) -> None:
+    """Raise InputError if a layer may take more cycles than are counted."""
+    if cycles > MAX_CYCLES:
+        raise InputError(
+            f"up to {cycles:.3g} cycles, and at most 2^53 are counted: the clock is too fast for "
+            f"a layer so large, or for dram.bandwidth_gb_per_s"
+        )
 
 
 def program_order(streams: Sequence[tuple[Stage, int]]) -> Requests:

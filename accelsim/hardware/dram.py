@@ -11,10 +11,13 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
+from accelsim.errors import InputError
 from accelsim.hardware.output_buffer import stored_bytes
 from accelsim.hardware.unit import Unit
 from accelsim.tech.technology import Technology, dram_pj_per_bit
 from accelsim.workload import Datapath, Ints, Work, bytes_of, ceil_div
+
+_MAX_CYCLES = 2**62
 
 
 class Dram(Unit):
@@ -54,7 +57,7 @@ class Dram(Unit):
     ]
     bandwidth_gb_per_s: Annotated[
         float,
-        Field(strict=True, ge=1e-9),
+        Field(strict=True, ge=1e-9, le=1e9),
         Field(description="Effective bandwidth, 10⁹ bytes a second"),
     ]
     latency_ns: Annotated[
@@ -74,12 +77,21 @@ class Dram(Unit):
         return ceil_div(size_bytes, self.burst_bytes) * self.burst_bytes
 
     def transfer_cycles(self, size_bytes: Ints, *, clock_mhz: float) -> Ints:
-        """Return the cycles in which the channel moves so many bytes; exact at any bandwidth."""
+        """Return the cycles in which the channel moves so many bytes; exact at any bandwidth.
+
+        Raises:
+            InputError: more cycles than an integer of 64 bits holds.
+        """
         # Through text: 0.3 is meant as 3/10, not as the binary fraction nearest to it.
         clock, bandwidth = Fraction(str(clock_mhz)), Fraction(str(self.bandwidth_gb_per_s))
         cycles_per_byte = clock / (1000 * bandwidth)
         sizes = sorted(set(size_bytes.ravel().tolist()))
         cycles = [ceil(size * cycles_per_byte) for size in sizes]
+        if cycles and cycles[-1] > _MAX_CYCLES:
+            raise InputError(
+                f"a transfer of {sizes[-1]} bytes takes {float(cycles[-1]):.3g} cycles, more than "
+                f"are counted: clock_mhz is too high for dram.bandwidth_gb_per_s"
+            )
         return np.array(cycles, np.int64)[np.searchsorted(sizes, size_bytes)]
 
     def prologue_bytes(self, work: Work) -> Ints:

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, field_validator
 from typing_extensions import override
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.hardware.logic import block_cost, lane_pj_per_um2
 from accelsim.hardware.unit import Unit
 from accelsim.sparsity.demands import Demands
@@ -62,7 +62,9 @@ class LaneUnit(Unit):
     def _kinds_are_known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
         for kind in kinds:
             if kind not in cls.lane_blocks:
-                raise InputError(f"unknown kind '{kind}'; allowed: {', '.join(cls.lane_blocks)}")
+                raise InputError(
+                    f"unknown kind '{shown(kind)}'; allowed: {', '.join(cls.lane_blocks)}"
+                )
         return kinds
 
     @classmethod

@@ -41,6 +41,8 @@ def lane_pj_per_um2(tech: Technology, path: Datapath) -> float:
     """
     measured = replace(shape(path), lanes=_MEASURED_LANES)
     logic_um2 = tech.block("dot_product", measured).logic_um2 / _MEASURED_LANES
+    if not logic_um2:  # a table without a price for it
+        return 0.0
     action = f"{measured.arithmetic}_mac"
     registers = stage_register_bits(measured) / _MEASURED_LANES
     whole_pj = tech.energy_pj("dot_product", action, logic_um2)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 from typing_extensions import override
 
 from accelsim.hardware.logic import block_cost, period_ps, shape
 from accelsim.hardware.unit import Unit
-from accelsim.tech.blocks import index_bits
+from accelsim.tech.blocks import index_bits, stage_register_bits
 from accelsim.tech.technology import BlockCost, Technology
 from accelsim.workload import Datapath, Ints, Work
+
+_WORTH = 0.9  # of the energy: less is within the error of the prices
 
 
 class MacArray(Unit):
@@ -24,9 +26,11 @@ class MacArray(Unit):
         G = ceil(reduction / M) groups (G × ceil(N / L) if N > L).
 
             busy    = blocks × steps
-            latency = 2 + ceil(log2 L): multiply, adder tree, accumulate
+            latency = stage_cycles × (1 + ceil(log2 L)) + 1: multiply, adder tree, accumulate
 
-        Accumulators are doubled, so a block drains while the next one computes.
+        Accumulators are doubled, so a block drains while the next one computes. `stage_cycles` is 1
+        unless given, or unless the small netlist, with every multiplier and adder of the tree cut
+        in so many stages, meets the clock for less than nine tenths of the energy of the fast one.
 
     Actions:
         mac: a multiplication by a kept activation that is not zero.
@@ -64,13 +68,40 @@ class MacArray(Unit):
         Field(description="Multipliers of one dot product (L); values of K used in one cycle"),
     ]
 
+    stage_cycles: (
+        Annotated[
+            int,
+            Field(strict=True, gt=0, le=64),
+            Field(
+                description=(
+                    "Cycles of a multiplier, and of each level of adders behind it; default: 1, or "
+                    "more where that saves a tenth of the energy"
+                ),
+            ),
+        ]
+        | None
+    ) = None
+
     @override
     def busy_cycles(self, work: Work) -> Ints:
         return work.jobs.blocks(work.path) * work.path.steps(work.jobs.reduction)
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
-        return 2 + index_bits(self.lanes)
+        return self._stages * (1 + index_bits(self.lanes)) + 1
+
+    @override
+    def fit_clock(self, tech: Technology, path: Datapath) -> Self:
+        if self.stage_cycles is not None:
+            return self
+        whole, period = block_cost(tech, "dot_product", path), period_ps(path)
+        one = self.model_copy(update={"stage_cycles": 1})
+        if whole.effort == "area" or whole.delay_ps > period:  # not needed, or of no help
+            return one
+        small = tech.block("dot_product", shape(path))
+        cut = self.model_copy(update={"stage_cycles": small.cycles(period)})
+        costs = [unit.energy_pj(tech, path)["mac"] for unit in (cut, one)]
+        return cut if costs[0] < _WORTH * costs[1] else one
 
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
@@ -83,11 +114,13 @@ class MacArray(Unit):
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
         lane_um2 = self._unit(tech, path).logic_um2 / path.lanes
+        ranks = (self._stages - 1) * stage_register_bits(shape(path)) / path.lanes
+        ranks_pj = ranks * tech.register_pj
         accumulator_um2 = 2 * path.accumulator_bits * tech.register_um2
         kind = shape(path).arithmetic
         return {
-            "mac": tech.energy_pj("dot_product", f"{kind}_mac", lane_um2),
-            "mac_idle": tech.energy_pj("dot_product", f"{kind}_mac_idle", lane_um2),
+            "mac": tech.energy_pj("dot_product", f"{kind}_mac", lane_um2) + ranks_pj,
+            "mac_idle": tech.energy_pj("dot_product", f"{kind}_mac_idle", lane_um2) + ranks_pj,
             "accumulate": tech.energy_pj("dot_product", f"{kind}_accumulate", accumulator_um2),
         }
 
@@ -105,4 +138,10 @@ class MacArray(Unit):
             )
 
     def _unit(self, tech: Technology, path: Datapath) -> BlockCost:
+        if self._stages > 1:
+            return tech.cut_block("dot_product", shape(path), self._stages)
         return block_cost(tech, "dot_product", path)
+
+    @property
+    def _stages(self) -> int:
+        return self.stage_cycles or 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from accelsim.errors import InputError
 from accelsim.results.comparison import Ratios
 from accelsim.results.result import SCHEMA
+from accelsim.strict_json import read_json
 
 Run = Mapping[str, Any]
 """The data of `accelsim run --json`."""
@@ -34,14 +34,7 @@ def load_runs(folders: Iterable[Path]) -> list[Run]:
 def load_run(folder: Path) -> Run:
     """Return the run of one folder; its place is kept under `folder`."""
     path = folder / "result.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}; a run folder is what `accelsim run … --out DIR` writes"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}") from error
+    data = read_json(path, "; a run folder is what `accelsim run … --out DIR` writes")
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise InputError(f"{path}: not a result of schema {SCHEMA}")
     missing = _missing(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -10,6 +9,7 @@ from typing import IO, Any
 from accelsim.files import replacing
 from accelsim.report.window import Window
 from accelsim.results.tally import Run
+from accelsim.strict_json import json_text
 from accelsim.trace import Linear
 from accelsim.workload import Work
 
@@ -74,4 +74,4 @@ class Timeline:
         )
 
     def _write(self, event: dict[str, Any]) -> None:
-        self._file.write(json.dumps(event) + ",\n")
+        self._file.write(json_text(event) + ",\n")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
+from accelsim.registry import named
 from accelsim.results.ledger import intervals
 from accelsim.results.tally import Run
 from accelsim.trace import Linear, Trace
@@ -15,7 +15,7 @@ from accelsim.trace import Linear, Trace
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Layers whose names match a glob, and of each layer run the tiles `first` … `end` - 1."""
+    """Layers by name or glob, and of each layer run the tiles `first` … `end` - 1."""
 
     layers: tuple[str, ...] = ("*",)
     first: int = 0
@@ -43,14 +43,15 @@ class Window:
 
     def shows(self, linear: Linear) -> bool:
         """Return whether a layer is inside."""
-        return any(fnmatchcase(linear.name, glob) for glob in self.layers)
+        return any(named([linear.name], glob) for glob in self.layers)
 
     def check(self, trace: Trace) -> None:
         """Raise InputError if no layer of a trace is inside."""
         if not any(self.shows(linear) for linear in trace.linears):
             names = ", ".join(linear.name for linear in trace.linears[:3])
             raise InputError(
-                f"--watch-layers: no layer matches '{','.join(self.layers)}'; there are {names}, …"
+                f"--watch-layers: no layer matches '{shown(','.join(self.layers))}'; "
+                f"there are {names}, …"
             )
 
     def intervals(self, run: Run, unit: str) -> Iterator[tuple[int, str, int, int]]:

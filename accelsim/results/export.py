@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelsim.results.result import Result
+from accelsim.strict_json import json_text
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -38,7 +38,7 @@ def folder_files(folder: Path, data: Mapping[str, Any], result: Result) -> dict[
     return {
         folder / "layers.csv": csv_text(layer_rows(result)),
         folder / "units.csv": csv_text(unit_rows(result)),
-        folder / "result.json": json.dumps(data, indent=1) + "\n",
+        folder / "result.json": json_text(data, indent=1) + "\n",
     }
 
 

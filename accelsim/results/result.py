@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
@@ -14,6 +13,7 @@ from accelsim.policy import Method, Policy
 from accelsim.results.breakdown import Breakdown, bound
 from accelsim.results.ledger import UnitLedger
 from accelsim.results.tally import weighted_sum
+from accelsim.strict_json import json_text
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ class Result:
 
     def to_json(self) -> str:
         """Return the result as JSON text; equal runs give equal text."""
-        return json.dumps(self.to_dict(), indent=1)
+        return json_text(self.to_dict(), indent=1)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a layer as a pandas DataFrame; raise MissingExtraError without pandas."""

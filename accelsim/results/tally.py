@@ -9,7 +9,7 @@ from operator import mul
 
 import numpy as np
 
-from accelsim.engine import Times
+from accelsim.engine import Times, check_cycles
 from accelsim.hardware import Unit
 from accelsim.machine import Machine
 from accelsim.results.breakdown import Breakdown, breakdown, busy_totals
@@ -95,9 +95,13 @@ def combine(parts: Sequence[tuple[int, Tally]]) -> Tally:
     """Add up runs of one layer, each as often as its weight says; weights may be negative.
 
     What one nonzero activation adds is not a sum, but the weighted mean of the runs.
+
+    Raises:
+        InputError: more cycles than are counted.
     """
     runs = sum(number for number, _ in parts)
-    first = parts[0][1]
+    first, cycles = parts[0][1], sum(number * tally.cycles for number, tally in parts)
+    check_cycles(cycles)
     if len(parts) == 1 and runs == 1:
         return first
     slopes = {
@@ -105,7 +109,7 @@ def combine(parts: Sequence[tuple[int, Tally]]) -> Tally:
         for unit in first.nonzero_actions
     }
     return Tally(
-        cycles=sum(n * tally.cycles for n, tally in parts),
+        cycles=cycles,
         ledgers={
             unit: _ledger_sum([(n, tally.ledgers[unit]) for n, tally in parts])
             for unit in first.ledgers

@@ -43,7 +43,7 @@ class NM(Pattern):
     @classmethod
     @override
     def parse(cls, text: str) -> Self | None:
-        match = re.fullmatch(r"(\d+):(\d+)", text)
+        match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", text)
         return cls(int(match[1]), int(match[2])) if match else None
 
     @override

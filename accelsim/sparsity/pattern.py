@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.precision import Values
 from accelsim.registry import Registry
 
@@ -86,7 +86,7 @@ def parse_pattern(text: str) -> Pattern:
         if pattern is not None:
             return pattern
     raise InputError(
-        f"unknown pattern '{text}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, and for "
+        f"unknown pattern '{shown(text)}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, and for "
         f"accuracy topk:0.5, threshold:0.5, greedy-threshold:0.5"
     )
 
@@ -97,7 +97,7 @@ def share(family: str, text: str) -> float | None:
     >>> share("topk", "topk:0.5"), share("topk", "8:16")
     (0.5, None)
     """
-    match = re.fullmatch(rf"{family}:(\d*\.?\d+)", text)
+    match = re.fullmatch(rf"{family}:([0-9]{{0,9}}\.?[0-9]{{1,20}})", text)
     return float(match[1]) if match else None
 
 

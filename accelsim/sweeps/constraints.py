@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.sweeps.metrics import check_metric
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -39,14 +39,14 @@ class Constraint:
         """Read a comparison; raise InputError if it is none."""
         found = _FORM.fullmatch(text)
         if found is None:
-            raise InputError(f"'{text}': write METRIC <= NUMBER (or <, >, >=)")
+            raise InputError(f"'{shown(text)}': write METRIC <= NUMBER (or <, >, >=)")
         metric, sign = check_metric(found["metric"]), found["sign"]
         try:
             limit = float(found["limit"])
         except ValueError:
             limit = nan
         if not isfinite(limit):
-            raise InputError(f"'{text}': '{found['limit']}' is not a number")
+            raise InputError(f"'{shown(text)}': '{shown(found['limit'])}' is not a number")
         return cls(metric, sign, limit)
 
     def problem(self, metrics: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.registry import did_you_mean
 
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
@@ -36,5 +36,5 @@ def check_metric(name: str) -> str:
     """Return the name of a metric; raise InputError if there is none of this name."""
     if name not in METRICS:
         near = did_you_mean(name, METRICS)
-        raise InputError(f"unknown metric '{name}'{near}; allowed: {', '.join(METRICS)}")
+        raise InputError(f"unknown metric '{shown(name)}'{near}; allowed: {', '.join(METRICS)}")
     return name

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from accelsim.config.loader import is_key
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.registry import did_you_mean
 from accelsim.sweeps.axes import Range
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.metrics import METRICS, check_metric
-from accelsim.yaml_source import KeyPath, YamlSource, number_hint, read_yaml
+from accelsim.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 _MOST_BATCH = 2**20
@@ -28,7 +29,7 @@ def _listed(raw: object) -> object:
 
 def _schema(raw: object) -> object:
     if type(raw) is not int:  # YAML's true equals 1
-        raise InputError(f"must be 1, not {raw!r}")
+        raise InputError(f"must be 1, not {shown(repr(raw))}")
     return raw
 
 
@@ -50,7 +51,7 @@ def _range(raw: dict[str, Any]) -> list[int | float]:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"][:1])
         message = problem["msg"].removeprefix("Value error, ")
-        raise InputError(f"{key}: {message}" if key else message) from error
+        raise InputError(f"{shown(key)}: {message}" if key else message) from error
 
 
 def _checked(check: Callable[[str], object]) -> BeforeValidator:
@@ -152,7 +153,7 @@ def at(source: YamlSource, *key: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{source.where(key)}: {'.'.join(key)}: {error}") from error
+        raise InputError(f"{source.where(key)}: {dotted(key)}: {error}") from error
 
 
 def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
@@ -164,7 +165,7 @@ def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
     for group in sweep.linked:
         groups += [(("linked",), key, values) for key, values in group.items()]
         if len({len(values) for values in group.values()}) > 1:
-            lengths = ", ".join(f"{key} has {len(values)}" for key, values in group.items())
+            lengths = ", ".join(f"{shown(key)} has {len(values)}" for key, values in group.items())
             where = source.where(("linked",))
             raise InputError(f"{where}: linked: axes differ in length: {lengths}")
     columns = [{key: values} for key, values in sweep.axes.items()]
@@ -173,7 +174,7 @@ def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
         if len(set(rows)) < len(rows):
             key = next(iter(group))
             where = source.where(("axes", key) if group in columns else ("linked",))
-            raise InputError(f"{where}: {key}: a setting is given twice")
+            raise InputError(f"{where}: {shown(key)}: a setting is given twice")
     for place, key, values in groups:
         with at(source, *place):
             _check_axis(key, values, seen)
@@ -181,18 +182,20 @@ def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
 
 def _check_axis(key: str, values: list[Any], seen: set[str]) -> None:
     if key in seen:
-        raise InputError(f"axis '{key}' is given twice")
+        raise InputError(f"axis '{shown(key)}' is given twice")
     seen.add(key)
     if not is_key(tuple(key.split("."))):
         raise InputError(
-            f"no machine has the key '{key}'; write the dotted path of a key of an architecture "
-            f"file, like mac_array.lanes"
+            f"no machine has the key '{shown(key)}'; write the dotted path of a key of an "
+            f"architecture file, like mac_array.lanes"
         )
     if key == "pattern" and not all(isinstance(value, str) for value in values):
-        raise InputError('YAML read a pattern as a number; write patterns in quotes, like "8:16"')
+        raise InputError("a pattern is a text like 8:16, not a number")
     for value in values:
         if isinstance(value, list):
-            raise InputError(f"a value of '{key}' is a list; no key takes one")
+            raise InputError(f"a value of '{shown(key)}' is a list; no key takes one")
+        if isinstance(value, float) and not isfinite(value):
+            raise InputError(f"a value of '{shown(key)}' is not a finite number")
 
 
 def _check_search(sweep: SweepFile, source: YamlSource) -> None:
@@ -220,15 +223,15 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
     key = tuple(str(part) for part in problem["loc"])
     while key and key not in source.lines and len(key) > 1:
         key = key[:-1]
-    where, name = source.where(key), ".".join(key)
+    where, name = source.where(key), dotted(key)
     if problem["type"] == "missing":
-        return f"{where}: key '{problem['loc'][-1]}' is missing"
+        return f"{where}: key '{shown(str(problem['loc'][-1]))}' is missing"
     if problem["type"] == "extra_forbidden":
         model: Any = {"search": Search, "iso_area": IsoArea}.get(key[0], SweepFile)
         known = [field.alias or name for name, field in model.model_fields.items()]
         last = str(problem["loc"][-1])
         near = did_you_mean(last, known)
-        return f"{where}: unknown key '{last}'{near}; allowed: {', '.join(known)}"
+        return f"{where}: unknown key '{shown(last)}'{near}; allowed: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
-    given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-    return f"{where}: {name}: {message}{given}{number_hint(problem['input'])}"
+    given = "" if problem["type"] == "value_error" else f", got {shown(repr(problem['input']))}"
+    return f"{where}: {name}: {message}{given}{hint(problem['type'], problem['input'])}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from accelsim.cache import DiskCache
 from accelsim.config import Architecture
+from accelsim.engine import check_cycles
 from accelsim.hardware import Crossbar
 from accelsim.layers import naming
 from accelsim.machine import build_machine
@@ -176,6 +177,7 @@ class TotalsRunner(Runner):
             dense += count * tokens * linear.in_features * linear.out_features
             executed += count * tokens * kept * linear.out_features
             dram_bytes += sum(tally.actions["dram"].values())
+        check_cycles(cycles)
         totals: dict[str, float | None] = {
             **headline(
                 cycles=cycles,

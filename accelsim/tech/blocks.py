@@ -74,12 +74,15 @@ class Shape:
 class Block:
     """A module of the RTL: what it is made of, and what its critical path grows with.
 
-    A block that has not been synthesised borrows the prices of the one it is `priced_like`.
+    A block that has not been synthesised borrows the prices of the one it is `priced_like`. `cut`
+    counts what a further rank of registers takes, as `register_bits`, and the parts of a loop:
+    these must be done in one cycle, however many ranks there are.
     """
 
     parts: Callable[[Shape], Parts]
     path: Callable[[Shape], Parts]
     priced_like: str | None = None
+    cut: Callable[[Shape], Parts] | None = None
 
 
 BLOCKS: dict[str, Block] = {}
@@ -324,6 +327,11 @@ def _dot_product(s: Shape) -> Parts:
     }
 
 
+def _dot_product_cut(s: Shape) -> Parts:
+    """Return a rank of registers in every stage; a sum is added to in every cycle."""
+    return {"register_bits": stage_register_bits(s), **_accumulator(s)}
+
+
 def _path(s: Shape) -> Parts:
     """Return what critical paths grow with: trees with logarithms, chains with lengths."""
     return {
@@ -401,7 +409,7 @@ BLOCKS |= {
     "index_encoder": Block(_index_encoder, _value_path),
     "index_decoder": Block(_index_decoder, _value_path),
     "mac": Block(_mac, _float_path),
-    "dot_product": Block(_dot_product, _float_path),
+    "dot_product": Block(_dot_product, _float_path, cut=_dot_product_cut),
     # Lanes of the units of pruning methods: composed of the same parts, not synthesised.
     **{
         name: Block(parts, _float_path, priced_like="dot_product")

@@ -12,14 +12,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.registry import did_you_mean
 from accelsim.tech.blocks import BLOCKS, Parts, Shape, block
 from accelsim.tech.scaling import area_ratio, energy_ratio
 from accelsim.tech.sram import NATIVE_NODES_NM, SramCost, sram_cost
-from accelsim.yaml_source import read_yaml
+from accelsim.yaml_source import dotted, hint, read_yaml
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_MOST = 1e15  # of any price: no result of it is beyond what a number can be
+NonNegative = Annotated[float, Field(strict=True, ge=0, le=_MOST, allow_inf_nan=False)]
 Effort = Literal["area", "delay"]
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +39,12 @@ class DramStandard(Number):
 
     part: str
     peak_gb_per_s: Number
+
+
+class Positive(Number):
+    """One number that others are divided by."""
+
+    value: Annotated[float, Field(strict=True, gt=0, le=_MOST, allow_inf_nan=False)]
 
 
 class Fit(BaseModel):
@@ -70,9 +77,9 @@ class Table(BaseModel):
 
     schema_: Literal[2] = Field(alias="schema")
     name: str
-    node_nm: Annotated[float, Field(gt=0)]
-    nand2_um2: Number
-    register_um2: Number
+    node_nm: Annotated[float, Field(strict=True, gt=0, le=1000, allow_inf_nan=False)]
+    nand2_um2: Positive
+    register_um2: Positive
     register_pj: Number
     leakage_nw_per_um2: Number
     blocks: Mapping[str, BlockPrices]
@@ -177,6 +184,36 @@ class Technology:
             return small
         return self._synthesised(name, shape, "delay")
 
+    def cut_block(self, name: str, shape: Shape, stages: int) -> BlockCost:
+        """Return the cost of the small netlist with each of its paths cut in `stages`.
+
+        What is in a loop cannot be cut, and is of the fast netlist.
+
+        Args:
+            name: of `BLOCKS`, a block that has a `cut`.
+            shape: its parameters.
+            stages: cycles of what took one.
+        """
+        small, fast = (self._synthesised(name, shape, effort) for effort in ("area", "delay"))
+        cut = block(name).cut
+        assert cut is not None
+        loop = dict(cut(shape))
+        register_bits = small.register_bits + (stages - 1) * int(loop.pop("register_bits"))
+        prices = self._prices(name)
+        for part, count in loop.items():
+            fast_um2, small_um2 = (
+                self._price(name, fit.area_um2, part) for fit in (prices.delay, prices.area)
+            )
+            loop[part] = count * (fast_um2 - small_um2) * self._area
+        parts = {part: um2 + loop.get(part, 0.0) for part, um2 in small.parts_um2.items()}
+        return BlockCost(
+            parts_um2=parts,
+            register_um2=register_bits * self.register_um2,
+            register_bits=register_bits,
+            delay_ps=max(small.delay_ps / stages, fast.delay_ps),
+            effort="area",
+        )
+
     def energy_pj(self, name: str, action: str, area_um2: float) -> float:
         """Return the energy of an action of a block that switches `area_um2` of this node."""
         densities = self._prices(name).energy_pj_per_um2
@@ -246,7 +283,7 @@ def dram_pj_per_bit(standard: str) -> float:
     known = _dram_table()
     if standard not in known:
         raise InputError(
-            f"unknown standard '{standard}'{did_you_mean(standard, known)}; "
+            f"unknown standard '{shown(standard)}'{did_you_mean(standard, known)}; "
             f"allowed: {', '.join(known)}"
         )
     return known[standard].value
@@ -280,11 +317,17 @@ def _dram_table() -> dict[str, DramStandard]:
 def _read_table(name: str) -> Table:
     """Return a built-in table, parsed once, or the user's file of this path."""
     known = built_in()
-    if name not in known and not Path(name).is_file():
-        raise InputError(
-            f"no file '{name}'{did_you_mean(name, known)}; built in: {', '.join(known)}"
-        )
+    if name not in known and not _is_file(name):
+        near = did_you_mean(name, known)
+        raise InputError(f"no file '{shown(name, 200)}'{near}; built in: {', '.join(known)}")
     return _built_in_table(name) if name in known else _parse_table(Path(name))
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long for a name, or with characters that no name has
+        return False
 
 
 @cache
@@ -298,6 +341,10 @@ def _parse_table(path: Path) -> Table:
     try:
         return Table.model_validate(source.data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = tuple(map(str, first["loc"]))
-        raise InputError(f"{source.where(key)}: {'.'.join(key)}: {first['msg']}") from error
+        problem = error.errors()[0]
+        key = tuple(map(str, problem["loc"]))
+        given = hint(problem["type"], problem["input"])
+        if problem["type"] not in ("missing", "extra_forbidden"):
+            given = f", got {shown(repr(problem['input']))}{given}"
+        where = source.where(key)
+        raise InputError(f"{where}: {dotted(key)}: {problem['msg']}{given}") from error

@@ -7,7 +7,6 @@ where not every token of the trace has a row, `t/<input>` says which have, int32
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections import Counter
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from accelsim.arguments import path_of
 from accelsim.errors import InputError
 from accelsim.files import replacing
 from accelsim.precision import Values
+from accelsim.strict_json import json_text
 from accelsim.trace.archive import Archive, naming
 from accelsim.trace.record import (
     MAX_TOKENS,
@@ -126,7 +126,7 @@ class TraceWriter:
 
     def finish(self, meta: TraceMeta) -> None:
         """Store the table of layers; call once, last."""
-        text = json.dumps(meta.model_dump(by_alias=True, mode="json"), sort_keys=True)
+        text = json_text(meta.model_dump(by_alias=True, mode="json"), sort_keys=True)
         self.add_array(_META, np.array(text))
 
     def add_array(self, name: str, values: Values) -> None:

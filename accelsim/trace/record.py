@@ -31,6 +31,8 @@ _UNITS = np.ldexp(np.float32(1), np.maximum(np.arange(32), 1) - 25)
 # The distribution of a synthetic trace that has no values.
 SHAPES_ONLY = "none"
 MAX_TOKENS = 2**31
+# Products of two values, which some criteria rank by, stay within what float32 holds.
+SCALES = (1e-15, 1e15)
 Positive = Annotated[int, Field(gt=0, le=MAX_TOKENS)]
 Count = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
 
@@ -80,7 +82,7 @@ class InputInfo(Sparing):
     """
 
     dtype: StoredDtype
-    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    scale: float = Field(default=1.0, ge=SCALES[0], le=SCALES[1], allow_inf_nan=False)
     sequence_lengths: tuple[Count, ...] | None = Field(default=None, min_length=1)
     tokens: str | None = None
 

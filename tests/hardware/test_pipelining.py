@@ -3,9 +3,10 @@
 from itertools import pairwise
 
 import pytest
-from oracle.toy import FAST, cells, toy
+from oracle.toy import FAST, UNITS, cells, toy
 
 from accelsim.hardware import CROSSBARS, SELECTORS, MacArray
+from accelsim.tech.technology import Technology
 
 # One flip-flop stage of a 2:4 int8 group: 4 values of 8 bits, 4 flags, valid.
 STAGE_BITS = 37
@@ -232,3 +233,44 @@ def test_the_shorter_the_period_the_more_stages(path, kind):
     assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(found))
     assert found[0] == (0, 1)
     assert found[-1] > found[0]
+
+
+def test_a_small_array_is_cut_where_that_saves_a_tenth_of_the_energy(path):
+    array = MacArray(rows=4, columns=2, lanes=16)
+    # A fast array has three times the area. Small at 3,000 ps, it has 2 cycles a stage from 333 MHz
+    # on and 3 from 667 MHz on, until the loop of the accumulator, 1,000 ps, is the limit.
+    tech = toy({"dot_product": 3000}, {"dot_product": 1000})
+    stages = {300: 1, 400: 2, 600: 2, 700: 3, 1000: 3, 1100: 1}
+    for clock_mhz, expected in stages.items():
+        machine = path("2:4", clock_mhz=clock_mhz)
+        fitted = array.fit_clock(tech, machine)
+        assert fitted.stage_cycles == expected
+        assert fitted.latency_cycles(machine) == 5 * expected + 1
+        assert bool(notes(fitted, tech, machine)) == (clock_mhz == 1100)
+    cut, fast = (
+        array.model_copy(update={"stage_cycles": n}).energy_pj(tech, path("2:4", clock_mhz=400))
+        for n in (2, 1)
+    )
+    # A lane: a 16th of 16 multipliers, 266 bits of adders and, fast, 3 × 32 of accumulator; and of
+    # 522 flip-flops more, of 1 pJ each.
+    small = (16 + 266 + 3 * 32) * UNITS["core"] / 16
+    assert cut["mac"] == pytest.approx(5 * small + 522 / 16)
+    assert fast["mac"] == pytest.approx(3 * 5 * (16 + 266 + 32) * UNITS["core"] / 16)
+
+
+def test_a_cut_array_is_worth_it_for_floats_at_moderate_clocks(path):
+    tech, array = Technology.load("nangate45"), MacArray(rows=8, columns=8, lanes=16)
+
+    def stages(precision, clock_mhz):
+        bits = 8 if precision in ("int8", "fp8") else 16
+        machine = path("8:16", precision=precision, value_bits=bits, clock_mhz=clock_mhz)
+        return array.fit_clock(tech, machine).stage_cycles
+
+    assert [stages("fp16", clock) for clock in (100, 200, 300, 400, 1000)] == [1, 2, 2, 1, 1]
+    assert [stages("int8", clock) for clock in (200, 800, 1000, 1500)] == [1, 1, 1, 1]
+
+
+def test_what_a_file_says_of_the_array_is_obeyed(path):
+    array = MacArray(rows=4, columns=2, lanes=16, stage_cycles=4)
+    assert array.fit_clock(toy({"dot_product": 100}), path("2:4")) == array
+    assert array.latency_cycles(path("2:4")) == 4 * 5 + 1

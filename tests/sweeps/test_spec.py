@@ -58,7 +58,17 @@ LANES = "  mac_array.lanes: [8, 16]\n"
             LANES,
             "s.yaml:6: axes.mac_array.lanes: to: Field required",
         ),
-        ("  pattern: [2:4]\n", LANES, "s.yaml:6: axes.pattern: YAML read a pattern as a number"),
+        (
+            "  clock_mhz: [.inf]\n",
+            LANES,
+            "s.yaml:6: axes.clock_mhz: a value of 'clock_mhz' is not a",
+        ),
+        (
+            "  clock_mhz: [.nan]\n",
+            LANES,
+            "s.yaml:6: axes.clock_mhz: a value of 'clock_mhz' is not a",
+        ),
+        ("  pattern: [2.4]\n", LANES, "s.yaml:6: axes.pattern: a pattern is a text like 8:16, not"),
         ("linked: [{mac_array.lanes: [8]}]\n", None, "s.yaml:7: linked: axis 'mac_array.lanes' is"),
         ("linked: [{}]\n", None, "s.yaml:7: linked"),
         (

@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from oracle.small import load, trace_of
 from oracle.toy import cells, toy, toy_table
 
 import accelsim.tech
+from accelsim import simulate
 from accelsim.errors import InputError
 from accelsim.tech.blocks import BLOCKS, Shape
 from accelsim.tech.scaling import area_ratio, energy_ratio
@@ -388,3 +391,40 @@ def test_a_block_that_is_wrong_is_named_with_its_line(write, line, text, key):
         rows.append("    source: x")
     path = write(HEAD + "\n".join(rows) + "\n")
     refused(path, f"{path}:{line}: blocks.compact.{key}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("nand2_um2", "0", "greater than 0"),
+        ("register_um2", "0", "greater than 0"),
+        ("register_um2", "1.7e308", "less than or equal to 1"),
+        ("register_pj", "1.7e308", "less than or equal to 1"),
+        ("register_pj", "-0.1", "greater than or equal to 0"),
+        ("leakage_nw_per_um2", ".nan", "finite"),
+        ("register_pj", "yes", "a switch is true or false"),
+        ("register_pj", "1_0", "a number has no underscores"),
+        ("register_pj", '"1"', "without quotes it is a number"),
+        ("register_pj", "true", "number"),
+    ],
+)
+def test_prices_are_in_a_range_that_makes_sense(write, key, value, said):
+    text = HEAD.replace(f"{key}: {{value: 1,", f"{key}: {{value: {value},") + "blocks: {}\n"
+    path = write(text)
+    line = next(i for i, row in enumerate(text.splitlines(), 1) if row.startswith(key))
+    refused(path, f"{path}:{line}: {key}.value: ", said)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "two\nlines"])
+def test_a_name_that_no_file_has(name):
+    refused(name, "no file '", "built in: ")
+
+
+def test_a_table_of_zeros_gives_finite_results(write):
+    contents = toy_table()
+    for block in contents["blocks"].values():
+        for effort in ("area", "delay"):
+            block[effort] = {kind: dict.fromkeys(parts, 0) for kind, parts in block[effort].items()}
+    arch = load("nm816", {"technology.table": write(contents), "mitigation": "dpts"})
+    result = simulate(arch, trace_of([(64, 32)]))
+    assert all(np.isfinite(value) for value in result.totals().values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from accelsim.errors import InputError
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run
 from accelsim.report.style import legend_above, named, unit_colour
+from accelsim.strict_json import parse_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def _by_layer(run: Run) -> Iterator[Row]:
 def _binned(path: Path, bins: int) -> Iterator[Row]:
     """Yield equal spans of a timeline, with the share of each that units work on tiles."""
     try:
-        events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+        events = parse_json(path.read_text(encoding="utf-8"))["traceEvents"]
         tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
         slices = [event for event in events if event.get("ph") == "X"]
         end_us = max(event["ts"] + event["dur"] for event in slices)

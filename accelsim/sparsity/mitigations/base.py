@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, shown
 from accelsim.registry import Registry
 from accelsim.sparsity.demands import Demands
 
@@ -84,7 +84,9 @@ def parse_mitigation(text: str) -> Mitigation:
         if found is not None:
             return found
     names = [f"{name}64" if name == "rsparse" else name for name in MITIGATIONS]
-    raise InputError(f"unknown mitigation '{text}'; allowed: {', '.join(names)} (or another rank)")
+    raise InputError(
+        f"unknown mitigation '{shown(text)}'; allowed: {', '.join(names)} (or another rank)"
+    )
 
 
 def masked_solve(gram: Tensor, which: Tensor, target: Tensor, linalg: Any) -> Tensor:

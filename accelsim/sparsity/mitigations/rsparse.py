@@ -35,7 +35,7 @@ class LowRank(Mitigation):
     @classmethod
     @override
     def parse(cls, text: str) -> Self | None:
-        match = re.fullmatch(r"rsparse([1-9]\d{0,4})", text)
+        match = re.fullmatch(r"rsparse([1-9][0-9]{0,4})", text)
         return cls(int(match[1])) if match else None
 
     @property
