@@ -199,7 +199,8 @@ class Runner:
         return self._remembered((machine.path, gemm, kept, is_decode), make)
 
     def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
-        """Put the layers of a trace together."""
+        """Put the layers of a trace together; their kinds are told from all of their names."""
+        kinds = {name: place.kind for name, place in trace.places.items()}
         return Result(
             arch=self.arch.resolved(),
             trace=trace.describe(),
@@ -209,7 +210,7 @@ class Runner:
             clock_mhz=self.arch.clock_mhz,
             macs_per_cycle=self.arch.path.macs_per_cycle,
             area_um2=sum(self.prices.area_um2.values()),
-            layers=tuple(layers),
+            layers=tuple(replace(layer, kind=kinds[layer.name]) for layer in layers),
             policy=self.policy,
         )
 

@@ -176,7 +176,7 @@ def command(
         seq_len=seq_len,
         exact=exact,
     )
-    probed = probes(policies[0], subject.linears) if sensitivity else {}
+    probed = probes(policies[0], subject.linears, subject.places) if sensitivity else {}
     with stages() as progress:
         report = evaluate(
             subject,

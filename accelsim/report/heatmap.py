@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accelsim.report.places import grid
 from accelsim.report.style import check_format, figure, save, styled
+from accelsim.trace.places import grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,11 +18,11 @@ _MAP = "cividis"  # even for colour-blind readers
 _MOST_BLOCKS = 16  # that leave room for numbers
 
 
-def layer_heatmap(layers: Mapping[str, Mapping[str, float]], *, title: str, path: Path) -> None:
+def layer_heatmap(layers: Mapping[str, Mapping[str, Any]], *, title: str, path: Path) -> None:
     """Draw the output error of each layer, in percent, and write the figure.
 
     Args:
-        layers: by name, with `output_error_ratio`.
+        layers: by name, with `block`, `kind` and `output_error_ratio`.
         title: above the map.
         path: a file ending in .png, .pdf or .svg.
 
@@ -32,21 +32,35 @@ def layer_heatmap(layers: Mapping[str, Mapping[str, float]], *, title: str, path
     """
     check_format(path)
     errors = {name: 100 * layer["output_error_ratio"] for name, layer in layers.items()}
-    blocks, kinds, _ = grid(errors)
+    places = {name: (layer["block"], layer["kind"]) for name, layer in layers.items()}
+    blocks, kinds, _ = grid(places)
     size = {"width_mm": 40 + 15 * len(kinds), "height_mm": 30 + 7 * len(blocks)}
     drawn, (ax,) = figure(**size)
     with styled():
-        layer_map(ax, errors, label="squared output error (%)")
+        layer_map(ax, errors, places, label="squared output error (%)")
         ax.set_title(title)
     save(drawn, path)
 
 
-def layer_map(ax: Axes, values: Mapping[str, float], *, label: str) -> None:
-    """Draw a value a layer, by its name; where there is no such layer, nothing."""
-    blocks, kinds, at = grid(values)
-    table = np.array(
-        [[values.get(at.get((block, kind), ""), np.nan) for kind in kinds] for block in blocks]
-    )
+def layer_map(
+    ax: Axes, values: Mapping[str, float], places: Mapping[str, tuple[str, str]], *, label: str
+) -> None:
+    """Draw a value a layer, blocks downwards, kinds across.
+
+    Several layers of one block and kind, such as experts, are drawn as their mean; where there is
+    no layer, nothing is.
+
+    Args:
+        ax: where to draw.
+        values: of each layer, by its name.
+        places: block and kind of each layer.
+        label: of the colour bar.
+    """
+    blocks, kinds, at = grid(places)
+    table = np.full((len(blocks), len(kinds)), np.nan)
+    for (block, kind), names in at.items():
+        cell = [values[name] for name in names]
+        table[blocks.index(block), kinds.index(kind)] = sum(cell) / len(cell)
     image = ax.imshow(table, cmap=_MAP, aspect="auto", vmin=0)
     ax.set_xticks(range(len(kinds)), kinds, rotation=35, ha="right", rotation_mode="anchor")
     step = max(1, len(blocks) // _MOST_BLOCKS)

@@ -12,6 +12,7 @@ from typing import Any
 from accelsim.errors import InputError
 from accelsim.results.comparison import Ratios
 from accelsim.results.result import SCHEMA
+from accelsim.trace.places import places
 
 Run = Mapping[str, Any]
 """The data of `accelsim run --json`."""
@@ -47,7 +48,14 @@ def load_run(folder: Path) -> Run:
     missing = _missing(data)
     if missing:
         raise InputError(f"{path}: key '{missing[0]}' is missing; run it again with this version")
-    return {**data, "folder": str(folder)}
+    return {**data, "layers": _with_kinds(data["layers"]), "folder": str(folder)}
+
+
+def _with_kinds(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return layers with their kinds told from all names: older versions looked at the end only."""
+    shapes = {one["name"]: (one.get("in_features"), one.get("out_features")) for one in layers}
+    found = places(shapes)
+    return [{**layer, "kind": found[layer["name"]].kind} for layer in layers]
 
 
 def _missing(data: Mapping[str, Any]) -> list[str]:

@@ -171,7 +171,7 @@ def inspect_table(inputs: Iterable[InputStatistics], patterns: Sequence[str]) ->
     )
     for entry in inputs:
         table.add_row(
-            short_name(entry.name),
+            entry.label,
             f"{entry.tokens}×{entry.features}",
             percent(entry.zero_ratio),
             f"{entry.magnitudes[0]:.3g}",
@@ -180,17 +180,6 @@ def inspect_table(inputs: Iterable[InputStatistics], patterns: Sequence[str]) ->
             *(percent(entry.dropped_energy_ratio[p]) for p in patterns),
         )
     return table
-
-
-def short_name(name: str) -> str:
-    """Shorten a layer's dotted name to its block and last part.
-
-    >>> short_name("model.layers.3.self_attn.q_proj"), short_name("lm_head")
-    ('3.q_proj', 'lm_head')
-    """
-    parts = name.split(".")
-    blocks = [part for part in parts[:-1] if part.isdigit()]
-    return ".".join([*blocks, parts[-1]])
 
 
 def percent(ratio: float | None) -> str:
