@@ -24,6 +24,7 @@ from accelsim.results.tally import Run, Tally, combine
 from accelsim.sparsity import parse_pattern
 from accelsim.trace import Linear, Trace
 from accelsim.workload import Gemm, Ints, Work
+from accelsim.workload.decode import decode_notes
 from accelsim.workload.sparsify import Selection
 from accelsim.workload.tiling import describe
 
@@ -212,7 +213,15 @@ class Runner:
             area_um2=sum(self.prices.area_um2.values()),
             layers=tuple(replace(layer, kind=kinds[layer.name]) for layer in layers),
             policy=self.policy,
+            notes=self._notes(trace, steps, layers),
         )
+
+    @staticmethod
+    def _notes(trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> tuple[str, ...]:
+        """Return what to know of the decode steps, where it matters which tokens make a batch."""
+        if steps is None or all(layer.method.pattern.is_dense for layer in layers):
+            return ()
+        return tuple(decode_notes(trace.meta.sequence_lengths, steps))
 
     def run(self, work: Work, arch: Architecture | None = None) -> Run:
         """Run the work of one layer, or of decode steps, on the machine as it is set for it."""

@@ -25,6 +25,8 @@ from accelsim.cli.options import (
     selection_cache,
     show,
     show_json,
+    warn,
+    warn_of_clock,
 )
 
 EXAMPLE = (
@@ -53,7 +55,7 @@ def command(
     from accelsim.config import load_arch
     from accelsim.errors import InputError
     from accelsim.files import folder, write_texts
-    from accelsim.report.tables import comparison_table
+    from accelsim.report.tables import comparison_table, power_table
     from accelsim.results.comparison import comparison_rows
     from accelsim.results.export import csv_text, folder_files
     from accelsim.simulation import simulate_all
@@ -83,7 +85,12 @@ def command(
         if out is not None:
             texts[out / "comparison.csv"] = csv_text(rows)
         write_texts(texts)
+    for machine in machines:
+        warn_of_clock(machine)
+    warn(dict.fromkeys(note for result in results for note in result.notes))
     if json_:
         show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows})
     else:
-        show(comparison_table(rows))
+        show(comparison_table(rows), power_table(rows))
+        notes = [(result.arch["name"], note) for result in results for note in result.power_notes]
+        show(*(f"warning: {name}: {note}" for name, note in notes))

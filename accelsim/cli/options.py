@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
+
+from accelsim.cli.streams import tell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,19 +69,24 @@ OutOption = Annotated[
 
 def show(*renderables: RenderableType) -> None:
     """Print tables and lines to standard output."""
-    from rich.console import Console
     from rich.table import Table
 
-    # No markup: names in traces and files are the user's, and may hold brackets.
-    plain: Any = {"highlight": False, "markup": False, "emoji": False}
-    console = Console(**plain)
+    from accelsim.report.console import PlainConsole
+
+    console = PlainConsole()
     for renderable in renderables:
         chosen = console
         if isinstance(renderable, Table):
             # As wide as its numbers: a narrower terminal breaks lines, but no number is cut.
-            width = Console(**plain, width=_WIDEST).measure(renderable).maximum
-            chosen = Console(**plain, width=max(width, console.width))
+            width = PlainConsole(width=_WIDEST).measure(renderable).maximum
+            chosen = PlainConsole(width=max(width, console.width))
         chosen.print(renderable)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings to standard error."""
+    for warning in warnings:
+        tell(f"warning: {warning}")
 
 
 def show_json(data: Any) -> None:
@@ -93,7 +100,6 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
     if not sys.stderr.isatty():
         yield lambda *_: None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -102,8 +108,10 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn,
     )
 
+    from accelsim.report.console import PlainConsole
+
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=PlainConsole(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda *_: bar.advance(task)
 
@@ -118,7 +126,6 @@ class StageProgress(Protocol):
 @contextmanager
 def stages() -> Iterator[StageProgress]:
     """Yield a function of (stage, done, total) that keeps a bar for each stage on a terminal."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -127,9 +134,11 @@ def stages() -> Iterator[StageProgress]:
         TimeRemainingColumn,
     )
 
-    names = TextColumn("{task.description}")
+    from accelsim.report.console import PlainConsole
+
+    names = TextColumn("{task.description}", markup=False)
     columns = (names, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console, is_shown = Console(stderr=True), sys.stderr.isatty()
+    console, is_shown = PlainConsole(stderr=True), sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
         tasks: dict[str, Any] = {}
 
@@ -139,6 +148,14 @@ def stages() -> Iterator[StageProgress]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield advance
+
+
+def warn_of_clock(machine: Architecture) -> None:
+    """Print which memories of a machine miss its clock."""
+    from accelsim.results.cost import clock_notes
+
+    notes = [*clock_notes(machine, machine.load_technology())]
+    warn(note.removeprefix("warning: ") for note in notes if note.startswith("warning: "))
 
 
 def selection_cache(wanted: bool) -> DiskCache | None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from accelsim.report.tables import percent, titled_table
+from accelsim.report.quantity import percent, times
+from accelsim.report.tables import titled_table
+from accelsim.report.text import escaped
 from accelsim.trace.places import grid
 
 _BEYOND = 100_000  # a perplexity of which only the size matters
@@ -19,9 +21,9 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
     settings, text, dense = data["settings"], data["text"], data["dense"]
     perplexity = _number(dense["perplexity"]) + _error(dense["perplexity_stderr"], ".2f")
     return (
-        f"{data['model']['model_id']} on {text['name']}: {dense['counted_tokens']:,} tokens in "
-        f"{dense['windows']} windows of {settings['seq_len']}, {settings['phase']}, "
-        f"{settings['precision']} in {data['compute_type']}\n"
+        f"{escaped(data['model']['model_id'])} on {escaped(text['name'])}: "
+        f"{dense['counted_tokens']:,} tokens in {dense['windows']} windows of "
+        f"{settings['seq_len']}, {settings['phase']}, {settings['precision']} in {data['compute_type']}\n"
         f"dense: perplexity {perplexity}"
     )
 
@@ -107,8 +109,8 @@ def policy_table(data: Mapping[str, Any]) -> Table:
     for row in data["rows"]:
         rows.add_row(
             names[row["name"]],
-            f"{row['cycles_ratio']:.3f}×",
-            f"{row['energy_ratio']:.3f}×",
+            times(row["cycles_ratio"]),
+            times(row["energy_ratio"]),
             _number(row["perplexity"]),
             _change(row["increase"], row["increase_stderr"]),
             _noise(row["increase_noise"]),

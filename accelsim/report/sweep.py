@@ -12,6 +12,7 @@ from rich.table import Table
 
 from accelsim.report.style import COLOURS, check_format, figure, save, styled
 from accelsim.report.tables import titled_table
+from accelsim.report.text import escaped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +95,7 @@ def front_table(
 
 
 def _shown(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else escaped(value)
 
 
 def front_figure(  # noqa: PLR0913

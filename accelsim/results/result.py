@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add
@@ -191,6 +191,23 @@ def headline(  # noqa: PLR0913
     }
 
 
+# A chip that takes more per area, averaged over it, is one that nobody has cooled yet.
+# NVIDIA H100 SXM: 700 W (data sheet) on 814 mm² (Hopper white paper) are 0.86 W/mm²; A100 SXM:
+# 400 W on 826 mm², 0.48 W/mm².
+MAX_DENSITY_W_PER_MM2 = 1.0
+
+
+def power_notes(totals: Mapping[str, float]) -> Iterator[str]:
+    """Yield a warning if a run takes more power per area than chips are known to get rid of."""
+    density = totals["power_density_w_per_mm2"]
+    if density > MAX_DENSITY_W_PER_MM2:
+        yield (
+            f"power: {totals['chip_power_mw'] * 1e-3:.3g} W on {totals['area_um2'] * 1e-6:.3g} mm² "
+            f"are {density:.2g} W/mm², more than any chip is cooled at (NVIDIA H100: 700 W on 814 "
+            f"mm², 0.86 W/mm²); a chip like this has to run slower, or is larger than modelled"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """A whole run on one architecture. Totals and units are sums over the layers."""
@@ -205,6 +222,7 @@ class Result:
     area_um2: float
     layers: tuple[LayerResult, ...]
     policy: Policy | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def cycles(self) -> int:
@@ -235,9 +253,10 @@ class Result:
         """Return the headline numbers.
 
         `effective_tops` counts dense-equivalent operations (two a MAC); `mac_utilization_ratio`
-        counts executed MACs only, so it never exceeds 1.
+        counts executed MACs only, so it never exceeds 1. `power_mw` is of chip and DRAM;
+        `chip_power_mw` and `power_density_w_per_mm2` leave out the DRAM, which is not on the chip.
         """
-        return headline(
+        totals = headline(
             cycles=self.cycles,
             macs_dense=sum(layer.macs_dense for layer in self.layers),
             macs_executed=sum(layer.macs_executed for layer in self.layers),
@@ -247,6 +266,20 @@ class Result:
             clock_mhz=self.clock_mhz,
             macs_per_cycle=self.macs_per_cycle,
         )
+        dram_pj = sum(layer.units["dram"].energy_pj for layer in self.layers)
+        chip_mw = totals["power_mw"] * (1 - dram_pj / totals["energy_pj"])
+        density = chip_mw * 1e-3 / (self.area_um2 * 1e-6)
+        return totals | {"chip_power_mw": chip_mw, "power_density_w_per_mm2": density}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before one believes the numbers."""
+        return (*self.notes, *self.power_notes)
+
+    @property
+    def power_notes(self) -> tuple[str, ...]:
+        """Whether the machine takes more power per area than it can."""
+        return tuple(power_notes(self.totals()))
 
     @property
     def units(self) -> dict[str, UnitResult]:
@@ -267,6 +300,7 @@ class Result:
             "batch": self.batch,
             "engine": self.engine,
             "policy": self.policy and self.policy.to_dict(),
+            "warnings": list(self.warnings),
             "totals": self.totals(),
             "units": {name: unit.to_dict() for name, unit in self.units.items()},
             "layers": [layer.to_dict() for layer in self.layers],

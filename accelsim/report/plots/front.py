@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,9 +48,10 @@ class Front(Plot):
         if accuracy is None:
             raise InputError("plot 'front' needs what `accelsim accuracy --json` prints")
         sparse = [run for run in runs if not is_dense(run)]
-        known = {_method(run["arch"]): run for run in sparse}
+        _check_phase(sparse, accuracy)
+        known = {_method(run["arch"], run.get("policy")): run for run in sparse}
         if len(known) < len(sparse):
-            raise InputError("plot 'front': two runs have the same pattern and mitigation")
+            raise InputError("plot 'front': two runs have the same pattern, mitigation and policy")
         rows = [
             {
                 "pattern": row["pattern"],
@@ -60,7 +62,7 @@ class Front(Plot):
                 "value": ratios(run, runs)[cost] if run is not None else None,
             }
             for row in accuracy["rows"]
-            for run in [known.get(_method(row))]
+            for run in [known.get(_method(row, row.get("policy")))]
         ]
         if all(row["value"] is None for row in rows):
             raise InputError(
@@ -124,8 +126,21 @@ class Front(Plot):
         legend_above(ax, columns=3, handletextpad=0.2, columnspacing=0.8)
 
 
-def _method(part: Any) -> tuple[str, str, str]:
-    return part["pattern"], part["criterion"], part["mitigation"]
+def _method(part: Any, policy: Any) -> tuple[str, ...]:
+    """Return how a machine prunes, or a row of accuracy was pruned; a policy by its rules."""
+    rules = json.dumps(policy) if policy and policy["layers"] else ""
+    return part["pattern"], part["criterion"], part["mitigation"], rules
+
+
+def _check_phase(runs: Sequence[Run], accuracy: Any) -> None:
+    """Raise InputError if accuracy was measured in another phase than the runs are of."""
+    phase = accuracy.get("settings", {}).get("phase")
+    other = [run for run in runs if phase is not None and run.get("phase", phase) != phase]
+    if other:
+        raise InputError(
+            f"plot 'front': accuracy was measured in {phase}, {other[0]['arch']['name']} is a run "
+            f"of {other[0]['phase']}"
+        )
 
 
 def _is_bound(row: Row) -> bool:
