@@ -67,6 +67,7 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Draw saved results: one of ten kinds of figures, in a style for papers."""
+    from accelsim.report.labels import plain
     from accelsim.report.plots import PLOTS, draw
     from accelsim.report.saved import captions, load_runs
     from accelsim.report.style import check_format, figure, save, styled
@@ -88,12 +89,12 @@ def command(
         numbers.append(draw(kind, panel, ax, **options))
         if len(panels) > 1:
             with styled():  # inside of the axes' frame would hide data, above is the legend
-                ax.set_xlabel(f"{ax.get_xlabel()}\n({names[place]})")
+                ax.set_xlabel(f"{ax.get_xlabel()}\n({plain(names[place])})")
     for ax in axes[len(panels) :]:
         ax.remove()
     if title is not None:
         with styled():
-            drawn.suptitle(title)
+            drawn.suptitle(plain(title))
     save(drawn, out)
     alone = [row for panel in numbers for row in panel if row.get("value", 0) is None]
     if alone:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accelsim.report.labels import name_colours, plain, slant
 from accelsim.report.style import check_format, figure, save, styled
 from accelsim.trace.places import grid
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MAP = "cividis"  # even for colour-blind readers
+_MM_PER_LETTER = 0.75  # of the height of slanted names
 _MOST_BLOCKS = 16  # that leave room for numbers
 
 
@@ -34,11 +36,15 @@ def layer_heatmap(layers: Mapping[str, Mapping[str, Any]], *, title: str, path: 
     errors = {name: 100 * layer["output_error_ratio"] for name, layer in layers.items()}
     places = {name: (layer["block"], layer["kind"]) for name, layer in layers.items()}
     blocks, kinds, _ = grid(places)
-    size = {"width_mm": 40 + 15 * len(kinds), "height_mm": 30 + 7 * len(blocks)}
+    names_mm = _MM_PER_LETTER * max(map(len, kinds))
+    size: dict[str, Any] = {
+        "width_mm": 40 + 15 * len(kinds),
+        "height_mm": 25 + 7 * len(blocks) + names_mm,
+    }
     drawn, (ax,) = figure(**size)
     with styled():
         layer_map(ax, errors, places, label="squared output error (%)")
-        ax.set_title(title)
+        ax.set_title(plain(title))
     save(drawn, path)
 
 
@@ -62,7 +68,8 @@ def layer_map(
         cell = [values[name] for name in names]
         table[blocks.index(block), kinds.index(kind)] = sum(cell) / len(cell)
     image = ax.imshow(table, cmap=_MAP, aspect="auto", vmin=0)
-    ax.set_xticks(range(len(kinds)), kinds, rotation=35, ha="right", rotation_mode="anchor")
+    ax.set_xticks(range(len(kinds)), [plain(kind) for kind in kinds])
+    slant(ax)
     step = max(1, len(blocks) // _MOST_BLOCKS)
     ax.set_yticks(range(0, len(blocks), step), blocks[::step])
     ax.set_ylabel("block")
@@ -73,5 +80,4 @@ def layer_map(
                 shade = "white" if value < 0.6 * np.nanmax(table) else "black"
                 text: Any = {"ha": "center", "va": "center", "color": shade, "fontsize": 5.5}
                 ax.text(column, row, f"{value:.1f}", **text)
-    assert ax.figure is not None
-    ax.figure.colorbar(image, ax=ax, label=label)
+    name_colours(ax, image, label)

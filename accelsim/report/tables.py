@@ -18,7 +18,6 @@ from accelsim.report.quantity import (
     digits,
     percent,
     scale_of,
-    scaled_area,
     times,
 )
 from accelsim.report.text import escaped
@@ -27,6 +26,7 @@ from accelsim.results.cost import AreaReport
 from accelsim.results.result import LayerResult, Result
 from accelsim.trace.statistics import InputStatistics
 
+_SEEN = 10  # three digits, one of them behind the point
 J_PER_PJ, W_PER_MW, OPS_PER_TOPS = 1e-12, 1e-3, 1e12
 
 
@@ -144,7 +144,7 @@ def block_table(found: SingleBlock) -> Table:
     """Return one block: its size and its speed."""
     table = titled_table(f"{found.block} {found.kind}", ["", ""])
     for label, value in (
-        ("area", scaled_area(found.area_um2)),
+        ("area", f"{_tenths(found.area_um2)} µm²"),
         ("gate equivalents", digits(found.ge)),
         ("delay", f"{digits(found.delay_ps)} ps (netlist mapped for {found.effort})"),
         ("register stages", str(found.stages)),
@@ -152,6 +152,11 @@ def block_table(found: SingleBlock) -> Table:
         table.add_row(label, value)
     table.columns[1].justify = "left"
     return table
+
+
+def _tenths(value: float) -> str:
+    """Return a number with one decimal, if three digits of it are seen then."""
+    return digits(value) if value < _SEEN else f"{value:,.1f}"
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 Shape = tuple[int | None, int | None]
+Parts = tuple[str, ...]
 _OUTSIDE = "-"
 
 
@@ -45,19 +46,21 @@ def places(layers: Mapping[str, Shape] | Iterable[str]) -> dict[str, Place]:
         Place(block='3', kind='up_proj', label='3.up_proj')
     """
     names, shapes = list(layers), layers if isinstance(layers, Mapping) else {}
-    whole = {name: _whole_kind(name, 0) for name in names}
-    for kind in _mixed(whole, shapes):
-        whole |= {name: _whole_kind(name, 1) for name in names if whole[name] == kind}
-    short = _shortest(set(whole.values()))
-    labels = {name: _label(name, short[whole[name]]) for name in names}
+    parted = {name: _parted(name, all_numbers=True) for name in names}
+    for mixed in _mixed(parted, shapes):
+        parted |= {
+            name: _parted(name, all_numbers=False) for name in names if parted[name][1] == mixed
+        }
+    short = _shortest({kind for _, kind in parted.values()})
+    labels = {name: ".".join((*counts, *short[kind])) for name, (counts, kind) in parted.items()}
     seen = Counter(labels.values())
     return {
         name: Place(
             block=block_of(name),
-            kind=".".join(short[whole[name]]),
+            kind=".".join(short[kind]),
             label=labels[name] if seen[labels[name]] == 1 else name,
         )
-        for name in names
+        for name, (_, kind) in parted.items()
     }
 
 
@@ -83,42 +86,30 @@ def block_of(name: str) -> str:
     return next((part for part in name.split(".")[:-1] if part.isdigit()), _OUTSIDE)
 
 
-def _whole_kind(name: str, numbers: int) -> tuple[str, ...]:
-    """Return the parts of a name without numbers; `numbers`: 1 keeps those behind the first."""
+def _parted(name: str, *, all_numbers: bool) -> tuple[Parts, Parts]:
+    """Return what counts repetitions in a name, all numbers or the first, and the parts left."""
     *inner, last = name.split(".")
-    counted = [place for place, part in enumerate(inner) if part.isdigit()]
-    dropped = counted[:1] if numbers else counted
-    return (*(part for place, part in enumerate(inner) if place not in dropped), last)
+    numbers = [place for place, part in enumerate(inner) if part.isdigit()]
+    counts = numbers if all_numbers else numbers[:1]
+    rest = (part for place, part in enumerate(inner) if place not in counts)
+    return tuple(inner[place] for place in counts), (*rest, last)
 
 
-def _mixed(
-    whole: Mapping[str, tuple[str, ...]], shapes: Mapping[str, Shape]
-) -> set[tuple[str, ...]]:
+def _mixed(parted: Mapping[str, tuple[Parts, Parts]], shapes: Mapping[str, Shape]) -> set[Parts]:
     """Return the kinds that hold layers of one block with different shapes."""
-    found: dict[tuple[tuple[str, ...], str], set[Shape | None]] = defaultdict(set)
-    for name, kind in whole.items():
+    found: dict[tuple[Parts, str], set[Shape | None]] = defaultdict(set)
+    for name, (_, kind) in parted.items():
         found[kind, block_of(name)].add(shapes.get(name))
     return {kind for (kind, _), different in found.items() if len(different) > 1}
 
 
-def _shortest(kinds: set[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str, ...]]:
+def _shortest(kinds: set[Parts]) -> dict[Parts, Parts]:
     """Return the shortest end of each kind that no other has, and that is more than a number."""
     shared = Counter(kind[start:] for kind in kinds for start in range(len(kind)))
 
-    def end(kind: tuple[str, ...]) -> tuple[str, ...]:
+    def end(kind: Parts) -> Parts:
         ends = [kind[start:] for start in reversed(range(len(kind)))]
         told = (part for part in ends if shared[part] == 1 and not all(p.isdigit() for p in part))
         return next(told, kind)
 
     return {kind: end(kind) for kind in kinds}
-
-
-def _label(name: str, kind: tuple[str, ...]) -> str:
-    """Return the numbers of a name, and its kind; numbers inside of the kind stay there."""
-    parts, left = name.split("."), len(kind)
-    for place in reversed(range(len(parts))):
-        if left and parts[place] == kind[left - 1]:
-            left -= 1
-        if not left:
-            break
-    return ".".join([*(part for part in parts[:place] if part.isdigit()), *parts[place:]])

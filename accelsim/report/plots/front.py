@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from accelsim.errors import InputError
+from accelsim.report.labels import label_line, label_point
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, is_dense, ratios
 from accelsim.report.style import COLOURS, MARKERS, legend_above
@@ -96,14 +97,11 @@ class Front(Plot):
                 capsize=1.2,
             )
             if row["mitigation"] == "none":
-                spot: Any = {"textcoords": "offset points", "fontsize": 5.5}
-                ax.annotate(row["pattern"], (x, row["value"]), (3, 3), **spot)
+                label_point(ax, row["pattern"], (x, row["value"]))
         for row in rows:
             if _is_bound(row):
                 ax.axvline(100 * row["increase"], color="black", linestyle=":", linewidth=0.6)
-                spot = {"xycoords": ("data", "axes fraction"), "fontsize": 5.5, "rotation": 90}
-                at = (100 * row["increase"], 0.98)
-                ax.annotate(row["pattern"], at, ha="right", va="top", **spot)
+                label_line(ax, row["pattern"], 100 * row["increase"])
         front = [(100 * _LEAST, 1.0)]
         front += [(100 * row["increase"], row["value"]) for row in points if row["is_best"]]
         ax.step(*zip(*sorted(front), strict=True), where="post", color="black", alpha=0.6, zorder=0)
