@@ -14,6 +14,7 @@ from importlib import import_module
 
 import typer
 
+from accelsim.cli.completion import with_completion
 from accelsim.cli.streams import drop_output, take_over, tell, use_lookalikes
 from accelsim.errors import InputError
 from accelsim.version import __version__
@@ -36,7 +37,7 @@ _OUTPUT_ERRORS = {
 app = typer.Typer(
     name="accelsim",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Simulate N:M activation sparsity on a tensor-core-like accelerator.",
@@ -45,9 +46,11 @@ app = typer.Typer(
 for name in COMMANDS:
     module = import_module(f"accelsim.cli.{name}")
     if hasattr(module, "app"):  # a command of commands
+        for inner in module.app.registered_commands:
+            with_completion(inner.callback, name)
         app.add_typer(module.app, name=name, epilog=f"Example: {module.EXAMPLE}")
         continue
-    app.command(name, epilog=f"Example: {module.EXAMPLE}")(module.command)
+    app.command(name, epilog=f"Example: {module.EXAMPLE}")(with_completion(module.command, name))
 
 
 def _show_version(value: bool) -> None:

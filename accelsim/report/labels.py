@@ -51,7 +51,7 @@ def slant(ax: Axes, degrees: float = 35) -> None:
     for label in ax.get_xticklabels():
         label.set(rotation=degrees, ha="right", rotation_mode="anchor")
         if degrees == 90:  # noqa: PLR2004
-            label.set_va("center")
+            label.set(va="center")
 
 
 def name_colours(ax: Axes, image: Any, text: str) -> None:
