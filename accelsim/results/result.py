@@ -191,6 +191,13 @@ def headline(  # noqa: PLR0913
     }
 
 
+def with_chip_power(totals: dict[str, float], dram_pj: float) -> dict[str, float]:
+    """Return the headline numbers with the power of the chip alone, and over its area."""
+    chip_mw = totals["power_mw"] * (1 - dram_pj / totals["energy_pj"])
+    density = chip_mw * 1e-3 / (totals["area_um2"] * 1e-6)
+    return totals | {"chip_power_mw": chip_mw, "power_density_w_per_mm2": density}
+
+
 # A chip that takes more per area, averaged over it, is one that nobody has cooled yet.
 # NVIDIA H100 SXM: 700 W (data sheet) on 814 mm² (Hopper white paper) are 0.86 W/mm²; A100 SXM:
 # 400 W on 826 mm², 0.48 W/mm².
@@ -267,9 +274,7 @@ class Result:
             macs_per_cycle=self.macs_per_cycle,
         )
         dram_pj = sum(layer.units["dram"].energy_pj for layer in self.layers)
-        chip_mw = totals["power_mw"] * (1 - dram_pj / totals["energy_pj"])
-        density = chip_mw * 1e-3 / (self.area_um2 * 1e-6)
-        return totals | {"chip_power_mw": chip_mw, "power_density_w_per_mm2": density}
+        return with_chip_power(totals, dram_pj)
 
     @property
     def warnings(self) -> tuple[str, ...]:
