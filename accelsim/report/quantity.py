@@ -12,6 +12,8 @@ _PREFIXES = dict(
 )
 _WHOLE = 999.5  # from here on all digits before the point are written, and none behind it
 _LEAST_MM2 = 0.01  # areas below are in µm²
+_LEAST_TOPS_PER_W = 0.01  # efficiencies below are in GOPS/W
+_OPS_PER_TOPS = 1e12
 
 
 class Scale(NamedTuple):
@@ -54,6 +56,15 @@ def scale_of(values: Iterable[float], base: str) -> Scale:
     thousands = floor(log10(median(known)) / 3) if known else 0
     thousands = min(max(thousands, min(_PREFIXES)), max(_PREFIXES))
     return Scale(_PREFIXES[thousands] + base, 1000.0**-thousands)
+
+
+def efficiency_scale(tops_per_w: Iterable[float]) -> Scale:
+    """Return TOPS/W, or less where the middle one of these efficiencies is small."""
+    values = list(tops_per_w)
+    if values and median(values) >= _LEAST_TOPS_PER_W:
+        return Scale("TOPS/W", 1.0)
+    found = scale_of([_OPS_PER_TOPS * value for value in values], "OPS/W")
+    return Scale(found.unit, _OPS_PER_TOPS * found.factor)
 
 
 def area_scale(areas_um2: Iterable[float]) -> Scale:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from accelsim.report.quantity import change, digits, percent, scaled, scaled_area, times
+from accelsim.report.quantity import (
+    change,
+    digits,
+    efficiency_scale,
+    percent,
+    scaled,
+    scaled_area,
+    times,
+)
 from accelsim.report.tables import J_PER_PJ, OPS_PER_TOPS, W_PER_MW
 from accelsim.report.text import escaped
 from accelsim.results.comparison import Ratios
@@ -28,7 +36,7 @@ def headline(result: Result) -> str:
         f"{totals['cycles']:,} cycles, {scaled(totals['time_s'], 's')}, "
         f"{_effective(totals['effective_tops'])}, "
         f"{scaled(J_PER_PJ * totals['energy_pj'], 'J')}, {scaled_area(totals['area_um2'])}\n"
-        f"{scaled(W_PER_MW * totals['power_mw'], 'W')}, {digits(totals['tops_per_w'])} TOPS/W; "
+        f"{scaled(W_PER_MW * totals['power_mw'], 'W')}, {_efficiency(totals['tops_per_w'])}; "
         f"without DRAM {scaled(W_PER_MW * totals['chip_power_mw'], 'W')}, "
         f"{digits(totals['power_density_w_per_mm2'])} W/mm²"
         + "".join(f"\nwarning: {note}" for note in result.power_notes)
@@ -43,6 +51,10 @@ def _effective(tops: float) -> str:
     """
     number, unit = scaled(OPS_PER_TOPS * tops, "OPS").split()
     return f"{number} effective {unit}"
+
+
+def _efficiency(tops_per_w: float) -> str:
+    return efficiency_scale([tops_per_w]).with_unit(tops_per_w)
 
 
 def _tokens(result: Result) -> str:

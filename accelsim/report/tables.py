@@ -16,6 +16,7 @@ from accelsim.report.quantity import (
     area_scale,
     change,
     digits,
+    efficiency_scale,
     percent,
     scale_of,
     times,
@@ -191,7 +192,8 @@ def power_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     energy = scale_of([J_PER_PJ * row["energy_pj"] for row in rows], "J")
     power = scale_of([W_PER_MW * row["power_mw"] for row in rows], "W")
     area = area_scale(row["area_um2"] for row in rows)
-    columns = ["name", "MHz", energy.unit, power.unit, f"chip {power.unit}", "TOPS/W", area.unit]
+    rate = efficiency_scale(row["tops_per_w"] for row in rows)
+    columns = ["name", "MHz", energy.unit, power.unit, f"chip {power.unit}", rate.unit, area.unit]
     table = titled_table("Power", [*columns, "chip W/mm²"])
     for row in rows:
         table.add_row(
@@ -200,7 +202,7 @@ def power_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             energy.show(J_PER_PJ * row["energy_pj"]),
             power.show(W_PER_MW * row["power_mw"]),
             power.show(W_PER_MW * row["chip_power_mw"]),
-            digits(row["tops_per_w"]),
+            rate.show(row["tops_per_w"]),
             area.show(row["area_um2"]),
             digits(row["power_density_w_per_mm2"]),
         )

@@ -198,20 +198,26 @@ def with_chip_power(totals: dict[str, float], dram_pj: float) -> dict[str, float
     return totals | {"chip_power_mw": chip_mw, "power_density_w_per_mm2": density}
 
 
-# A chip that takes more per area, averaged over it, is one that nobody has cooled yet.
-# NVIDIA H100 SXM: 700 W (data sheet) on 814 mm² (Hopper white paper) are 0.86 W/mm²; A100 SXM:
-# 400 W on 826 mm², 0.48 W/mm².
-MAX_DENSITY_W_PER_MM2 = 1.0
+# The densest power that is known to be cooled, HBM included: NVIDIA H100 SXM, 700 W (data sheet) on
+# 814 mm² (Hopper white paper). A100 SXM: 400 W on 826 mm², 0.48 W/mm².
+MAX_DENSITY_W_PER_MM2 = 700 / 814
+_MAX_WITH_DRAM_W_PER_MM2 = 2.0  # the interface of such a memory, not modelled, would be the chip
 
 
 def power_notes(totals: Mapping[str, float]) -> Iterator[str]:
-    """Yield a warning if a run takes more power per area than chips are known to get rid of."""
+    """Yield a warning if a machine takes more power for its area than it plausibly can."""
+    area_mm2, power_w = totals["area_um2"] * 1e-6, totals["power_mw"] * 1e-3
     density = totals["power_density_w_per_mm2"]
     if density > MAX_DENSITY_W_PER_MM2:
         yield (
-            f"power: {totals['chip_power_mw'] * 1e-3:.3g} W on {totals['area_um2'] * 1e-6:.3g} mm² "
-            f"are {density:.2g} W/mm², more than any chip is cooled at (NVIDIA H100: 700 W on 814 "
-            f"mm², 0.86 W/mm²); a chip like this has to run slower, or is larger than modelled"
+            f"power: {totals['chip_power_mw'] * 1e-3:.3g} W on {area_mm2:.3g} mm² are "
+            f"{density:.2g} W/mm², more than chips are cooled at (NVIDIA H100: 700 W on 814 mm², "
+            f"0.86 W/mm²): it has to run slower, or is larger than modelled"
+        )
+    elif power_w / area_mm2 > _MAX_WITH_DRAM_W_PER_MM2:
+        yield (
+            f"power: {power_w:.3g} W for a chip of {area_mm2:.3g} mm², most of it in DRAM: a chip "
+            f"of this size has no room for such an interface, which is not modelled"
         )
 
 
