@@ -23,7 +23,8 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
     return (
         f"{escaped(data['model']['model_id'])} on {escaped(text['name'])}: "
         f"{dense['counted_tokens']:,} tokens in {dense['windows']} windows of "
-        f"{settings['seq_len']}, {settings['phase']}, {settings['precision']} in {data['compute_type']}\n"
+        f"{settings['seq_len']}, {settings['phase']}, {settings['precision']} "
+        f"in {data['compute_type']}\n"
         f"dense: perplexity {perplexity}"
     )
 

@@ -22,7 +22,8 @@ from accelsim.results.result import Result
 
 def headline(result: Result) -> str:
     """Return what was run on what."""
-    arch, trace, totals = result.arch, result.trace, result.totals()
+    arch, trace = result.arch, result.trace
+    totals = result.totals() | result.chip_power()
     array, tokens = arch["mac_array"], _tokens(result)
     batch = f" batch {result.batch}" if result.batch else ""
     extras = [arch[key] for key in ("criterion", "mitigation") if arch[key] not in ("act", "none")]

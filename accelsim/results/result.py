@@ -191,13 +191,6 @@ def headline(  # noqa: PLR0913
     }
 
 
-def with_chip_power(totals: dict[str, float], dram_pj: float) -> dict[str, float]:
-    """Return the headline numbers with the power of the chip alone, and over its area."""
-    chip_mw = totals["power_mw"] * (1 - dram_pj / totals["energy_pj"])
-    density = chip_mw * 1e-3 / (totals["area_um2"] * 1e-6)
-    return totals | {"chip_power_mw": chip_mw, "power_density_w_per_mm2": density}
-
-
 # The densest power that is known to be cooled, HBM included: NVIDIA H100 SXM, 700 W (data sheet) on
 # 814 mm² (Hopper white paper). A100 SXM: 400 W on 826 mm², 0.48 W/mm².
 MAX_DENSITY_W_PER_MM2 = 700 / 814
@@ -266,10 +259,9 @@ class Result:
         """Return the headline numbers.
 
         `effective_tops` counts dense-equivalent operations (two a MAC); `mac_utilization_ratio`
-        counts executed MACs only, so it never exceeds 1. `power_mw` is of chip and DRAM;
-        `chip_power_mw` and `power_density_w_per_mm2` leave out the DRAM, which is not on the chip.
+        counts executed MACs only, so it never exceeds 1. `power_mw` is of chip and DRAM.
         """
-        totals = headline(
+        return headline(
             cycles=self.cycles,
             macs_dense=sum(layer.macs_dense for layer in self.layers),
             macs_executed=sum(layer.macs_executed for layer in self.layers),
@@ -279,8 +271,13 @@ class Result:
             clock_mhz=self.clock_mhz,
             macs_per_cycle=self.macs_per_cycle,
         )
+
+    def chip_power(self) -> dict[str, float]:
+        """Return the power without DRAM, which is not on the chip, and the same over its area."""
         dram_pj = sum(layer.units["dram"].energy_pj for layer in self.layers)
-        return with_chip_power(totals, dram_pj)
+        chip_mw = (self.energy_pj - dram_pj) / self.time_s * 1e-9
+        density = chip_mw * 1e-3 / (self.area_um2 * 1e-6)
+        return {"chip_power_mw": chip_mw, "power_density_w_per_mm2": density}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -290,7 +287,7 @@ class Result:
     @property
     def power_notes(self) -> tuple[str, ...]:
         """Whether the machine takes more power per area than it can."""
-        return tuple(power_notes(self.totals()))
+        return tuple(power_notes(self.totals() | self.chip_power()))
 
     @property
     def units(self) -> dict[str, UnitResult]:
@@ -313,6 +310,7 @@ class Result:
             "policy": self.policy and self.policy.to_dict(),
             "warnings": list(self.warnings),
             "totals": self.totals(),
+            "power": self.chip_power(),
             "units": {name: unit.to_dict() for name, unit in self.units.items()},
             "layers": [layer.to_dict() for layer in self.layers],
         }

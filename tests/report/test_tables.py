@@ -87,7 +87,8 @@ def test_times_stand_where_clocks_differ_and_speed_up_is_by_time(small):
 
 def test_power_is_energy_over_time_with_and_without_dram(small):
     result = simulate(load("nm816"), small)
-    totals, dram_pj = result.totals(), result.units["dram"].energy_pj
+    totals = result.totals() | result.chip_power()
+    dram_pj = result.units["dram"].energy_pj
     time_us = result.cycles / 1000
     assert totals["power_mw"] == pytest.approx(result.energy_pj / time_us * 1e-3)
     chip_mw = (result.energy_pj - dram_pj) / time_us * 1e-3
