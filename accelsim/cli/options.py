@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from accelsim.cache import DiskCache
     from accelsim.config import Architecture
     from accelsim.policy import Policy
+    from accelsim.trace import Trace
 
 _WIDEST = 1000  # characters of a table
 
@@ -148,6 +149,17 @@ def stages() -> Iterator[StageProgress]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield advance
+
+
+def warn_of_batches(trace: Trace, batches: Iterable[int]) -> None:
+    """Print which decode batches take tokens of one sequence for those of several."""
+    from accelsim.workload.decode import decode_batches, decode_notes
+
+    lengths = trace.meta.sequence_lengths
+    for batch in batches:
+        if batch <= trace.tokens:
+            notes = decode_notes(lengths, decode_batches(lengths, batch))
+            warn(f"{trace.path.name}: {note}" for note in notes)
 
 
 def warn_of_clock(machine: Architecture) -> None:

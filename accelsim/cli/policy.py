@@ -32,6 +32,7 @@ from accelsim.cli.options import (
     show,
     show_json,
     stages,
+    warn_of_batches,
 )
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def search_command(
 
     goal = Budget.parse(budget)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
+    warn_of_batches(workload, [batch] if phase == "decode" and batch else ())
     if machine.pattern.is_dense:
         raise InputError(f"{arch}: a dense machine has nothing to choose; take a sparse one")
     settings = Settings(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli.options import CacheOption, JsonOption, show, show_json, warn
+from accelsim.cli.options import CacheOption, JsonOption, show, show_json, warn, warn_of_batches
 from accelsim.cli.streams import tell
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ def command(
     from accelsim.sweeps.run import run_plan, usable_cores
 
     plan = load_plan(sweep, trace, keeps_selections=cache)
+    if "decode" in plan.file.phases:
+        for file in plan.traces.values():
+            warn_of_batches(file.load(), plan.file.batches)
     flags: dict[str, Any] = {"scheduler": scheduler, "resume": resume}
     with _progress(plan) as listener:
         count = usable_cores() if workers is None else workers
