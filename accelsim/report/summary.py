@@ -60,7 +60,8 @@ def _efficiency(tops_per_w: float) -> str:
 
 def _tokens(result: Result) -> str:
     """Return how many tokens ran, and of how many: an incomplete decode step does not run."""
-    ran, there = result.layers[0].tokens, result.trace["tokens"]
+    there = result.trace["tokens"]
+    ran = max(layer.tokens for layer in result.layers) if result.batch else there
     return f"{ran} tokens" if ran == there else f"{ran} of {there} tokens"
 
 
