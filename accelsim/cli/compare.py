@@ -87,10 +87,12 @@ def command(
         write_texts(texts)
     for machine in machines:
         warn_of_clock(machine)
-    warn(dict.fromkeys(note for result in results for note in result.notes))
+    notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    warn(notes)
+    power = [f"{run.arch['name']}: {note}" for run in results for note in run.power_notes]
     if json_:
-        show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows})
+        about = {"trace": workload.describe(), "phase": phase, "warnings": notes + power}
+        show_json({"schema": 1, **about, "rows": rows})
     else:
         show(comparison_table(rows), power_table(rows))
-        notes = [(result.arch["name"], note) for result in results for note in result.power_notes]
-        show(*(f"warning: {name}: {note}" for name, note in notes))
+        show(*(f"warning: {note}" for note in power))
