@@ -24,6 +24,7 @@ from accelsim.results.tally import Run, Tally, combine
 from accelsim.sparsity import parse_pattern
 from accelsim.trace import Linear, Trace
 from accelsim.workload import Gemm, Ints, Work
+from accelsim.workload.decode import decode_notes
 from accelsim.workload.sparsify import Selection
 from accelsim.workload.tiling import describe
 
@@ -216,8 +217,13 @@ class Runner:
         return self._remembered((machine.path, gemm, kept, is_decode), make)
 
     def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
-        """Put the layers of a trace together; raise InputError if they take too many cycles."""
+        """Put the layers of a trace together; their kinds are told from all of their names.
+
+        Raises:
+            InputError: they take more cycles than an int64 holds.
+        """
         check_cycles(sum(layer.cycles for layer in layers))
+        kinds = {name: place.kind for name, place in trace.places.items()}
         return Result(
             arch=self.arch.resolved(),
             trace=trace.describe(),
@@ -227,9 +233,17 @@ class Runner:
             clock_mhz=self.arch.clock_mhz,
             macs_per_cycle=self.arch.path.macs_per_cycle,
             area_um2=sum(self.prices.area_um2.values()),
-            layers=tuple(layers),
+            layers=tuple(replace(layer, kind=kinds[layer.name]) for layer in layers),
             policy=self.policy,
+            notes=self._notes(trace, steps, layers),
         )
+
+    @staticmethod
+    def _notes(trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> tuple[str, ...]:
+        """Return what to know of the decode steps, where it matters which tokens make a batch."""
+        if steps is None or all(layer.method.pattern.is_dense for layer in layers):
+            return ()
+        return tuple(decode_notes(trace.meta.sequence_lengths, steps))
 
     def run(self, work: Work, arch: Architecture | None = None) -> Run:
         """Run the work of one layer, or of decode steps, on the machine as it is set for it."""

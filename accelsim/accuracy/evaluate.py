@@ -34,6 +34,7 @@ from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.threshold import Threshold
 from accelsim.trace.coverage import Coverage
+from accelsim.trace.places import Place
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `accelsim accuracy --json`."""
+        found = self.subject.places
         return {
             "schema": 1,
             "accelsim": __version__,
@@ -133,11 +135,11 @@ class Report:
                 "windows": len(self.dense.nats),
                 "counted_tokens": int(self.dense.tokens.sum()),
             },
-            "rows": [self._row(row) for row in self.rows],
+            "rows": [self._row(row, found) for row in self.rows],
             "outliers": {name: asdict(found) for name, found in self.outliers.items()},
         }
 
-    def _row(self, row: Row) -> dict[str, Any]:
+    def _row(self, row: Row, found: Mapping[str, Place]) -> dict[str, Any]:
         method, policy = row.policy.default, row.policy
         methods = Counter(policy.of(name) for name in row.layers)
         demands = reduce(or_, (one.demands for one in methods), Demands())
@@ -158,7 +160,10 @@ class Report:
             "methods": {str(one): count for one, count in methods.items()},
             "policy": policy.to_dict() if policy.rules else None,
             "policy_name": policy.name or None,
-            "layers": {name: layer.to_dict() for name, layer in row.layers.items()},
+            "layers": {
+                name: {"block": found[name].block, "kind": found[name].kind, **layer.to_dict()}
+                for name, layer in row.layers.items()
+            },
         }
 
 

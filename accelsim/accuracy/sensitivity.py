@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from accelsim.accuracy.greedy import blocks_of
 from accelsim.accuracy.perplexity import Losses, known
 from accelsim.accuracy.pruning import DENSE
 from accelsim.policy import Policy
-from accelsim.report.places import places
+from accelsim.trace.places import Place, places
 
 
-def probes(policy: Policy, layers: Iterable[str]) -> dict[tuple[str, str], Policy]:
+def probes(
+    policy: Policy, layers: Iterable[str], found: Mapping[str, Place] | None = None
+) -> dict[tuple[str, str], Policy]:
     """Return policies that prune one kind of layer, or one block, as `policy` does, and no other.
+
+    Args:
+        policy: how a layer is pruned.
+        layers: names of all layers.
+        found: their places; default: told from the names alone.
 
     >>> from accelsim.policy import Method
     >>> from accelsim.sparsity import parse_pattern
@@ -23,8 +30,8 @@ def probes(policy: Policy, layers: Iterable[str]) -> dict[tuple[str, str], Polic
     """
     names = list(layers)
     groups: dict[tuple[str, str], list[str]] = {}
-    for name, (_, kind) in places(names).items():
-        groups.setdefault(("kind", kind), []).append(name)
+    for name, place in (found or places(names)).items():
+        groups.setdefault(("kind", place.kind), []).append(name)
     groups |= {("block", block): members for block, members in blocks_of(names).items()}
     return {
         group: Policy(DENSE, tuple((name, policy.of(name)) for name in members))

@@ -22,6 +22,7 @@ from accelsim.capture.huggingface import (
 from accelsim.capture.linears import LinearModule, find_linears, select
 from accelsim.capture.pretrained import check_device, check_positions
 from accelsim.errors import InputError
+from accelsim.trace.places import Place, places
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,12 @@ class Subject:
     tokenizer: Any
     linears: dict[str, LinearModule]
     device: str
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Block, kind and short name of each of the linear layers, by its name."""
+        shapes = {name: (one.in_features, one.out_features) for name, one in self.linears.items()}
+        return places(shapes)
 
     def tokens_of(self, text: Text, limit: int | None) -> torch.Tensor:
         """Return the first `limit` token ids of a text, int64 on the model's device."""

@@ -6,7 +6,6 @@ Modules here import nothing heavy at the top, so that `accelsim --help` stays qu
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 import traceback
@@ -15,6 +14,8 @@ from importlib import import_module
 
 import typer
 
+from accelsim.cli.completion import with_completion
+from accelsim.cli.streams import drop_output, take_over, tell, use_lookalikes
 from accelsim.errors import InputError
 from accelsim.version import __version__
 
@@ -23,10 +24,20 @@ COMMANDS = (
     *("inspect", "capture", "synth", "accuracy", "policy"),
 )
 
+# What can happen to standard output, and is no defect.
+_OUTPUT_ERRORS = {
+    errno.EPIPE: "nobody reads it",
+    errno.ENOSPC: "no space left on the device",
+    errno.EDQUOT: "disk quota exceeded",
+    errno.EFBIG: "the file is too large",
+    errno.EIO: "input/output error",
+    errno.EBADF: "standard output is closed",
+}
+
 app = typer.Typer(
     name="accelsim",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Simulate N:M activation sparsity on a tensor-core-like accelerator.",
@@ -35,9 +46,11 @@ app = typer.Typer(
 for name in COMMANDS:
     module = import_module(f"accelsim.cli.{name}")
     if hasattr(module, "app"):  # a command of commands
+        for inner in module.app.registered_commands:
+            with_completion(inner.callback, name)
         app.add_typer(module.app, name=name, epilog=f"Example: {module.EXAMPLE}")
         continue
-    app.command(name, epilog=f"Example: {module.EXAMPLE}")(module.command)
+    app.command(name, epilog=f"Example: {module.EXAMPLE}")(with_completion(module.command, name))
 
 
 def _show_version(value: bool) -> None:
@@ -59,25 +72,30 @@ def options(
     """Simulate N:M activation sparsity on a tensor-core-like accelerator."""
 
 
-def _pipe_closed() -> int:
-    """End well when the reader has seen enough: `accelsim … | head`."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 on success, 2 on bad input, 1 on an internal error."""
     if arguments is None:  # the process is ours: ended by a signal, it leaves no half-written files
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        take_over()
+    use_lookalikes()
+    code = _run(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="accelsim")
         sys.stdout.flush()
+    except OSError as error:
+        return _output_failed(error) or code
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command, and return its exit code; what it printed may still be on its way."""
+    try:
+        app(args=arguments, prog_name="accelsim")
     except SystemExit as stop:  # the parser's own exits: help, usage errors, a closed pipe
         if isinstance(stop.__context__, OSError) and stop.__context__.errno == errno.EPIPE:
-            return _pipe_closed()
+            return _output_failed(stop.__context__)
         return stop.code if isinstance(stop.code, int) else 1
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return 2
     except OSError as error:
         return _output_failed(error)
@@ -87,12 +105,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _output_failed(error: OSError) -> int:
-    """End as befits what happened to standard output, or to something else."""
-    if isinstance(error, BrokenPipeError):
-        return _pipe_closed()
-    if error.errno != errno.ENOSPC:
+    """End as befits what happened to standard output, or to something else.
+
+    A reader that has seen enough (`accelsim … | head`) is no error; a full disk and a closed output
+    are.
+    """
+    if error.errno not in _OUTPUT_ERRORS:
         return _defect()
-    print("error: cannot write the output: no space left on the device", file=sys.stderr)
+    drop_output()
+    if error.errno == errno.EPIPE:
+        return 0
+    tell(f"error: cannot write the output: {_OUTPUT_ERRORS[error.errno]}")
     return 2
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim.cli.options import CsvOption, JsonOption, show, show_json, stages
+from accelsim.cli.streams import tell
 
 if TYPE_CHECKING:
     from accelsim.accuracy.subject import Subject
@@ -176,7 +176,7 @@ def command(
         seq_len=seq_len,
         exact=exact,
     )
-    probed = probes(policies[0], subject.linears) if sensitivity else {}
+    probed = probes(policies[0], subject.linears, subject.places) if sensitivity else {}
     with stages() as progress:
         report = evaluate(
             subject,
@@ -219,7 +219,7 @@ def _methods(
     chosen = [parse_pattern(part) for part in (patterns or default).split(",")]
     methods, left_out = combine(chosen, _names(criteria), _names(mitigations))
     for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        tell(f"left out: {line}")
     return methods
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli.options import JsonOption, SetOption, show, show_json, show_notes
+from accelsim.cli.options import JsonOption, SetOption, show, show_json
 from accelsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def _default_kind(block: str, bits: int) -> str:
 
 def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) -> None:
     from accelsim.config import load_arch
+    from accelsim.report.quantity import change
     from accelsim.report.tables import area_table
     from accelsim.results.cost import AreaReport
 
@@ -104,10 +105,10 @@ def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) 
         return
     show(
         area_table(machine.name, report),
-        f"overhead over the dense machine: {report.overhead_vs_dense_ratio:+.1%}",
+        f"overhead over the dense machine: {change(report.overhead_vs_dense_ratio)}",
         "logic from synthesis of our RTL, no wires or clock tree; SRAM from CACTI",
+        *report.notes,
     )
-    show_notes(report.notes)
 
 
 def area_json(report: AreaReport) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli.options import JsonOption, show_json, stages
+from accelsim.cli.options import JsonOption, show, show_json, stages
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def command(
     if json_:
         show_json(_record(trace))
     else:
-        typer.echo(_summary(trace))
+        show(_summary(trace))
 
 
 def _record(trace: Trace) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from accelsim.cli.options import (
     selection_cache,
     show,
     show_json,
-    show_notes,
+    warn,
+    warn_of_clock,
 )
 
 EXAMPLE = (
@@ -54,7 +55,7 @@ def command(
     from accelsim.config import load_arch
     from accelsim.errors import InputError
     from accelsim.files import folder, write_texts
-    from accelsim.report.tables import comparison_table
+    from accelsim.report.tables import comparison_table, power_table
     from accelsim.results.balance import run_notes
     from accelsim.results.comparison import comparison_rows
     from accelsim.results.export import csv_text, folder_files
@@ -79,8 +80,6 @@ def command(
     }
     with progress("layer runs", len(machines) * len(workload.linears)) as advance:
         results = simulate_all(machines, workload, on_layer=advance, **flags)
-    notes = [note for pair in zip(machines, results, strict=True) for note in run_notes(*pair)]
-    said = {"warnings": notes} if notes else {}
     rows = comparison_rows(results)
     texts = {csv: csv_text(rows)} if csv is not None else {}
     with ExitStack() as outputs:
@@ -90,9 +89,17 @@ def command(
         if out is not None:
             texts[out / "comparison.csv"] = csv_text(rows)
         write_texts(texts)
+    for machine in machines:
+        warn_of_clock(machine)
+    notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    for pair in zip(machines, results, strict=True):
+        notes += run_notes(*pair)
+    warn(notes)
+    power = [f"{run.arch['name']}: {note}" for run in results for note in run.power_notes]
     if json_:
-        show_json({"schema": 1, "trace": workload.describe(), "phase": phase, "rows": rows} | said)
+        about = {"trace": workload.describe(), "phase": phase, "warnings": notes + power}
+        show_json({"schema": 1, **about, "rows": rows})
     else:
         line = coverage_line(workload.describe().get("coverage"))
-        show(comparison_table(rows), *filter(None, [line]))
-        show_notes(notes)
+        show(comparison_table(rows), power_table(rows), *filter(None, [line]))
+        show(*(f"warning: {note}" for note in power))

@@ -22,6 +22,7 @@ def command(
 ) -> None:
     """Show layers, shapes, zeros, magnitudes, and what N:M selection would drop."""
     from accelsim.report.tables import inspect_table
+    from accelsim.report.text import escaped
     from accelsim.sparsity import parse_pattern
     from accelsim.trace import load_trace
     from accelsim.trace.coverage import coverage_line
@@ -41,7 +42,8 @@ def command(
         return
     about = opened.describe()
     show(
-        f"{trace}: {about['model']}, {about['tokens']} tokens in {about['sequences']} sequences, "
+        f"{escaped(trace)}: {escaped(about['model'])}, {about['tokens']} tokens "
+        f"in {about['sequences']} sequences, "
         f"{about['linears']} linear layers reading {len(inputs)} distinct inputs",
         inspect_table(inputs, names),
         "zeros: exactly 0; p50, p99, max: of |x|",

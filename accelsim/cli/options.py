@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from accelsim.cli.streams import tell
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from accelsim.cache import DiskCache
     from accelsim.config import Architecture
     from accelsim.policy import Policy
+    from accelsim.trace import Trace
 
 _WIDEST = 1000  # characters of a table
 
@@ -66,25 +69,24 @@ OutOption = Annotated[
 
 def show(*renderables: RenderableType) -> None:
     """Print tables and lines to standard output."""
-    from rich.console import Console
     from rich.table import Table
 
-    # No markup: names in traces and files are the user's, and may hold brackets.
-    plain: Any = {"highlight": False, "markup": False, "emoji": False}
-    console = Console(**plain)
+    from accelsim.report.console import PlainConsole
+
+    console = PlainConsole()
     for renderable in renderables:
         chosen = console
         if isinstance(renderable, Table):
             # As wide as its numbers: a narrower terminal breaks lines, but no number is cut.
-            width = Console(**plain, width=_WIDEST).measure(renderable).maximum
-            chosen = Console(**plain, width=max(width, console.width))
+            width = PlainConsole(width=_WIDEST).measure(renderable).maximum
+            chosen = PlainConsole(width=max(width, console.width))
         chosen.print(renderable)
 
 
-def show_notes(notes: Iterable[str]) -> None:
-    """Print remarks, a line each however wide the terminal is: they are looked for by `grep`."""
-    for note in notes:
-        print(note)
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings to standard error."""
+    for warning in warnings:
+        tell(f"warning: {warning}")
 
 
 def show_json(data: Any) -> None:
@@ -100,7 +102,6 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
     if not sys.stderr.isatty():
         yield lambda *_: None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -109,8 +110,10 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn,
     )
 
+    from accelsim.report.console import PlainConsole
+
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=PlainConsole(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda *_: bar.advance(task)
 
@@ -125,7 +128,6 @@ class StageProgress(Protocol):
 @contextmanager
 def stages() -> Iterator[StageProgress]:
     """Yield a function of (stage, done, total) that keeps a bar for each stage on a terminal."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -134,9 +136,11 @@ def stages() -> Iterator[StageProgress]:
         TimeRemainingColumn,
     )
 
-    names = TextColumn("{task.description}")
+    from accelsim.report.console import PlainConsole
+
+    names = TextColumn("{task.description}", markup=False)
     columns = (names, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console, is_shown = Console(stderr=True), sys.stderr.isatty()
+    console, is_shown = PlainConsole(stderr=True), sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
         tasks: dict[str, Any] = {}
 
@@ -146,6 +150,25 @@ def stages() -> Iterator[StageProgress]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield advance
+
+
+def warn_of_batches(trace: Trace, batches: Iterable[int]) -> None:
+    """Print which decode batches take tokens of one sequence for those of several."""
+    from accelsim.workload.decode import decode_batches, decode_notes
+
+    lengths = trace.meta.sequence_lengths
+    for batch in batches:
+        if batch <= trace.tokens:
+            notes = decode_notes(lengths, decode_batches(lengths, batch))
+            warn(f"{trace.path.name}: {note}" for note in notes)
+
+
+def warn_of_clock(machine: Architecture) -> None:
+    """Print which memories of a machine miss its clock."""
+    from accelsim.results.cost import clock_notes
+
+    notes = [*clock_notes(machine, machine.load_technology())]
+    warn(note.removeprefix("warning: ") for note in notes if note.startswith("warning: "))
 
 
 def selection_cache(wanted: bool) -> DiskCache | None:

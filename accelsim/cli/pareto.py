@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from accelsim.cli.options import JsonOption, show, show_json
+from accelsim.cli.options import JsonOption, show, show_json, warn
 
 EXAMPLE = "accelsim pareto out/sweep --x area_um2 --y effective_tops --color pattern"
 
@@ -53,10 +52,7 @@ def command(
         raise InputError(f"{folder}: no point has run and knows both {x} and {y}")
     work = [name for name in ("trace", "phase", "batch") if _varies(points, name)]
     if work:
-        print(
-            f"warning: points that differ in {', '.join(work)} do different work; --where chooses",
-            file=sys.stderr,
-        )
+        warn([f"points that differ in {', '.join(work)} do different work; --where chooses"])
     best = [points[i] for i in front(costs_of(points, (x, y)))]
     if path is not None:
         front_figure(points, best, x=x, y=y, color=color, path=path)

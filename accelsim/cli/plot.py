@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from accelsim.cli.options import JsonOption, show, show_json
+from accelsim.cli.streams import tell
 
 if TYPE_CHECKING:
     from accelsim.report.plots import Plot
@@ -66,8 +66,9 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Draw saved results: one of ten kinds of figures, in a style for papers."""
+    from accelsim.report.labels import plain
     from accelsim.report.plots import PLOTS, draw
-    from accelsim.report.saved import labels, load_runs
+    from accelsim.report.saved import captions, load_runs
     from accelsim.report.style import check_format, figure, save, styled
 
     plot = PLOTS[kind]
@@ -81,22 +82,22 @@ def command(
     width = width_mm or (85 if len(panels) == 1 else 180)
     rows = -(-len(panels) // 2)
     drawn, axes = figure(len(panels), width_mm=width, height_mm=height_mm * rows, rows=rows)
-    names = labels(runs)
+    names = captions(runs)
     numbers = []
     for place, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
         numbers.append(draw(kind, panel, ax, **options))
         if len(panels) > 1:
             with styled():  # inside of the axes' frame would hide data, above is the legend
-                ax.set_xlabel(f"{ax.get_xlabel()}\n({names[place]})")
+                ax.set_xlabel(f"{ax.get_xlabel()}\n({plain(names[place])})")
     for ax in axes[len(panels) :]:
         ax.remove()
     if title is not None:
         with styled():
-            drawn.suptitle(title)
+            drawn.suptitle(plain(title))
     save(drawn, out)
     alone = [row for panel in numbers for row in panel if row.get("value", 0) is None]
     if alone:
-        print(f"note: {len(alone)} rows of accuracy have no run beside them", file=sys.stderr)
+        tell(f"note: {len(alone)} rows of accuracy have no run beside them")
     if json_:
         show_json({"schema": 1, "kind": kind, "file": str(out), "panels": numbers})
     else:

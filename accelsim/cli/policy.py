@@ -32,6 +32,7 @@ from accelsim.cli.options import (
     show,
     show_json,
     stages,
+    warn_of_batches,
 )
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def search_command(
 
     goal = Budget.parse(budget)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
+    warn_of_batches(workload, [batch] if phase == "decode" and batch else ())
     if machine.pattern.is_dense:
         raise InputError(f"{arch}: a dense machine has nothing to choose; take a sparse one")
     settings = Settings(
@@ -166,13 +168,15 @@ def _file_text(found: Found, how: str, data: dict[str, Any]) -> str:
     """Return a policy file that says where it comes from."""
     import yaml
 
+    from accelsim.report.text import escaped
+
     row = next(row for row in data["rows"] if row["name"] == "found")
     comment = (
         f"# Found by `accelsim policy search`: {how}.\n"
         f"# {data['pruned_layers']} of {data['layers']} layers pruned: "
         f"cycles {row['cycles_ratio']:.3f} and energy {row['energy_ratio']:.3f}\n"
-        f"# of the dense machine, perplexity {row['increase']:+.1%} on {found.report.text['name']}"
-        f" at --precision {found.report.settings.precision}.\n"
+        f"# of the dense machine, perplexity {row['increase']:+.1%} on "
+        f"{escaped(found.report.text['name'])} at --precision {found.report.settings.precision}.\n"
     )
     return comment + yaml.safe_dump(found.policy.to_dict(), sort_keys=False, width=1000)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +26,8 @@ from accelsim.cli.options import (
     selection_cache,
     show,
     show_json,
-    show_notes,
+    warn,
+    warn_of_clock,
 )
 
 if TYPE_CHECKING:
@@ -82,7 +82,6 @@ def command(
     from accelsim.files import folder, write_texts
     from accelsim.results.balance import run_notes
     from accelsim.results.comparison import Ratios
-    from accelsim.results.cost import clock_notes
     from accelsim.results.export import csv_text, folder_files, layer_rows
     from accelsim.simulation import equip
     from accelsim.trace import load_trace
@@ -93,9 +92,7 @@ def command(
     rules = _policy(policy, machine)
     machine = equip(machine, workload, rules)
     window = _window(workload, watch_layers, watch_tiles, is_used=bool(timeline or vcd))
-    for note in clock_notes(machine, machine.load_technology()):
-        if note.startswith("warning"):
-            print(note, file=sys.stderr)
+    warn_of_clock(machine)
     if timeline or vcd:
         _warn_of_size(machine, workload, window, (batch or 1) if phase == "decode" else None)
     with ExitStack() as outputs:  # nothing is left behind if any output fails
@@ -112,8 +109,8 @@ def command(
             "watches": window.shows,
         }
         result, against = _simulate(machines, workload, observers, **flags)
-        notes = list(run_notes(machine, result))
-        data = result.to_dict() | ({"warnings": notes} if notes else {})
+        notes = [*run_notes(machine, result)]
+        data = result.to_dict() | {"warnings": [*result.warnings, *notes]}
         if against is not None:
             ratios = Ratios.of(result, against).to_dict()
             data["baseline"] = {"name": against.arch["name"], "totals": against.totals(), **ratios}
@@ -123,11 +120,11 @@ def command(
         if out is not None:
             texts |= folder_files(out, data, result)
         write_texts(texts)
+    warn((*result.notes, *notes))
     if json_:
         show_json(data)
     else:
         _print(result, against, explain=explain, checked=data.get("verify"))
-        show_notes(notes)
 
 
 def _baseline(choice: str, machine: Architecture) -> Architecture | None:
@@ -185,11 +182,8 @@ def _warn_of_size(
             tiles += times * len(range(prod(tiling.counts(gemm)))[window.first : window.end])
     if tiles > _MANY_TILES:
         size_gb = tiles * _BYTES_PER_TILE / 1e9
-        print(
-            f"warning: {tiles:,} tiles will be drawn, some {size_gb:.1f} GB for --timeline; "
-            f"--watch-layers and --watch-tiles choose fewer",
-            file=sys.stderr,
-        )
+        many = f"{tiles:,} tiles will be drawn, some {size_gb:.1f} GB for --timeline"
+        warn([f"{many}; --watch-layers and --watch-tiles choose fewer"])
 
 
 def _observers(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accelsim.cli.options import CacheOption, JsonOption, show, show_json
+from accelsim.cli.options import CacheOption, JsonOption, show, show_json, warn, warn_of_batches
+from accelsim.cli.streams import tell
 
 if TYPE_CHECKING:
     from accelsim.report.sweep import Board
@@ -58,6 +59,9 @@ def command(
     from accelsim.sweeps.run import run_plan, usable_cores
 
     plan = load_plan(sweep, trace, keeps_selections=cache)
+    if "decode" in plan.file.phases:
+        for file in plan.traces.values():
+            warn_of_batches(file.load(), plan.file.batches)
     flags: dict[str, Any] = {"scheduler": scheduler, "resume": resume}
     with _progress(plan) as listener:
         count = usable_cores() if workers is None else workers
@@ -79,10 +83,11 @@ def _progress(plan: Plan) -> Iterator[Listener]:
     if not sys.stderr.isatty():
         yield _lines(board)
         return
-    from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True)
+    from accelsim.report.console import PlainConsole
+
+    console = PlainConsole(stderr=True)
     live = Live(
         get_renderable=board.table,
         console=console,
@@ -102,7 +107,7 @@ def _lines(board: Board) -> Listener:
         board.note(stage, points, row)
         if row is None or time.monotonic() - printed_s > _LINE_S:
             printed_s = time.monotonic()
-            print(board.line(), file=sys.stderr, flush=True)
+            tell(board.line())
 
     return listen
 
@@ -122,19 +127,20 @@ def _data(plan: Plan, summary: Summary) -> dict[str, Any]:
 
 def _print(plan: Plan, out: Path, summary: Summary) -> None:
     from accelsim.report.sweep import front_table
+    from accelsim.report.text import escaped
     from accelsim.sweeps.pareto import costs_of, front, usable
     from accelsim.sweeps.store import read_rows
 
     counts = ", ".join(f"{n:,} {name}" for name, n in sorted(summary.statuses.items()))
-    show(f"{plan.file.name}: {summary.points:,} of {len(plan.grid):,} points: {counts}")
+    show(f"{escaped(plan.file.name)}: {summary.points:,} of {len(plan.grid):,} points: {counts}")
     show(f"{summary.run:,} of them were run now; the results are in {out}")
     reasons = _reasons(summary)
     for reason, count in list(reasons.items())[:_SHOWN_REASONS]:
-        show(f"  {count:,} × {reason}")
+        show(f"  {count:,} × {escaped(reason)}")
     if not summary.statuses["ok"]:
-        print("warning: no point ran and meets all constraints", file=sys.stderr)
+        warn(["no point ran and meets all constraints"])
     if summary.statuses["failed"]:
-        print("warning: points failed; --resume tries them again", file=sys.stderr)
+        warn(["points failed; --resume tries them again"])
     hidden = len(reasons) - _SHOWN_REASONS
     if hidden > 0:
         show(f"  … and {hidden:,} other reasons, in results.csv")

@@ -55,6 +55,12 @@ def architecture_schema() -> Schema:
     return {"$schema": _DIALECT, **schema, "title": "accelsim architecture"}
 
 
+def dotted_keys() -> list[str]:
+    """Return every key of an architecture file, as `--set` writes it."""
+    schema = architecture_schema()
+    return list(dict.fromkeys(key for key, _, _ in _keys(schema, schema["$defs"], "")))
+
+
 def key_table() -> str:
     """Return a Markdown table of every key: unit, default, range and meaning."""
     lines = ["| key | unit | default | range | meaning |", "|---|---|---|---|---|"]

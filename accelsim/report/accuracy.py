@@ -7,8 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from accelsim.report.places import grid, places
-from accelsim.report.tables import percent, titled_table
+from accelsim.report.quantity import percent, times
+from accelsim.report.tables import titled_table
+from accelsim.report.text import escaped
+from accelsim.trace.places import grid
 
 _BEYOND = 100_000  # a perplexity of which only the size matters
 _LEAST_NOISE = 0.001  # that a table shows
@@ -19,9 +21,10 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
     settings, text, dense = data["settings"], data["text"], data["dense"]
     perplexity = _number(dense["perplexity"]) + _error(dense["perplexity_stderr"], ".2f")
     return (
-        f"{data['model']['model_id']} on {text['name']}: {dense['counted_tokens']:,} tokens in "
-        f"{dense['windows']} windows of {settings['seq_len']}, {settings['phase']}, "
-        f"{settings['precision']} in {data['compute_type']}\n"
+        f"{escaped(data['model']['model_id'])} on {escaped(text['name'])}: "
+        f"{dense['counted_tokens']:,} tokens in {dense['windows']} windows of "
+        f"{settings['seq_len']}, {settings['phase']}, {settings['precision']} "
+        f"in {data['compute_type']}\n"
         f"dense: perplexity {perplexity}"
     )
 
@@ -58,16 +61,15 @@ def accuracy_table(data: Mapping[str, Any]) -> Table:
 def sensitivity_table(data: Mapping[str, Any]) -> Table:
     """Return what pruning one kind of layer, or one block, does by itself."""
     layers = data["rows"][0]["layers"]
-    found = places(layers)
     rows = titled_table(
         "Pruned alone", ["layers", "n", "perplexity", "increase", "dropped", "error"]
     )
     for probe in data["sensitivity"]:
         by_block, name = probe["group"] == "block", probe["name"]
         members = [
-            layers[layer]
-            for layer, (_, kind) in found.items()
-            if (layer.startswith(f"{name}.") if by_block else kind == name)
+            found
+            for layer, found in layers.items()
+            if (layer.startswith(f"{name}.") if by_block else found["kind"] == name)
         ]
         rows.add_row(
             probe["name"],
@@ -83,12 +85,12 @@ def sensitivity_table(data: Mapping[str, Any]) -> Table:
 def layer_matrix(data: Mapping[str, Any]) -> Table:
     """Return the output error of every layer, a block a row, and how its inputs are spread."""
     layers, outliers = data["rows"][0]["layers"], data["outliers"]
-    blocks, kinds, at = grid(layers)
+    blocks, kinds, at = grid({name: (one["block"], one["kind"]) for name, one in layers.items()})
     rows = titled_table("Squared output error by layer", ["block", *kinds, "peak"])
     for block in blocks:
-        names = [at.get((block, kind)) for kind in kinds]
-        errors = [percent(layers[name]["output_error_ratio"]) if name else "-" for name in names]
-        peak = max(outliers[name]["peak"] for name in names if name)
+        cells = [[layers[name] for name in at.get((block, kind), ())] for kind in kinds]
+        errors = [percent(_mean(cell, "output_error_ratio")) if cell else "-" for cell in cells]
+        peak = max(outliers[name]["peak"] for kind in kinds for name in at.get((block, kind), ()))
         rows.add_row(block, *errors, f"{peak:.0f}")
     rows.caption = "peak: largest input magnitude of the block over its layer's root mean square"
     rows.caption_justify = "left"
@@ -108,8 +110,8 @@ def policy_table(data: Mapping[str, Any]) -> Table:
     for row in data["rows"]:
         rows.add_row(
             names[row["name"]],
-            f"{row['cycles_ratio']:.3f}×",
-            f"{row['energy_ratio']:.3f}×",
+            times(row["cycles_ratio"]),
+            times(row["energy_ratio"]),
             _number(row["perplexity"]),
             _change(row["increase"], row["increase_stderr"]),
             _noise(row["increase_noise"]),

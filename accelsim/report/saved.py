@@ -10,13 +10,17 @@ from typing import Any
 
 from accelsim.errors import InputError
 from accelsim.results.comparison import Ratios
+from accelsim.results.export import raw_cell
 from accelsim.results.result import SCHEMA
 from accelsim.strict_json import read_json
+from accelsim.trace.places import places
 
 Run = Mapping[str, Any]
 """The data of `accelsim run --json`."""
 
 _SHARED = ("mac_array", "clock_mhz", "precision", "dram", "technology")
+WORK = ("trace", "phase", "batch")
+"""What two runs must share for their numbers to compare."""
 _LAYER_KEYS = ("needed_rows_ratio", "unit_busy_cycles")  # the newest ones
 _TOTALS = ("cycles", "time_s", "energy_pj", "area_um2", "edp_pj_s", "tops_per_mm2")
 _KEYS = ("arch", "trace", "phase", "totals", "units", "layers")
@@ -40,7 +44,14 @@ def load_run(folder: Path) -> Run:
     missing = _missing(data)
     if missing:
         raise InputError(f"{path}: key '{missing[0]}' is missing; run it again with this version")
-    return {**data, "folder": str(folder)}
+    return {**data, "layers": _with_kinds(data["layers"]), "folder": str(folder)}
+
+
+def _with_kinds(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return layers with their kinds told from all names: older versions looked at the end only."""
+    shapes = {one["name"]: (one.get("in_features"), one.get("out_features")) for one in layers}
+    found = places(shapes)
+    return [{**layer, "kind": found[layer["name"]].kind} for layer in layers]
 
 
 def _missing(data: Mapping[str, Any]) -> list[str]:
@@ -66,7 +77,7 @@ def _machines(folder: Path) -> list[Path]:
         raise InputError(f"{table}: not a comparison: {error}") from error
     if not rows or "name" not in rows[0]:
         raise InputError(f"{table}: not a comparison: no column 'name'")
-    return [folder / row["name"] for row in rows]
+    return [folder / raw_cell(row["name"]) for row in rows]
 
 
 def is_dense(run: Run) -> bool:
@@ -77,11 +88,13 @@ def is_dense(run: Run) -> bool:
 def labels(runs: Sequence[Run]) -> list[str]:
     """Return what tells runs apart: their pattern, else their machine's name, else a number too.
 
+    Where a policy has prunes layers differently, `+ rules` follows.
+
     >>> labels([{"arch": {"pattern": pattern, "name": "mine"}} for pattern in ("2:4", "8:16")])
     ['2:4', '8:16']
     """
     for key in ("pattern", "name"):
-        found = [str(run["arch"][key]) for run in runs]
+        found = [f"{run['arch'][key]}{_rules(run)}" for run in runs]
         if len(set(found)) == len(found):
             return found
     seen: Counter[str] = Counter()
@@ -90,6 +103,39 @@ def labels(runs: Sequence[Run]) -> list[str]:
         seen[name] += 1
         numbered.append(f"{name} {seen[name]}")
     return numbered
+
+
+def check_same_work(what: str, runs: Sequence[Run], parts: Sequence[str] = WORK) -> None:
+    """Raise InputError unless runs did the same work: only then do their numbers compare.
+
+    Args:
+        what: wants them to, for the message.
+        runs: any runs.
+        parts: in which they must not differ, of `WORK`.
+    """
+    for part in parts:
+        found = {_part(run, part): run for run in runs}
+        if len(found) > 1:
+            each = ", ".join(f"{_named(run)}: {_said(run, part)}" for run in found.values())
+            raise InputError(
+                f"{what} shows runs of the same {part}, these are not: {each}; draw each by itself"
+            )
+
+
+def _part(run: Run, part: str) -> Any:
+    """Return what identifies a part of a run's work."""
+    return run["trace"].get("sha256") if part == "trace" else run.get(part)
+
+
+def _said(run: Run, part: str) -> str:
+    """Return a part of a run's work for people."""
+    if part == "trace":
+        return f"{run['trace'].get('path')} (sha256 {str(run['trace'].get('sha256'))[:8]})"
+    return f"batch {run.get('batch')}" if part == "batch" else str(run.get(part))
+
+
+def _named(run: Run) -> str:
+    return str(run.get("folder") or run["arch"]["name"])
 
 
 def ratios(run: Run, runs: Sequence[Run]) -> Mapping[str, float]:
@@ -115,8 +161,21 @@ def ratios(run: Run, runs: Sequence[Run]) -> Mapping[str, float]:
     )
 
 
+def captions(runs: Sequence[Run]) -> list[str]:
+    """Return labels for figures side by side, with the parts of the work in which runs differ."""
+    parts = [part for part in WORK if len({_part(run, part) for run in runs}) > 1]
+    return [
+        ", ".join([label, *(_said(run, part).partition(" (")[0] for part in parts)])
+        for label, run in zip(labels(runs), runs, strict=True)
+    ]
+
+
+def _rules(run: Run) -> str:
+    return " + rules" if run.get("policy") else ""
+
+
 def _work(run: Run) -> tuple[Any, ...]:
-    return run["trace"].get("sha256"), run["phase"], run.get("batch")
+    return tuple(_part(run, part) for part in WORK)
 
 
 def _difference(run: Run, other: Run) -> str:

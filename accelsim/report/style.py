@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import InputError, MissingExtraError
 from accelsim.files import replacing
+from accelsim.report.labels import spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,6 +107,8 @@ def save(drawn: Figure, path: Path) -> None:
     kind = path.suffix[1:]
     # No date: equal figures are equal files.
     dates: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    with styled():
+        spread(drawn)
     with styled(), replacing(path) as temporary:
         drawn.savefig(temporary, format=kind, dpi=200, metadata=dates.get(kind))
 

@@ -5,31 +5,64 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from accelsim.report.tables import percent
+from accelsim.report.quantity import (
+    change,
+    digits,
+    efficiency_scale,
+    percent,
+    scaled,
+    scaled_area,
+    times,
+)
+from accelsim.report.tables import J_PER_PJ, OPS_PER_TOPS, W_PER_MW
+from accelsim.report.text import escaped
 from accelsim.results.comparison import Ratios
 from accelsim.results.result import Result
 
 
 def headline(result: Result) -> str:
     """Return what was run on what."""
-    arch, trace, totals = result.arch, result.trace, result.totals()
-    array = arch["mac_array"]
-    # An expert runs fewer of them; steps that are not full run none.
-    in_steps = max(layer.tokens for layer in result.layers)
-    tokens = in_steps if result.batch else trace["tokens"]
+    arch, trace = result.arch, result.trace
+    totals = result.totals() | result.chip_power()
+    array, tokens = arch["mac_array"], _tokens(result)
     batch = f" batch {result.batch}" if result.batch else ""
     extras = [arch[key] for key in ("criterion", "mitigation") if arch[key] not in ("act", "none")]
     return (
-        f"{arch['name']}: {' '.join([arch['pattern'], *extras])} {arch['precision']}, "
+        f"{escaped(arch['name'])}: {' '.join([arch['pattern'], *extras])} {arch['precision']}, "
         f"{array['rows']}×{array['columns']}×{array['lanes']} MACs at {arch['clock_mhz']:g} MHz, "
         f"{arch['dram']['bandwidth_gb_per_s']:g} GB/s, {arch['technology']['node_nm']:g} nm\n"
-        f"{trace['path']}: {trace['model']}, {result.phase}{batch}, {tokens} tokens, "
+        f"{escaped(trace['path'])}: {escaped(trace['model'])}, {result.phase}{batch}, {tokens}, "
         f"{trace['linears']} layers\n"
         f"{_policy_line(result)}"
-        f"{totals['cycles']:,} cycles, {totals['time_s'] * 1e3:.3f} ms, "
-        f"{totals['effective_tops']:.2f} effective TOPS, "
-        f"{totals['energy_pj'] / 1e9:.3f} mJ, {totals['area_um2'] / 1e6:.2f} mm²"
+        f"{totals['cycles']:,} cycles, {scaled(totals['time_s'], 's')}, "
+        f"{_effective(totals['effective_tops'])}, "
+        f"{scaled(J_PER_PJ * totals['energy_pj'], 'J')}, {scaled_area(totals['area_um2'])}\n"
+        f"{scaled(W_PER_MW * totals['power_mw'], 'W')}, {_efficiency(totals['tops_per_w'])}; "
+        f"without DRAM {scaled(W_PER_MW * totals['chip_power_mw'], 'W')}, "
+        f"{digits(totals['power_density_w_per_mm2'])} W/mm²"
+        + "".join(f"\nwarning: {note}" for note in result.power_notes)
     )
+
+
+def _effective(tops: float) -> str:
+    """Return throughput in dense-equivalent operations.
+
+    >>> _effective(3.95)
+    '3.95 effective TOPS'
+    """
+    number, unit = scaled(OPS_PER_TOPS * tops, "OPS").split()
+    return f"{number} effective {unit}"
+
+
+def _efficiency(tops_per_w: float) -> str:
+    return efficiency_scale([tops_per_w]).with_unit(tops_per_w)
+
+
+def _tokens(result: Result) -> str:
+    """Return how many tokens ran, and of how many: an incomplete decode step does not run."""
+    there = result.trace["tokens"]
+    ran = max(layer.tokens for layer in result.layers) if result.batch else there
+    return f"{ran} tokens" if ran == there else f"{ran} of {there} tokens"
 
 
 def _policy_line(result: Result) -> str:
@@ -38,16 +71,16 @@ def _policy_line(result: Result) -> str:
         return ""
     counts = Counter(str(layer.method) for layer in result.layers)
     methods = ", ".join(f"{count} × {method}" for method, count in counts.items())
-    return f"policy {result.policy.name}: {methods}\n"
+    return f"policy {escaped(result.policy.name)}: {methods}\n"
 
 
 def speedup_line(result: Result, against: Result) -> Iterator[str]:
     """Return the comparison with a baseline, and why the speed-up is what it is."""
     ratios = Ratios.of(result, against)
     yield (
-        f"against {against.arch['name']}: {ratios.speedup:.2f}× speed, "
-        f"{ratios.energy_ratio:.2f}× energy, {ratios.area_overhead_ratio:+.1%} area, "
-        f"{ratios.edp_ratio:.2f}× energy-delay"
+        f"against {escaped(against.arch['name'])}: {times(ratios.speedup)} speed, "
+        f"{times(ratios.energy_ratio)} energy, {change(ratios.area_overhead_ratio)} area, "
+        f"{times(ratios.edp_ratio)} energy-delay"
     )
     ours, theirs = result.breakdown, against.breakdown
     ideal = theirs.ideal_cycles / ours.ideal_cycles
@@ -55,8 +88,8 @@ def speedup_line(result: Result, against: Result) -> Iterator[str]:
     there = theirs.ideal_cycles / theirs.total_cycles
     clock = result.clock_mhz / against.clock_mhz
     yield (
-        f"speed-up = MAC cycles there / here {ideal:.2f} × useful cycles {percent(here)} / "
-        f"{percent(there)}" + (f" × clock {clock:.2f}" if clock != 1 else "")
+        f"speed-up = MAC cycles there / here {digits(ideal)} × useful cycles {percent(here)} / "
+        f"{percent(there)}" + (f" × clock {digits(clock)}" if clock != 1 else "")
     )
     if result.dropped_energy_ratio is None:
         yield "shapes only: no values, so every kept activation counts as nonzero"

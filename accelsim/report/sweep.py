@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from accelsim.report.labels import plain
 from accelsim.report.style import COLOURS, check_format, figure, save, styled
 from accelsim.report.tables import titled_table
+from accelsim.report.text import escaped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +96,7 @@ def front_table(
 
 
 def _shown(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else escaped(value)
 
 
 def front_figure(  # noqa: PLR0913
@@ -121,13 +123,17 @@ def front_figure(  # noqa: PLR0913
         for place, (label, members) in enumerate(sorted(groups.items(), key=_in_order)):
             shade = COLOURS[place % len(COLOURS)]
             points: Any = {"s": 6, "alpha": 0.5, "color": shade, "linewidths": 0}
-            ax.scatter(*_columns(members, x, y), label=label or None, **points)
+            ax.scatter(*_columns(members, x, y), label=plain(label) if label else None, **points)
         # From the first objective's best on: up to the next point, nothing does better than the
         # last.
         line: Any = {"color": "black", "marker": "o", "markersize": 3, "label": "front"}
         ax.plot(*_columns(front, x, y), drawstyle="steps-post", **line)
         _label_axes(ax, rows, x, y)
-        ax.legend(title=color, bbox_to_anchor=(1.02, 1), loc="upper left")
+        ax.legend(
+            title=None if color is None else plain(color),
+            bbox_to_anchor=(1.02, 1),
+            loc="upper left",
+        )
         ax.grid(alpha=0.3)
     save(drawn, path)
 

@@ -8,33 +8,50 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
+from typing_extensions import override
 
 from accelsim.hardware.single import SingleBlock
+from accelsim.report.quantity import (
+    Scale,
+    area_scale,
+    change,
+    digits,
+    efficiency_scale,
+    percent,
+    scale_of,
+    times,
+)
+from accelsim.report.text import escaped
 from accelsim.results.breakdown import Breakdown
 from accelsim.results.cost import AreaReport
 from accelsim.results.result import LayerResult, Result
 from accelsim.trace.statistics import InputStatistics
 
-PJ_PER_UJ = 1e6
-UM2_PER_MM2 = 1e6
+_SEEN = 10  # three digits, one of them behind the point
+J_PER_PJ, W_PER_MW, OPS_PER_TOPS = 1e-12, 1e-3, 1e12
 
 
 def layer_table(result: Result, baseline: Result | None) -> Table:
     """Return cycles, throughput, bound and energy by layer kind and in total."""
-    table = titled_table("Layers", ["kind", "n", "cycles", "TOPS", "util", "bound", "µJ"])
+    groups = _by_kind(result)
+    energy = scale_of([J_PER_PJ * _energy_pj(layers) for _, layers in groups], "J")
+    rate = scale_of([_ops(layers, result) for _, layers in groups], "OPS")
+    columns = ["kind", "n", "cycles", rate.unit, "util", "bound", energy.unit]
+    table = titled_table("Layers", columns)
     if baseline is not None:
         table.add_column("speed-up", justify="right", no_wrap=True)
         table.add_column("energy", justify="right", no_wrap=True)
     if result.policy is not None:
         table.add_column("pattern", no_wrap=True)
-    for label, layers in _by_kind(result):
+    for label, layers in groups:
         reference = None
         if baseline is not None:
             names = {layer.name for layer in layers}
             reference = [layer for layer in baseline.layers if layer.name in names]
         mhz = baseline.clock_mhz if baseline else result.clock_mhz
-        cells = _layer_cells(label, layers, result, reference, mhz)
+        cells = _layer_cells(label, layers, result, rate, energy)
+        if reference is not None:
+            cells += _ratio_cells(layers, reference, result.clock_mhz / mhz)
         if result.policy is not None:
             cells.append(_most(str(layer.method.pattern) for layer in layers))
         table.add_row(*cells, style="bold" if label == "total" else None)
@@ -66,14 +83,16 @@ def cycle_table(result: Result) -> Table:
 
 def unit_table(result: Result) -> Table:
     """Return area, energy and the cycles of every unit by cause."""
-    columns = ["unit", "mm²", "µJ", "busy", "starved", "blocked", "contend", "idle"]
+    area = area_scale(unit.area_um2 for unit in result.units.values())
+    energy = scale_of([J_PER_PJ * unit.energy_pj for unit in result.units.values()], "J")
+    columns = ["unit", area.unit, energy.unit, "busy", "starved", "blocked", "contend", "idle"]
     table = titled_table("Units", columns)
     for name, unit in result.units.items():
         ledger, cycles = unit.ledger, result.cycles
         table.add_row(
             name,
-            f"{unit.area_um2 / UM2_PER_MM2:.3f}" if unit.area_um2 else "-",
-            f"{unit.energy_pj / PJ_PER_UJ:.1f}" if unit.energy_pj else "-",
+            area.show(unit.area_um2) if unit.area_um2 else "-",
+            energy.show(J_PER_PJ * unit.energy_pj) if unit.energy_pj else "-",
             percent(ledger.busy_cycles / cycles),
             percent(ledger.starved_cycles / cycles),
             percent(ledger.blocked_cycles / cycles),
@@ -82,8 +101,8 @@ def unit_table(result: Result) -> Table:
         )
     table.add_row(
         "total",
-        f"{result.area_um2 / UM2_PER_MM2:.3f}",
-        f"{result.energy_pj / PJ_PER_UJ:.1f}",
+        area.show(result.area_um2),
+        energy.show(J_PER_PJ * result.energy_pj),
         style="bold",
     )
     return table
@@ -106,17 +125,19 @@ def tiling_table(result: Result) -> Table:
 
 def area_table(name: str, report: AreaReport) -> Table:
     """Return the area of each unit."""
-    table = titled_table(f"Area of {name}", ["unit", "mm²", "share", "kGE"])
+    scale, gates = area_scale(report.area_um2.values()), report.gate_equivalents
+    equivalents = scale_of(gates.values(), "GE")
+    table = titled_table(f"Area of {name}", ["unit", scale.unit, "share", equivalents.unit])
     for unit, area in report.area_um2.items():
         if not area:
             continue  # off chip
         table.add_row(
             unit,
-            f"{area / UM2_PER_MM2:.4f}",
+            scale.show(area),
             percent(area / report.total_um2),
-            f"{report.gate_equivalents[unit] / 1e3:.1f}",
+            equivalents.show(gates[unit]),
         )
-    table.add_row("total", f"{report.total_um2 / UM2_PER_MM2:.4f}", style="bold")
+    table.add_row("total", scale.show(report.total_um2), style="bold")
     return table
 
 
@@ -124,9 +145,9 @@ def block_table(found: SingleBlock) -> Table:
     """Return one block: its size and its speed."""
     table = titled_table(f"{found.block} {found.kind}", ["", ""])
     for label, value in (
-        ("area", f"{found.area_um2:,.1f} µm²"),
-        ("gate equivalents", f"{found.ge:,.0f}"),
-        ("delay", f"{found.delay_ps:,.0f} ps (netlist mapped for {found.effort})"),
+        ("area", f"{_tenths(found.area_um2)} µm²"),
+        ("gate equivalents", digits(found.ge)),
+        ("delay", f"{digits(found.delay_ps)} ps (netlist mapped for {found.effort})"),
         ("register stages", str(found.stages)),
     ):
         table.add_row(label, value)
@@ -134,32 +155,59 @@ def block_table(found: SingleBlock) -> Table:
     return table
 
 
+def _tenths(value: float) -> str:
+    """Return a number with one decimal, if three digits of it are seen then."""
+    return digits(value) if value < _SEEN else f"{value:,.1f}"
+
+
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return machines side by side; ratios are to the first."""
-    columns = [
-        "name",
-        "cycles",
-        "speed-up",
-        "TOPS",
-        "util",
-        "energy",
-        "area",
-        "TOPS/mm²",
-        "dropped",
-    ]
+    """Return machines side by side; ratios are to the first.
+
+    Where clocks differ, cycles say little: then there is a column of times. Speed-up is by time.
+    """
+    rate = scale_of([OPS_PER_TOPS * row["effective_tops"] for row in rows], "OPS")
+    time = scale_of([row["time_s"] for row in rows], "s")
+    has_clocks = len({row["clock_mhz"] for row in rows}) > 1
+    columns = ["name", "cycles", *([time.unit] if has_clocks else []), "speed-up", rate.unit]
+    columns += ["util", "energy", "area", "TOPS/mm²", "dropped"]
     table = titled_table(f"Compared with {rows[0]['name']}", columns)
     for row in rows:
         table.add_row(
             row["name"],
             f"{row['cycles']:,}",
-            f"{row['speedup']:.2f}×",
-            f"{row['effective_tops']:.2f}",
+            *([time.show(row["time_s"])] if has_clocks else []),
+            times(row["speedup"]),
+            rate.show(OPS_PER_TOPS * row["effective_tops"]),
             percent(row["mac_utilization_ratio"]),
-            f"{row['energy_ratio']:.3f}×",
-            f"{row['area_overhead_ratio']:+.1%}",
-            f"{row['tops_per_mm2_ratio']:.2f}×",
+            times(row["energy_ratio"]),
+            change(row["area_overhead_ratio"]),
+            times(row["tops_per_mm2_ratio"]),
             percent(row["dropped_energy_ratio"]),
         )
+    return table
+
+
+def power_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the same machines in units: energy, power, area and what comes of them."""
+    energy = scale_of([J_PER_PJ * row["energy_pj"] for row in rows], "J")
+    power = scale_of([W_PER_MW * row["power_mw"] for row in rows], "W")
+    area = area_scale(row["area_um2"] for row in rows)
+    rate = efficiency_scale(row["tops_per_w"] for row in rows)
+    columns = ["name", "MHz", energy.unit, power.unit, f"chip {power.unit}", rate.unit, area.unit]
+    table = titled_table("Power", [*columns, "chip W/mm²"])
+    for row in rows:
+        table.add_row(
+            row["name"],
+            f"{row['clock_mhz']:g}",
+            energy.show(J_PER_PJ * row["energy_pj"]),
+            power.show(W_PER_MW * row["power_mw"]),
+            power.show(W_PER_MW * row["chip_power_mw"]),
+            rate.show(row["tops_per_w"]),
+            area.show(row["area_um2"]),
+            digits(row["power_density_w_per_mm2"]),
+        )
+    table.caption = "chip: without DRAM, which is not on it"
+    table.caption_justify = "left"
     return table
 
 
@@ -171,7 +219,7 @@ def inspect_table(inputs: Iterable[InputStatistics], patterns: Sequence[str]) ->
     )
     for entry in inputs:
         table.add_row(
-            short_name(entry.name),
+            entry.label,
             f"{entry.tokens}×{entry.features}",
             percent(entry.zero_ratio),
             f"{entry.magnitudes[0]:.3g}",
@@ -182,31 +230,23 @@ def inspect_table(inputs: Iterable[InputStatistics], patterns: Sequence[str]) ->
     return table
 
 
-def short_name(name: str) -> str:
-    """Shorten a layer's dotted name to its block and last part.
+class NamesTable(Table):
+    """A table whose cells may hold names from anywhere: each stays on its line."""
 
-    >>> short_name("model.layers.3.self_attn.q_proj"), short_name("lm_head")
-    ('3.q_proj', 'lm_head')
-    """
-    parts = name.split(".")
-    blocks = [part for part in parts[:-1] if part.isdigit()]
-    return ".".join([*blocks, parts[-1]])
-
-
-def percent(ratio: float | None) -> str:
-    """Return a ratio as a percentage with one decimal, 0 as `0`, an unknown one as `-`."""
-    if ratio is None:
-        return "-"
-    return f"{100 * ratio:.1f}%" if ratio else "0"
+    @override
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row of texts."""
+        super().add_row(*map(escaped, cells), **options)
 
 
 def titled_table(title: str, columns: Sequence[str]) -> Table:
     """Return an empty table in the style of all."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    look: Any = {"title_justify": "left", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+    table = NamesTable(title=escaped(title), **look)
     # Neither names nor numbers lose a letter: a terminal that is too narrow breaks lines instead.
     for position, column in enumerate(columns):
         table.add_column(
-            Text(column), justify="right" if position else "left", no_wrap=True, min_width=4
+            escaped(column), justify="right" if position else "left", no_wrap=True, min_width=4
         )
     return table
 
@@ -223,27 +263,42 @@ def _layer_cells(
     label: str,
     layers: Sequence[LayerResult],
     result: Result,
-    reference: Sequence[LayerResult] | None,
-    baseline_mhz: float,
+    rate: Scale,
+    energy: Scale,
 ) -> list[str]:
-    cycles = _sum(layers, lambda layer: layer.cycles)
-    energy = _sum(layers, lambda layer: layer.energy_pj)
-    dense = _sum(layers, lambda layer: layer.macs_dense)
+    cycles = _cycles(layers)
     executed = _sum(layers, lambda layer: layer.macs_executed)
-    cells = [
+    return [
         label,
         str(len(layers)),
         f"{cycles:,.0f}",
-        f"{2 * dense * result.clock_mhz * 1e6 / cycles / 1e12:.2f}",
+        rate.show(_ops(layers, result)),
         percent(executed / (cycles * result.macs_per_cycle)),
         _most(layer.bound for layer in layers),
-        f"{energy / PJ_PER_UJ:.1f}",
+        energy.show(J_PER_PJ * _energy_pj(layers)),
     ]
-    if reference is not None:
-        clock = result.clock_mhz / baseline_mhz
-        cells.append(f"{_sum(reference, lambda layer: layer.cycles) / cycles * clock:.2f}×")
-        cells.append(f"{energy / _sum(reference, lambda layer: layer.energy_pj):.2f}×")
-    return cells
+
+
+def _ratio_cells(
+    layers: Sequence[LayerResult], reference: Sequence[LayerResult], clock: float
+) -> list[str]:
+    """Return speed-up, by time, and energy against a reference; `clock` is ours over its."""
+    speedup = _cycles(reference) / _cycles(layers) * clock
+    return [times(speedup), times(_energy_pj(layers) / _energy_pj(reference))]
+
+
+def _cycles(layers: Sequence[LayerResult]) -> float:
+    return _sum(layers, lambda layer: layer.cycles)
+
+
+def _energy_pj(layers: Sequence[LayerResult]) -> float:
+    return _sum(layers, lambda layer: layer.energy_pj)
+
+
+def _ops(layers: Sequence[LayerResult], result: Result) -> float:
+    """Return dense-equivalent operations a second."""
+    time_s = _cycles(layers) / (result.clock_mhz * 1e6)
+    return 2 * _sum(layers, lambda layer: layer.macs_dense) / time_s
 
 
 def _most(names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from accelsim.errors import MissingExtraError
 from accelsim.files import replacing
+from accelsim.report.text import escaped
 from accelsim.report.window import Window
 from accelsim.results.tally import Run
 from accelsim.trace import Linear
@@ -66,7 +67,7 @@ class Waveform:
             for _, cause, start, end in self._window.intervals(run, unit):
                 changes[start, unit] = cause
                 changes.setdefault((end, unit), "idle")  # unless the next interval begins here
-        self._vcd.change(self._layer, self._offset, linear.name)
+        self._vcd.change(self._layer, self._offset, escaped(linear.name))
         for (cycle, unit), state in sorted(changes.items()):
             self._vcd.change(self._states[unit], self._offset + cycle, state)
             self._vcd.change(self._busy[unit], self._offset + cycle, int(state == "busy"))

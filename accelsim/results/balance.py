@@ -108,8 +108,7 @@ def run_notes(arch: Architecture, result: Result) -> Iterator[str]:
     """
     for found in bottlenecks(arch, result):
         yield (
-            f"warning: {arch.name}: {found.key} {found.value} keeps the array waiting; "
-            f"write {found.needed}"
+            f"{arch.name}: {found.key} {found.value} keeps the array waiting; write {found.needed}"
         )
 
 

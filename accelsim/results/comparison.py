@@ -55,7 +55,9 @@ def comparison_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
         {
             "name": result.arch["name"],
             "pattern": result.arch["pattern"],
+            "clock_mhz": result.clock_mhz,
             **result.totals(),
+            **result.chip_power(),
             **Ratios.of(result, results[0]).to_dict(),
             "dropped_energy_ratio": result.dropped_energy_ratio,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,44 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in flat for key in row))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, restval=0, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
+    writer.writerow({name: safe_cell(name) for name in columns})
+    writer.writerows({name: safe_cell(value) for name, value in row.items()} for row in flat)
     return buffer.getvalue()
+
+
+# What spreadsheets take for a formula at the beginning of a cell; quotes are there to be undone.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+
+
+def safe_cell(value: Any) -> Any:
+    """Return a cell that a spreadsheet shows and does not compute: with a quote before a formula.
+
+    Numbers stay as they are, also those written as text. What no encoding has becomes an escape.
+
+    >>> [safe_cell(cell) for cell in ("=1+1", "-0.5", -0.5, "q_proj")]
+    ["'=1+1", '-0.5', -0.5, 'q_proj']
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+
+
+def raw_cell(text: str) -> str:
+    """Return what `safe_cell` was given.
+
+    >>> raw_cell(safe_cell("=1+1"))
+    '=1+1'
+    """
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and text == text.strip()
 
 
 def layer_rows(result: Result) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add, mul
@@ -205,6 +205,29 @@ def headline(  # noqa: PLR0913
     }
 
 
+# The densest power that is known to be cooled, HBM included: NVIDIA H100 SXM, 700 W (data sheet) on
+# 814 mm² (Hopper white paper). A100 SXM: 400 W on 826 mm², 0.48 W/mm².
+MAX_DENSITY_W_PER_MM2 = 700 / 814
+_MAX_WITH_DRAM_W_PER_MM2 = 2.0  # the interface of such a memory, not modelled, would be the chip
+
+
+def power_notes(totals: Mapping[str, float]) -> Iterator[str]:
+    """Yield a warning if a machine takes more power for its area than it plausibly can."""
+    area_mm2, power_w = totals["area_um2"] * 1e-6, totals["power_mw"] * 1e-3
+    density = totals["power_density_w_per_mm2"]
+    if density > MAX_DENSITY_W_PER_MM2:
+        yield (
+            f"power: {totals['chip_power_mw'] * 1e-3:.3g} W on {area_mm2:.3g} mm² are "
+            f"{density:.2g} W/mm², more than chips are cooled at (NVIDIA H100: 700 W on 814 mm², "
+            f"0.86 W/mm²): it has to run slower, or is larger than modelled"
+        )
+    elif power_w / area_mm2 > _MAX_WITH_DRAM_W_PER_MM2:
+        yield (
+            f"power: {power_w:.3g} W for a chip of {area_mm2:.3g} mm², most of it in DRAM: a chip "
+            f"of this size has no room for such an interface, which is not modelled"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """A whole run on one architecture. Totals and units are sums over the layers.
@@ -232,6 +255,7 @@ class Result:
     area_um2: float
     layers: tuple[LayerResult, ...]
     policy: Policy | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def cycles(self) -> int:
@@ -262,7 +286,7 @@ class Result:
         """Return the headline numbers.
 
         `effective_tops` counts dense-equivalent operations (two a MAC); `mac_utilization_ratio`
-        counts executed MACs only, so it never exceeds 1.
+        counts executed MACs only, so it never exceeds 1. `power_mw` is of chip and DRAM.
         """
         return headline(
             cycles=self.cycles,
@@ -274,6 +298,23 @@ class Result:
             clock_mhz=self.clock_mhz,
             macs_per_cycle=self.macs_per_cycle,
         )
+
+    def chip_power(self) -> dict[str, float]:
+        """Return the power without DRAM, which is not on the chip, and the same over its area."""
+        dram_pj = sum(layer.units["dram"].energy_pj for layer in self.layers)
+        chip_mw = (self.energy_pj - dram_pj) / self.time_s * 1e-9
+        density = chip_mw * 1e-3 / (self.area_um2 * 1e-6)
+        return {"chip_power_mw": chip_mw, "power_density_w_per_mm2": density}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before one believes the numbers."""
+        return (*self.notes, *self.power_notes)
+
+    @property
+    def power_notes(self) -> tuple[str, ...]:
+        """Whether the machine takes more power per area than it can."""
+        return tuple(power_notes(self.totals() | self.chip_power()))
 
     @property
     def units(self) -> dict[str, UnitResult]:
@@ -294,7 +335,9 @@ class Result:
             "batch": self.batch,
             "engine": self.engine,
             "policy": self.policy and self.policy.to_dict(),
+            "warnings": list(self.warnings),
             "totals": self.totals(),
+            "power": self.chip_power(),
             "units": {name: unit.to_dict() for name, unit in self.units.items()},
             "layers": [layer.to_dict() for layer in self.layers],
         }

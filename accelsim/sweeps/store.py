@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 
 from accelsim.errors import InputError, MissingExtraError
 from accelsim.files import replacing, write_texts
+from accelsim.results.export import safe_cell
 from accelsim.sweeps.metrics import COUNTS, METRICS
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.task import FAILED, Row
@@ -100,11 +101,11 @@ class Store:
             _parquet_writer(parquet, columns) as write,
         ):
             writer = csv.DictWriter(text, [*columns], lineterminator="\n")
-            writer.writeheader()
+            writer.writerow({name: safe_cell(name) for name in columns})
             batch: list[Row] = []
             for row in self.rows():
                 plain = {key: _cell(row.get(key)) for key in columns}
-                writer.writerow(plain)
+                writer.writerow({name: safe_cell(value) for name, value in plain.items()})
                 batch.append(plain)
                 if len(batch) == _ROWS_AT_ONCE:
                     write(batch)

@@ -23,6 +23,7 @@ from accelsim.compiled import compiled, pays
 from accelsim.errors import InputError
 from accelsim.precision import PRECISIONS, Int8, Values
 from accelsim.trace.coverage import Coverage
+from accelsim.trace.places import Place, places
 
 StoredDtype = Literal["float16", "bfloat16", "int8"]
 _INTERPRETED_NS = 2  # of one number in numpy
@@ -52,7 +53,10 @@ class Linear(BaseModel):
 
     @property
     def kind(self) -> str:
-        """Last part of the dotted name: `model.layers.0.mlp.up_proj` → `up_proj`."""
+        """Last part of the dotted name: `model.layers.0.mlp.up_proj` → `up_proj`.
+
+        Layers of several kinds may end alike; `Trace.places` tells them apart.
+        """
         return self.name.rsplit(".", 1)[-1]
 
 
@@ -179,6 +183,12 @@ class Trace:
     def linears(self) -> tuple[Linear, ...]:
         """The linear layers, in the order in which the model calls them."""
         return self.meta.linears
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Block, kind and short name of each layer, by its name."""
+        shapes = {linear.name: (linear.in_features, linear.out_features) for linear in self.linears}
+        return places(shapes)
 
     @property
     def tokens(self) -> int:

@@ -18,13 +18,16 @@ class InputStatistics:
     """One layer input.
 
     Attributes:
-        name: key of the input; `readers` are the layers that share it.
+        name: key of the input, most often its first reader.
+        label: the same, shorter, for tables.
+        readers: kinds of the layers that share it.
         zero_ratio: share of values that are exactly zero.
         magnitudes: quantiles of |x| at `QUANTILES`.
         dropped_energy_ratio: for each pattern, the share of squared magnitude that it drops.
     """
 
     name: str
+    label: str
     readers: tuple[str, ...]
     tokens: int
     features: int
@@ -36,13 +39,17 @@ class InputStatistics:
 def statistics(trace: Trace, patterns: Sequence[str]) -> Iterator[InputStatistics]:
     """Describe each distinct input of a trace, one at a time, on the values as captured."""
     chosen = [parse_pattern(text) for text in patterns]
+    found = trace.places
     for key in trace.meta.inputs:
         values = trace.values(key)
         squares = np.square(values, dtype=np.float64)
         total = float(squares.sum()) or 1.0
         yield InputStatistics(
             name=key,
-            readers=tuple(linear.kind for linear in trace.linears if linear.input == key),
+            label=found[key].label if key in found else key,
+            readers=tuple(
+                found[linear.name].kind for linear in trace.linears if linear.input == key
+            ),
             tokens=values.shape[0],
             features=values.shape[1],
             zero_ratio=float(np.mean(values == 0)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,28 @@ def rows_of_steps(steps: Ints, numbers: Ints, tokens: int) -> list[Ints]:
         like = rows[counts == count]
         parts.append(like[like >= 0].reshape(-1, count))
     return parts
+
+
+def decode_notes(sequence_lengths: Sequence[int], steps: Ints) -> Iterator[str]:
+    """Yield a warning if decode steps take tokens of one sequence for those of several.
+
+    Such tokens stand for sequences that the trace does not have, and see each other's context: what
+    they keep agrees more, or less, than what strangers keep.
+
+    Args:
+        sequence_lengths: tokens of each sequence of the trace.
+        steps: `[steps, batch]`, as `decode_batches` made them.
+    """
+    sequence = np.repeat(np.arange(len(sequence_lengths)), sequence_lengths)
+    chosen = np.sort(sequence[steps], axis=1)
+    shared = int((chosen[:, 1:] == chosen[:, :-1]).any(axis=1).sum())
+    if shared:
+        longest = sum(length == max(sequence_lengths) for length in sequence_lengths)
+        yield (
+            f"batch {steps.shape[1]} of a trace of {len(sequence_lengths)} sequences: in {shared} "
+            f"of {len(steps)} decode steps, several tokens of one sequence stand for as many "
+            f"sequences; batches of up to {longest} do without"
+        )
 
 
 @dataclass(frozen=True, slots=True)

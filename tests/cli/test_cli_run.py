@@ -101,7 +101,7 @@ def test_the_printed_machine_can_be_run_again(run_json, accepted, trace, tmp_pat
     assert json.loads(again)["totals"] == data["totals"]
 
 
-@pytest.mark.parametrize("flags", [(), ("--phase", "decode", "--batch", "8")])
+@pytest.mark.parametrize("flags", [(), ("--phase", "decode", "--batch", "2")])
 def test_json_is_the_same_twice(run, flags):
     assert run("--json", *flags).out == run("--json", *flags).out
 
@@ -240,9 +240,9 @@ def test_set_changes_the_machine(run_json):
 
 
 def test_decode_runs_whole_batches(run_json):
-    data = run_json("--phase", "decode", "--batch", "8")
-    assert (data["phase"], data["batch"]) == ("decode", 8)
-    assert [layer["tokens"] for layer in data["layers"]] == [16] * 4  # 21 tokens: two steps of 8
+    data = run_json("--phase", "decode", "--batch", "2")
+    assert (data["phase"], data["batch"]) == ("decode", 2)
+    assert [layer["tokens"] for layer in data["layers"]] == [20] * 4  # 21 tokens: ten steps of 2
 
 
 def test_decode_without_a_batch_takes_one_sequence(run_json):

@@ -64,7 +64,7 @@ def test_compare_leaves_what_is_dropped_open(accepted, arch, synth, shapes):
         for line in accepted("compare", *machines, "--trace", shapes).out.splitlines()
         if line.split()[:1] in (["dense"], ["nm24"], ["nm816"])
     ]
-    assert last == ["-", "-", "-"]
+    assert last[:3] == ["-", "-", "-"]  # the other three are of the table of powers
     known = accepted("compare", *machines, "--trace", synth(name="g.npz")).out.splitlines()
     assert sum(line.rstrip().endswith("%") for line in known) == 2  # and 0 of the dense machine
 

@@ -1,5 +1,7 @@
 """Decode steps, and the weights that they fetch."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from accelsim.workload import Gemm, Store, Stores, Tiling, tile_jobs
 from accelsim.workload.decode import (
     Fetches,
     decode_batches,
+    decode_notes,
     dense_weight_bytes,
     touched_bursts,
 )
@@ -35,6 +38,39 @@ def batches(sequence_lengths, batch):
 )
 def test_steps_by_hand(sequences, batch, steps):
     assert batches(sequences, batch) == steps
+
+
+@pytest.mark.parametrize(
+    ("sequences", "batch", "said"),
+    [
+        ([2, 2], 1, None),
+        ([2, 2], 2, None),
+        (
+            [2, 2],
+            3,
+            "batch 3 of a trace of 2 sequences: in 1 of 1 decode steps.* up to 2 do without",
+        ),
+        (
+            [1, 3],
+            2,
+            "batch 2 of a trace of 2 sequences: in 1 of 2 decode steps.* up to 1 do without",
+        ),
+        ([3], 3, "of 1 sequences"),
+    ],
+)
+def test_a_sequence_that_stands_for_several_is_said(sequences, batch, said):
+    notes = list(decode_notes(sequences, decode_batches(sequences, batch)))
+    assert len(notes) == (said is not None)
+    assert all(re.search(said, note) for note in notes)
+
+
+@given(lengths=lengths, batch=st.integers(1, 6))
+def test_what_a_note_recommends_gets_none(lengths, batch):
+    if batch <= sum(lengths):
+        notes = list(decode_notes(lengths, decode_batches(lengths, batch)))
+        for note in notes:
+            best = int(re.search(r"up to (\d+) do", note)[1])
+            assert not list(decode_notes(lengths, decode_batches(lengths, best)))
 
 
 @given(lengths=lengths, batch=st.integers(1, 12))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from accelsim.report.labels import name_groups
+from accelsim.report.quantity import digits
 from accelsim.report.style import COLOURS, HATCHES, named
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ def grouped(
     series: Mapping[str, Sequence[float]],
     *,
     colours: Sequence[str] = COLOURS,
-    form: str = "{:.2f}",
+    form: str | None = None,
 ) -> None:
-    """Draw a bar a series in each group, its value over it."""
+    """Draw a bar a series in each group; over it its value, by default with three digits."""
     width = _GROUP / len(series)
     for place, (name, values) in enumerate(series.items()):
         at = [group - _GROUP / 2 + (place + 0.5) * width for group in range(len(groups))]
@@ -29,8 +31,13 @@ def grouped(
         bars = ax.bar(at, values, width * 0.94, label=name, **style)
         text: Any = {"fontsize": 5.5, "rotation": 90, "padding": 1.5}
         behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}  # hides lines
-        ax.bar_label(bars, [form.format(value) for value in values], bbox=behind, **text)
-    ax.set_xticks(range(len(groups)), groups)
+        ax.bar_label(
+            bars,
+            [form.format(value) if form else digits(value) for value in values],
+            bbox=behind,
+            **text,
+        )
+    name_groups(ax, groups)
     ax.tick_params(axis="x", length=0)
     ax.margins(y=0.18)
 
@@ -45,7 +52,7 @@ def stacked(
     base = [0.0] * len(groups)
     for name, values in parts.items():
         ax.bar(
-            groups,
+            range(len(groups)),
             values,
             0.7,
             bottom=base,
@@ -55,4 +62,5 @@ def stacked(
             label=named(name),
         )
         base = [low + value for low, value in zip(base, values, strict=True)]
+    name_groups(ax, groups)
     return base

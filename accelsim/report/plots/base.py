@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from accelsim.errors import InputError
 from accelsim.registry import Registry
-from accelsim.report.saved import Run
+from accelsim.report.saved import WORK, Run, check_same_work
 from accelsim.report.style import styled
 
 if TYPE_CHECKING:
@@ -24,11 +24,14 @@ class Plot(ABC):
         about: what it shows, in a line.
         options: keywords that `numbers` takes besides runs.
         is_of_one_run: several runs get an axes each.
+        same: what several runs must share, of `accelsim.report.saved.WORK`.
+        height_mm: of a panel, of none if it follows from the width.
     """
 
     about: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
     is_of_one_run: ClassVar[bool] = False
+    same: ClassVar[Sequence[str]] = WORK
 
     @staticmethod
     @abstractmethod
@@ -54,7 +57,7 @@ def draw(kind: str, runs: Sequence[Run], ax: Axes, **options: Any) -> list[Row]:
         options: those of the kind.
 
     Raises:
-        InputError: no such kind or option, or the runs lack what it shows.
+        InputError: no such kind or option, runs of different work, or they lack what it shows.
     """
     plot = PLOTS[kind]
     unknown = [name for name in options if name not in plot.options]
@@ -65,6 +68,7 @@ def draw(kind: str, runs: Sequence[Run], ax: Axes, **options: Any) -> list[Row]:
         raise InputError(f"plot '{kind}' needs at least one run")
     if plot.is_of_one_run and len(runs) > 1:
         raise InputError(f"plot '{kind}' shows one run an axes, not {len(runs)}")
+    check_same_work(f"plot '{kind}'", runs, plot.same)
     rows = plot.numbers(runs, **options)
     with styled():
         plot.paint(rows, ax)

@@ -27,6 +27,7 @@ class Decode(Plot):
     """
 
     about: ClassVar[str] = "decode speed-up and needed weight rows against batch size"
+    same: ClassVar[Sequence[str]] = ("trace",)  # its own message tells other phases; batches vary
 
     @staticmethod
     @override

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from accelsim.errors import InputError
+from accelsim.report.labels import label_line, label_point
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, is_dense, ratios
 from accelsim.report.style import COLOURS, MARKERS, legend_above
@@ -47,9 +49,10 @@ class Front(Plot):
         if accuracy is None:
             raise InputError("plot 'front' needs what `accelsim accuracy --json` prints")
         sparse = [run for run in runs if not is_dense(run)]
-        known = {_method(run["arch"]): run for run in sparse}
+        _check_phase(sparse, accuracy)
+        known = {_method(run["arch"], run.get("policy")): run for run in sparse}
         if len(known) < len(sparse):
-            raise InputError("plot 'front': two runs have the same pattern and mitigation")
+            raise InputError("plot 'front': two runs have the same pattern, mitigation and policy")
         rows = [
             {
                 "pattern": row["pattern"],
@@ -60,7 +63,7 @@ class Front(Plot):
                 "value": ratios(run, runs)[cost] if run is not None else None,
             }
             for row in accuracy["rows"]
-            for run in [known.get(_method(row))]
+            for run in [known.get(_method(row, row.get("policy")))]
         ]
         if all(row["value"] is None for row in rows):
             raise InputError(
@@ -94,14 +97,11 @@ class Front(Plot):
                 capsize=1.2,
             )
             if row["mitigation"] == "none":
-                spot: Any = {"textcoords": "offset points", "fontsize": 5.5}
-                ax.annotate(row["pattern"], (x, row["value"]), (3, 3), **spot)
+                label_point(ax, row["pattern"], (x, row["value"]))
         for row in rows:
             if _is_bound(row):
                 ax.axvline(100 * row["increase"], color="black", linestyle=":", linewidth=0.6)
-                spot = {"xycoords": ("data", "axes fraction"), "fontsize": 5.5, "rotation": 90}
-                at = (100 * row["increase"], 0.98)
-                ax.annotate(row["pattern"], at, ha="right", va="top", **spot)
+                label_line(ax, row["pattern"], 100 * row["increase"])
         front = [(100 * _LEAST, 1.0)]
         front += [(100 * row["increase"], row["value"]) for row in points if row["is_best"]]
         ax.step(*zip(*sorted(front), strict=True), where="post", color="black", alpha=0.6, zorder=0)
@@ -124,8 +124,21 @@ class Front(Plot):
         legend_above(ax, columns=3, handletextpad=0.2, columnspacing=0.8)
 
 
-def _method(part: Any) -> tuple[str, str, str]:
-    return part["pattern"], part["criterion"], part["mitigation"]
+def _method(part: Any, policy: Any) -> tuple[str, ...]:
+    """Return how a machine prunes, or a row of accuracy was pruned; a policy by its rules."""
+    rules = json.dumps(policy) if policy and policy["layers"] else ""
+    return part["pattern"], part["criterion"], part["mitigation"], rules
+
+
+def _check_phase(runs: Sequence[Run], accuracy: Any) -> None:
+    """Raise InputError if accuracy was measured in another phase than the runs are of."""
+    phase = accuracy.get("settings", {}).get("phase")
+    other = [run for run in runs if phase is not None and run.get("phase", phase) != phase]
+    if other:
+        raise InputError(
+            f"plot 'front': accuracy was measured in {phase}, {other[0]['arch']['name']} is a run "
+            f"of {other[0]['phase']}"
+        )
 
 
 def _is_bound(row: Row) -> bool:

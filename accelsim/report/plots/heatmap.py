@@ -11,6 +11,7 @@ from accelsim.errors import InputError
 from accelsim.report.heatmap import layer_map
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, is_dense
+from accelsim.trace.places import block_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,12 @@ class Heatmap(Plot):
         if is_dense(run):
             raise InputError("plot 'heatmap' needs a run that drops something, not a dense one")
         rows: list[Row] = [
-            {"layer": layer["name"], "dropped_energy_ratio": layer["dropped_energy_ratio"]}
+            {
+                "layer": layer["name"],
+                "block": block_of(layer["name"]),
+                "kind": layer["kind"],
+                "dropped_energy_ratio": layer["dropped_energy_ratio"],
+            }
             for layer in run["layers"]
         ]
         if any(row["dropped_energy_ratio"] is None for row in rows):
@@ -41,4 +47,5 @@ class Heatmap(Plot):
     @override
     def paint(rows: Sequence[Row], ax: Axes) -> None:
         values = {row["layer"]: 100 * row["dropped_energy_ratio"] for row in rows}
-        layer_map(ax, values, label="dropped share of squared magnitude (%)")
+        places = {row["layer"]: (row["block"], row["kind"]) for row in rows}
+        layer_map(ax, values, places, label="dropped share of squared magnitude (%)")

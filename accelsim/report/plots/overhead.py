@@ -23,6 +23,7 @@ class Overhead(Plot):
     """A line a pair of crossbar (colour) and selector (line and marker)."""
 
     about: ClassVar[str] = "area overhead against M, by crossbar and selector"
+    same: ClassVar[Sequence[str]] = ("trace",)  # whose layers size tables; time has no area
 
     @staticmethod
     @override

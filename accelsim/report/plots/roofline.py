@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from accelsim.report.labels import plain
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run
 from accelsim.report.style import COLOURS, MARKERS, legend_above, plain_log_ticks
@@ -67,14 +68,15 @@ class Roofline(Plot):
         )
         kinds = dict.fromkeys(row["kind"] for row in rows)
         for place, kind in enumerate(kinds):
+            turn = place // len(COLOURS)  # with many kinds, a colour comes again with other markers
             mine = [row for row in rows if row["kind"] == kind]
             ax.scatter(
                 [row["operations_per_byte"] for row in mine],
                 [row["effective_tops"] for row in mine],
                 s=14,
                 color=COLOURS[place % len(COLOURS)],
-                marker=MARKERS[place % len(MARKERS)],
-                label=kind,
+                marker=MARKERS[(place + turn) % len(MARKERS)],
+                label=plain(kind),
                 zorder=2,
                 linewidths=0,
             )
