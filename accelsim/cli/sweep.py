@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from accelsim.cli.interrupts import ended_by_interrupt
 from accelsim.cli.options import CacheOption, JsonOption, show, show_json
 
 if TYPE_CHECKING:
@@ -54,18 +55,23 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Run every point of a design space, or search it; results go into a folder."""
-    from accelsim.sweeps.plan import load_plan
-    from accelsim.sweeps.run import run_plan, usable_cores
+    with ended_by_interrupt("the same command with --resume completes the sweep"):
+        from accelsim.sweeps.plan import load_plan
+        from accelsim.sweeps.run import run_plan, usable_cores
 
-    plan = load_plan(sweep, trace, keeps_selections=cache)
-    flags: dict[str, Any] = {"scheduler": scheduler, "resume": resume}
-    with _progress(plan) as listener:
-        count = usable_cores() if workers is None else workers
-        summary = run_plan(plan, out, workers=count, listener=listener, **flags)
-    if json_:
-        show_json(_data(plan, summary))
-    else:
-        _print(plan, out, summary)
+        plan = load_plan(sweep, trace, keeps_selections=cache)
+        flags: dict[str, Any] = {"scheduler": scheduler, "resume": resume, "tell": _warn}
+        with _progress(plan) as listener:
+            count = usable_cores() if workers is None else workers
+            summary = run_plan(plan, out, workers=count, listener=listener, **flags)
+        if json_:
+            show_json(_data(plan, summary))
+        else:
+            _print(plan, out, summary)
+
+
+def _warn(what: str) -> None:
+    print(f"warning: {what}", file=sys.stderr)
 
 
 @contextmanager
@@ -75,7 +81,9 @@ def _progress(plan: Plan) -> Iterator[Listener]:
     from accelsim.sweeps.metrics import METRICS, MINIMIZE
 
     metric = (plan.file.objectives or plan.file.metrics)[-1 if plan.file.objectives else 0]
-    board = Board(plan.file.name, metric, is_less_better=METRICS[metric] == MINIMIZE)
+    trials = (plan.file.points or 0) if plan.file.mode == "optuna" else 0
+    is_less = METRICS[metric] == MINIMIZE
+    board = Board(plan.file.name, metric, is_less_better=is_less, trials=trials)
     if not sys.stderr.isatty():
         yield _lines(board)
         return
@@ -94,15 +102,17 @@ def _progress(plan: Plan) -> Iterator[Listener]:
 
 
 def _lines(board: Board) -> Listener:
-    """Return a listener that prints a line at each stage, and every few seconds."""
+    """Return a listener that prints a line when a stage first begins, and every few seconds."""
     printed_s = time.monotonic()
+    seen = {"kept", "trials"}  # which are no stages
 
     def listen(stage: str, points: int, row: Any) -> None:
         nonlocal printed_s
         board.note(stage, points, row)
-        if row is None or time.monotonic() - printed_s > _LINE_S:
+        if stage not in seen or time.monotonic() - printed_s > _LINE_S:
             printed_s = time.monotonic()
             print(board.line(), file=sys.stderr, flush=True)
+        seen.add(stage)
 
     return listen
 
@@ -111,7 +121,7 @@ def _data(plan: Plan, summary: Summary) -> dict[str, Any]:
     return {
         "schema": 1,
         "sweep": plan.file.name,
-        "space": len(plan.grid),
+        "space": plan.grid.size,
         "points": summary.points,
         "run": summary.run,
         "statuses": dict(sorted(summary.statuses.items())),
@@ -122,11 +132,11 @@ def _data(plan: Plan, summary: Summary) -> dict[str, Any]:
 
 def _print(plan: Plan, out: Path, summary: Summary) -> None:
     from accelsim.report.sweep import front_table
-    from accelsim.sweeps.pareto import costs_of, front, usable
+    from accelsim.sweeps.pareto import best_rows, usable
     from accelsim.sweeps.store import read_rows
 
     counts = ", ".join(f"{n:,} {name}" for name, n in sorted(summary.statuses.items()))
-    show(f"{plan.file.name}: {summary.points:,} of {len(plan.grid):,} points: {counts}")
+    show(f"{plan.file.name}: {summary.points:,} of {plan.grid.size:,} points: {counts}")
     show(f"{summary.run:,} of them were run now; the results are in {out}")
     reasons = _reasons(summary)
     for reason, count in list(reasons.items())[:_SHOWN_REASONS]:
@@ -139,8 +149,8 @@ def _print(plan: Plan, out: Path, summary: Summary) -> None:
     if hidden > 0:
         show(f"  … and {hidden:,} other reasons, in results.csv")
     if plan.file.objectives and summary.statuses["ok"]:
-        rows = usable(read_rows(out)[1], plan.file.objectives)
-        best = [rows[i] for i in front(costs_of(rows, plan.file.objectives))]
+        rows = usable(read_rows(out, _warn)[1], plan.file.objectives)
+        best = best_rows(rows, plan.file.objectives)
         varied = [key for axis in plan.grid.axes if len(axis.settings) > 1 for key in axis.keys]
         title = f"Non-dominated: {len(best)}" + (", the first" if len(best) > _SHOWN_POINTS else "")
         show(*front_table(best[:_SHOWN_POINTS], varied, plan.file.objectives, title))
