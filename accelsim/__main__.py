@@ -1,7 +1,11 @@
 """`python -m accelsim`."""
 
+import signal
 import sys
 
-from accelsim.cli import main
+try:
+    from accelsim.cli import main
+except KeyboardInterrupt:  # before there is a command that could say more
+    sys.exit(128 + signal.SIGINT)
 
 sys.exit(main())

@@ -94,7 +94,7 @@ def command(
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     for pair in zip(machines, results, strict=True):
         notes += run_notes(*pair)
-    warn(notes)
+    warn(*notes)
     power = [f"{run.arch['name']}: {note}" for run in results for note in run.power_notes]
     if json_:
         about = {"trace": workload.describe(), "phase": phase, "warnings": notes + power}

@@ -83,7 +83,7 @@ def show(*renderables: RenderableType) -> None:
         chosen.print(renderable)
 
 
-def warn(warnings: Iterable[str]) -> None:
+def warn(*warnings: str) -> None:
     """Print warnings to standard error."""
     for warning in warnings:
         tell(f"warning: {warning}")
@@ -160,7 +160,7 @@ def warn_of_batches(trace: Trace, batches: Iterable[int]) -> None:
     for batch in batches:
         if batch <= trace.tokens:
             notes = decode_notes(lengths, decode_batches(lengths, batch))
-            warn(f"{trace.path.name}: {note}" for note in notes)
+            warn(*(f"{trace.path.name}: {note}" for note in notes))
 
 
 def warn_of_clock(machine: Architecture) -> None:
@@ -168,7 +168,7 @@ def warn_of_clock(machine: Architecture) -> None:
     from accelsim.results.cost import clock_notes
 
     notes = [*clock_notes(machine, machine.load_technology())]
-    warn(note.removeprefix("warning: ") for note in notes if note.startswith("warning: "))
+    warn(*(note.removeprefix("warning: ") for note in notes if note.startswith("warning: ")))
 
 
 def selection_cache(wanted: bool) -> DiskCache | None:

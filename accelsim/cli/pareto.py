@@ -37,12 +37,12 @@ def command(
     from accelsim.errors import InputError
     from accelsim.report.sweep import front_figure, front_table
     from accelsim.sweeps.metrics import METRICS
-    from accelsim.sweeps.pareto import costs_of, front, usable
+    from accelsim.sweeps.pareto import best_rows, usable
     from accelsim.sweeps.store import read_rows
 
     _check_metrics(x, y)
     path = _figure_path(folder, plot, no_plot)
-    header, rows = read_rows(folder)
+    header, rows = read_rows(folder, warn)
     columns = _columns(rows)
     rows = _only(rows, columns, where or ())
     if color is not None and color not in columns:
@@ -52,8 +52,8 @@ def command(
         raise InputError(f"{folder}: no point has run and knows both {x} and {y}")
     work = [name for name in ("trace", "phase", "batch") if _varies(points, name)]
     if work:
-        warn([f"points that differ in {', '.join(work)} do different work; --where chooses"])
-    best = [points[i] for i in front(costs_of(points, (x, y)))]
+        warn(f"points that differ in {', '.join(work)} do different work; --where chooses")
+    best = best_rows(points, (x, y))
     if path is not None:
         front_figure(points, best, x=x, y=y, color=color, path=path)
     if json_:
@@ -61,7 +61,8 @@ def command(
         show_json({"schema": 1, "points": len(points), "goals": goals, "rows": best})
         return
     varied = [name for name in columns if name not in METRICS and _varies(rows, name)]
-    title = f"{header['sweep']['name']}: {len(best)} of {len(points):,} points are non-dominated"
+    count = sum(1 + len(row["tied"]) for row in best)
+    title = f"{header['sweep']['name']}: {count} of {len(points):,} points are non-dominated"
     show(*front_table(best, varied, [x, y], title))
     show(", ".join(f"{METRICS[name]} {name}" for name in (x, y)))
     if path is not None:

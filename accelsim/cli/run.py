@@ -120,7 +120,7 @@ def command(
         if out is not None:
             texts |= folder_files(out, data, result)
         write_texts(texts)
-    warn((*result.notes, *notes))
+    warn(*result.notes, *notes)
     if json_:
         show_json(data)
     else:
@@ -183,7 +183,7 @@ def _warn_of_size(
     if tiles > _MANY_TILES:
         size_gb = tiles * _BYTES_PER_TILE / 1e9
         many = f"{tiles:,} tiles will be drawn, some {size_gb:.1f} GB for --timeline"
-        warn([f"{many}; --watch-layers and --watch-tiles choose fewer"])
+        warn(f"{many}; --watch-layers and --watch-tiles choose fewer")
 
 
 def _observers(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from accelsim.cli.interrupts import ended_by_interrupt
 from accelsim.cli.options import CacheOption, JsonOption, show, show_json, warn, warn_of_batches
 from accelsim.cli.streams import tell
 
@@ -55,21 +56,22 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Run every point of a design space, or search it; results go into a folder."""
-    from accelsim.sweeps.plan import load_plan
-    from accelsim.sweeps.run import run_plan, usable_cores
+    with ended_by_interrupt("the same command with --resume completes the sweep"):
+        from accelsim.sweeps.plan import load_plan
+        from accelsim.sweeps.run import run_plan, usable_cores
 
-    plan = load_plan(sweep, trace, keeps_selections=cache)
-    if "decode" in plan.file.phases:
-        for file in plan.traces.values():
-            warn_of_batches(file.load(), plan.file.batches)
-    flags: dict[str, Any] = {"scheduler": scheduler, "resume": resume}
-    with _progress(plan) as listener:
-        count = usable_cores() if workers is None else workers
-        summary = run_plan(plan, out, workers=count, listener=listener, **flags)
-    if json_:
-        show_json(_data(plan, summary))
-    else:
-        _print(plan, out, summary)
+        plan = load_plan(sweep, trace, keeps_selections=cache)
+        if "decode" in plan.file.phases:
+            for file in plan.traces.values():
+                warn_of_batches(file.load(), plan.file.batches)
+        flags: dict[str, Any] = {"scheduler": scheduler, "resume": resume, "tell": warn}
+        with _progress(plan) as listener:
+            count = usable_cores() if workers is None else workers
+            summary = run_plan(plan, out, workers=count, listener=listener, **flags)
+        if json_:
+            show_json(_data(plan, summary))
+        else:
+            _print(plan, out, summary)
 
 
 @contextmanager
@@ -79,7 +81,9 @@ def _progress(plan: Plan) -> Iterator[Listener]:
     from accelsim.sweeps.metrics import METRICS, MINIMIZE
 
     metric = (plan.file.objectives or plan.file.metrics)[-1 if plan.file.objectives else 0]
-    board = Board(plan.file.name, metric, is_less_better=METRICS[metric] == MINIMIZE)
+    trials = (plan.file.points or 0) if plan.file.mode == "optuna" else 0
+    is_less = METRICS[metric] == MINIMIZE
+    board = Board(plan.file.name, metric, is_less_better=is_less, trials=trials)
     if not sys.stderr.isatty():
         yield _lines(board)
         return
@@ -99,15 +103,17 @@ def _progress(plan: Plan) -> Iterator[Listener]:
 
 
 def _lines(board: Board) -> Listener:
-    """Return a listener that prints a line at each stage, and every few seconds."""
+    """Return a listener that prints a line when a stage first begins, and every few seconds."""
     printed_s = time.monotonic()
+    seen = {"kept", "trials"}  # which are no stages
 
     def listen(stage: str, points: int, row: Any) -> None:
         nonlocal printed_s
         board.note(stage, points, row)
-        if row is None or time.monotonic() - printed_s > _LINE_S:
+        if stage not in seen or time.monotonic() - printed_s > _LINE_S:
             printed_s = time.monotonic()
             tell(board.line())
+        seen.add(stage)
 
     return listen
 
@@ -116,7 +122,7 @@ def _data(plan: Plan, summary: Summary) -> dict[str, Any]:
     return {
         "schema": 1,
         "sweep": plan.file.name,
-        "space": len(plan.grid),
+        "space": plan.grid.size,
         "points": summary.points,
         "run": summary.run,
         "statuses": dict(sorted(summary.statuses.items())),
@@ -128,25 +134,25 @@ def _data(plan: Plan, summary: Summary) -> dict[str, Any]:
 def _print(plan: Plan, out: Path, summary: Summary) -> None:
     from accelsim.report.sweep import front_table
     from accelsim.report.text import escaped
-    from accelsim.sweeps.pareto import costs_of, front, usable
+    from accelsim.sweeps.pareto import best_rows, usable
     from accelsim.sweeps.store import read_rows
 
     counts = ", ".join(f"{n:,} {name}" for name, n in sorted(summary.statuses.items()))
-    show(f"{escaped(plan.file.name)}: {summary.points:,} of {len(plan.grid):,} points: {counts}")
+    show(f"{escaped(plan.file.name)}: {summary.points:,} of {plan.grid.size:,} points: {counts}")
     show(f"{summary.run:,} of them were run now; the results are in {out}")
     reasons = _reasons(summary)
     for reason, count in list(reasons.items())[:_SHOWN_REASONS]:
         show(f"  {count:,} × {escaped(reason)}")
     if not summary.statuses["ok"]:
-        warn(["no point ran and meets all constraints"])
+        warn("no point ran and meets all constraints")
     if summary.statuses["failed"]:
-        warn(["points failed; --resume tries them again"])
+        warn("points failed; --resume tries them again")
     hidden = len(reasons) - _SHOWN_REASONS
     if hidden > 0:
         show(f"  … and {hidden:,} other reasons, in results.csv")
     if plan.file.objectives and summary.statuses["ok"]:
-        rows = usable(read_rows(out)[1], plan.file.objectives)
-        best = [rows[i] for i in front(costs_of(rows, plan.file.objectives))]
+        rows = usable(read_rows(out, warn)[1], plan.file.objectives)
+        best = best_rows(rows, plan.file.objectives)
         varied = [key for axis in plan.grid.axes if len(axis.settings) > 1 for key in axis.keys]
         title = f"Non-dominated: {len(best)}" + (", the first" if len(best) > _SHOWN_POINTS else "")
         show(*front_table(best[:_SHOWN_POINTS], varied, plan.file.objectives, title))

@@ -96,11 +96,20 @@ def _key_path(data: object, location: Iterable[str]) -> KeyPath:
 
 def is_key(path: KeyPath) -> bool:
     """Return whether some machine may have this key."""
-    sections: list[Any] = [Architecture]
-    for part in path[:-1]:
-        inside = [_sections(model, part) for model in sections]
-        sections = [model for models in inside for model in models]
-    return any(path[-1] in _aliases(model) for model in sections)
+    return any(path[-1] in _aliases(model) for model in _models(path[:-1]))
+
+
+def keys_below(path: KeyPath) -> list[str]:
+    """Return the keys of a section, of every kind that it may be; none of a plain value."""
+    return list(dict.fromkeys(name for model in _models(path) for name in _aliases(model)))
+
+
+def _models(path: KeyPath) -> list[Any]:
+    """Return the models that a section may be."""
+    models: list[Any] = [Architecture]
+    for part in path:
+        models = [inner for model in models for inner in _sections(model, part)]
+    return models
 
 
 def _sections(model: Any, part: str) -> list[Any]:

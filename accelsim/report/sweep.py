@@ -24,22 +24,48 @@ _UNITS = {"um2": "µm²", "pj": "pJ", "s": "s", "mw": "mW", "bytes": "bytes", "c
 
 
 class Board:
-    """Counts what is finished; shows it as a table for a terminal or a line for a log."""
+    """Counts what is finished; shows it as a table for a terminal or a line for a log.
 
-    def __init__(self, name: str, metric: str, *, is_less_better: bool) -> None:
+    Args:
+        name: of the sweep.
+        metric: of which the best is shown.
+        is_less_better: which way that is.
+        trials: of a search, in all; 0 if there is none.
+    """
+
+    def __init__(self, name: str, metric: str, *, is_less_better: bool, trials: int = 0) -> None:
         self.name = name
         self._metric, self._sign = metric, 1 if is_less_better else -1
-        self._stage, self._total, self._done, self._started = "", 0, 0, time.monotonic()
+        self._stage, self._total, self._done, self._kept = "", 0, 0, 0
+        self._run, self._run_s = 0, 0.0  # points simulated, and how long that took so far
+        self._trials, self._told, self._told_before = trials, 0, -1
+        self._began_s = self._stage_s = time.monotonic()
         self._statuses: Counter[str] = Counter()
         self._best: Mapping[str, Any] | None = None
 
     def note(self, stage: str, points: int, row: Mapping[str, Any] | None) -> None:
         """Take in a new stage of so many points, or a finished row."""
-        if row is None:
-            self._stage, self._total, self._done = stage, points, 0
-            self._started = time.monotonic()
-            return
+        if row is not None:
+            self._note_row(stage, row)
+        elif stage == "kept":
+            self._kept = points
+        elif stage == "trials":
+            self._told_before = points if self._told_before < 0 else self._told_before
+            self._told = points
+        else:
+            self._note_stage(stage, points)
+
+    def _note_stage(self, stage: str, points: int) -> None:
+        now_s = time.monotonic()
+        if self._stage == "run":
+            self._run_s += now_s - self._stage_s
+        self._stage, self._stage_s = stage, now_s
+        if stage != "write":  # its points are all that there are, and none of them is done anew
+            self._total = self._done + points
+
+    def _note_row(self, stage: str, row: Mapping[str, Any]) -> None:
         self._done += 1
+        self._run += stage == "run"
         self._statuses[row["status"]] += 1
         value = row.get(self._metric)
         if row["status"] == "ok" and value is not None:
@@ -47,21 +73,37 @@ class Board:
             if best is None or self._sign * value < self._sign * best:
                 self._best = row
 
+    def _rate(self) -> float:
+        """Return the points simulated a second, while that was what went on."""
+        now_s = time.monotonic()
+        run_s = self._run_s + (now_s - self._stage_s if self._stage == "run" else 0.0)
+        return self._run / run_s if run_s > 0 else 0.0
+
+    def _left_s(self) -> float | None:
+        """Return the seconds to go; None if nobody can tell yet."""
+        if self._trials:
+            told = self._told - self._told_before
+            if self._told_before < 0 or not told:
+                return None
+            return (time.monotonic() - self._began_s) / told * (self._trials - self._told)
+        rate = self._rate()
+        return (self._total - self._done) / rate if rate and self._stage == "run" else None
+
     def cells(self) -> dict[str, str]:
-        """Return what is known so far."""
-        elapsed = time.monotonic() - self._started
-        rate = self._done / elapsed if elapsed > 0 else 0.0
-        left = (self._total - self._done) / rate if rate else 0.0
+        """Return what is known so far; nothing where nothing is."""
         others = {name: n for name, n in sorted(self._statuses.items()) if name != "ok"}
         best = "" if self._best is None else f"{self._best[self._metric]:.6g}"
         point = "" if self._best is None else f" (point {self._best['point']})"
+        rate, left_s = self._rate(), self._left_s()
         return {
             "stage": self._stage,
+            "trials": f"{self._told:,} of {self._trials:,}" if self._trials else "",
+            "kept": f"{self._kept:,}" if self._kept else "",
             "done": f"{self._done:,} of {self._total:,}",
             "ok": f"{self._statuses['ok']:,}",
             "not": ", ".join(f"{n:,} {name}" for name, n in others.items()) or "0",
-            "points/s": f"{rate:.1f}",
-            "ETA": f"{left:.0f} s" if self._stage == "run" and self._done else "",
+            "points/s": f"{rate:.1f}" if rate else "",
+            "ETA": "" if left_s is None else f"{left_s:.0f} s",
             f"best {self._metric}": best + point,
         }
 
@@ -81,15 +123,18 @@ def front_table(
 ) -> tuple[Table | str, ...]:
     """Return rows as a table, and what all of them share as a line before it.
 
-    Keys are called by their last part where that tells them apart.
+    Keys are called by their last part where that tells them apart. Rows that tie with others, as
+    their key `tied` says, have a column for it.
     """
     shared = [key for key in keys if all(row.get(key) == rows[0].get(key) for row in rows)]
     told = [key for key in keys if key not in shared]
     last = Counter(key.rsplit(".", 1)[-1] for key in told)
     names = [short if last[short := key.rsplit(".", 1)[-1]] == 1 else key for key in told]
-    table = titled_table(title, ["point", *names, *metrics])
+    ties = ["tied"] if any(row.get("tied") for row in rows) else []
+    table = titled_table(title, ["point", *names, *metrics, *ties])
     for row in rows:
-        table.add_row(*(_shown(row.get(name)) for name in ("point", *told, *metrics)))
+        cells = [_shown(row.get(name)) for name in ("point", *told, *metrics)]
+        table.add_row(*cells, *(f"+{len(row['tied'])}" if row["tied"] else "" for _ in ties))
     if not shared:
         return (table,)
     return "all: " + ", ".join(f"{key} {_shown(rows[0].get(key))}" for key in shared), table

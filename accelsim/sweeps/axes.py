@@ -7,7 +7,7 @@ points takes no memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import log, log1p, prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model
 from accelsim.errors import InputError
 
 _MOST_VALUES = 100_000  # of a range; more is a slip of the pen
+_FARTHEST = 1e100  # numbers of a range, so that no arithmetic on them overflows
 _SLACK = 1e-9  # of a step: 0.1 + 0.2 still reaches an end of 0.3
 
 Number = StrictInt | StrictFloat
@@ -44,6 +45,9 @@ class Range(BaseModel):
         if len(ways) != 1:
             given = f"; {' and '.join(ways)} are given" if ways else ""
             raise InputError(f"a range needs one of step, factor and points{given}")
+        numbers = (self.start, self.to, self.step or 0, self.factor or 0)
+        if max(map(abs, numbers)) > _FARTHEST or 0 < self.start < 1 / _FARTHEST:
+            raise InputError(f"numbers of a range lie between {1 / _FARTHEST} and {_FARTHEST}")
         if self.to < self.start:
             raise InputError(f"a range goes upwards: from {self.start} to {self.to}")
         if self.start <= 0 and (self.factor is not None or self.scale == "log"):
@@ -51,6 +55,16 @@ class Range(BaseModel):
         if self.scale == "log" and self.points is None:
             raise InputError("scale: log goes with points; or write factor")
         return self
+
+    def count(self) -> int:
+        """Return about how many values there are, without listing them."""
+        if self.points is not None:
+            return self.points
+        if self.factor is not None:
+            steps = log(self.to / self.start) / log1p(self.factor - 1)
+        else:
+            steps = (self.to - self.start) / (self.step or 1)
+        return int(min(steps, _FARTHEST)) + 1
 
     def values(self) -> list[int | float]:
         """Return the values; whole ones as integers if both ends are."""
@@ -130,6 +144,11 @@ class Grid:
     axes: tuple[Axis, ...]
 
     def __len__(self) -> int:
+        return self.size
+
+    @property
+    def size(self) -> int:
+        """The number of points; `len` gives up where a machine word ends, this does not."""
         return prod(len(axis.settings) for axis in self.axes)
 
     @property
@@ -139,8 +158,8 @@ class Grid:
 
     def places(self, index: int) -> tuple[int, ...]:
         """Return which setting of each axis a point has."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"point {index} of {len(self)}")
+        if not 0 <= index < self.size:
+            raise IndexError(f"point {index} of {self.size}")
         places = []
         for axis in reversed(self.axes):
             index, place = divmod(index, len(axis.settings))

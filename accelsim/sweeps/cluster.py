@@ -8,6 +8,7 @@ worker had is given to another one by the scheduler.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -17,7 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from accelsim.errors import InputError, MissingExtraError
-from accelsim.sweeps.local import Step, chunks
+from accelsim.sweeps.local import Step, chunks, deaf
+from accelsim.sweeps.passwords import masked
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.task import Bench, Checked, Row
 from accelsim.version import __version__
@@ -39,9 +41,12 @@ class Cluster:
         with ExitStack() as made:
             if address == "local":
                 options: Any = {"threads_per_worker": 1, "processes": True}
-                cluster = distributed.LocalCluster(
-                    n_workers=workers, dashboard_address=None, **options
-                )
+                # What its workers have to say at a sudden end is no news: tasks bring their errors.
+                options["silence_logs"] = logging.CRITICAL
+                with deaf():
+                    cluster = distributed.LocalCluster(
+                        n_workers=workers, dashboard_address=None, **options
+                    )
                 address = made.enter_context(cluster).scheduler_address
             self._address = address
             self.client = made.enter_context(_client(distributed, address))
@@ -66,7 +71,7 @@ class Cluster:
         except (CancelledError, OSError) as error:
             reason = " ".join(str(error).split())
             raise InputError(
-                f"--scheduler {self._address}: lost: {reason}; --resume completes the sweep"
+                f"--scheduler {masked(self._address)}: lost: {reason}; --resume completes the sweep"
             ) from error
 
     def _answers(self, step: Step, points: Sequence[int]) -> Iterator[Any]:
@@ -116,7 +121,7 @@ def check_address(address: str) -> None:
         is_whole = False
     if not is_whole or parts.scheme not in {"tcp", "tls"}:
         raise InputError(
-            f"--scheduler {address}: cannot connect: write tcp://host:port, "
+            f"--scheduler {masked(address)}: cannot connect: write tcp://host:port, "
             f"tls://host:port, or local"
         )
 
@@ -129,7 +134,7 @@ def _client(distributed: Any, address: str) -> Any:
         return distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError, TimeoutError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"--scheduler {address}: cannot connect: {reason}") from error
+        raise InputError(f"--scheduler {masked(address)}: cannot connect: {reason}") from error
 
 
 async def _greet(distributed: Any, address: str) -> None:
@@ -144,7 +149,9 @@ def _await_workers(client: Any, address: str) -> None:
     try:
         client.wait_for_workers(1, timeout=_WORKERS_S)
     except TimeoutError as error:
-        raise InputError(f"--scheduler {address}: has no workers; start dask worker") from error
+        raise InputError(
+            f"--scheduler {masked(address)}: has no workers; start dask worker"
+        ) from error
 
 
 _benches: dict[str, Bench] = {}

@@ -11,7 +11,8 @@ import multiprocessing
 import signal
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Protocol
 
@@ -127,7 +128,8 @@ class _Worker:
         self.connection, far = context.Pipe()
         self.points: list[int] = []
         self._process = context.Process(target=_serve, args=(far, plan), daemon=True)
-        self._process.start()
+        with deaf():
+            self._process.start()
         far.close()  # else its end would not be noticed
 
     def give(self, step: Step, points: list[int]) -> None:
@@ -151,9 +153,19 @@ class _Worker:
         self._process.join()
 
 
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Processes that are started meanwhile never hear Ctrl-C: it is for the one that feeds them."""
+    resource_tracker.ensure_running()  # to start it later would undo the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, plan: Plan) -> None:
-    """Work until the other end is closed; Ctrl-C is for the process that feeds us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Work until the other end is closed."""
     bench = Bench(plan)
     with suppress(EOFError, OSError):
         while True:

@@ -46,6 +46,19 @@ def front(points: Sequence[Costs]) -> list[int]:
     return kept
 
 
+def best_rows(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows that no other one dominates, one of those that are equal in all metrics.
+
+    That is the one of the lowest point; the points of the others are its `tied`.
+    """
+    costs = costs_of(rows, metrics)
+    equal: dict[Costs, list[Mapping[str, Any]]] = {}
+    for place in front(costs):
+        equal.setdefault(costs[place], []).append(rows[place])
+    groups = [sorted(group, key=lambda row: row["point"]) for group in equal.values()]
+    return [{**one, "tied": [row["point"] for row in others]} for one, *others in groups]
+
+
 def _dominates(one: Costs, other: Costs) -> bool:
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 

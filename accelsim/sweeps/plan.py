@@ -15,6 +15,7 @@ from accelsim.config.loader import arch_of
 from accelsim.errors import InputError
 from accelsim.sweeps.axes import Axis, Grid
 from accelsim.sweeps.constraints import Constraint
+from accelsim.sweeps.metrics import METRICS
 from accelsim.sweeps.spec import SweepFile, at, load_sweep
 from accelsim.sweeps.tables import KEY, SECTION, TableFile, table_in, with_table
 from accelsim.trace import Trace, load_trace
@@ -23,6 +24,10 @@ from accelsim.yaml_source import YamlSource, read_yaml
 
 RUN_KEYS = ("base", "trace", "phase", "batch", "policy")
 """What a point says besides keys of its architecture."""
+
+MOST_POINTS = 1_000_000  # of one sweep: some 300 bytes each in memory, 750 on the disk
+_MOST_IN_SPACE = 2**63 - 1  # what a table can number
+_SHARED = ("accelsim", "bases", "reference", "traces", "policies", "tables")
 
 # Keys that change what things cost and never the order of events: neighbours in them share runs.
 _COST_KEYS = ("technology.", "crossbar.kind", "dram.standard")
@@ -84,7 +89,7 @@ class Plan:
             "schema": 1,
             "accelsim": __version__,
             "sweep": self.file.model_dump(by_alias=True, mode="json"),
-            "points_in_space": len(self.grid),
+            "points_in_space": self.grid.size,
             "bases": {name: source.data for name, source in self.bases.items()},
             "reference": self.reference and self.reference.data,
             "traces": {name: trace.sha256 for name, trace in self.traces.items()},
@@ -95,7 +100,18 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """Hash of the contents: two sweeps with the same one have the same results."""
-        return sha256(json.dumps(self.contents, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.contents)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What searches that learn from each other must share, each part as a hash."""
+        bests = [(name, METRICS[name]) for name in self.file.objectives]
+        limits = sorted(repr(constraint) for constraint in self.constraints)
+        axes = [(axis.keys, axis.settings) for axis in self.grid.axes]
+        parts = {"objectives": bests, "constraints": limits, "axes": axes}
+        parts |= {name: self.contents[name] for name in _SHARED}
+        parts["iso_area"] = self.file.iso_area and self.file.iso_area.scale
+        return {name: digest_of(part)[:16] for name, part in parts.items()}
 
     def in_order_of_time(self, points: Sequence[int]) -> list[int]:
         """Return points so that those that share layer runs follow each other."""
@@ -107,6 +123,12 @@ class Plan:
             return (*timing, point)
 
         return sorted(points, key=order)
+
+
+def digest_of(contents: Any) -> str:
+    """Return the hash of plain data."""
+    text = json.dumps(contents, sort_keys=True, allow_nan=False)
+    return sha256(text.encode()).hexdigest()
 
 
 def load_plan(path: Path, trace: Path | None = None, *, keeps_selections: bool = True) -> Plan:
@@ -148,11 +170,30 @@ def load_plan(path: Path, trace: Path | None = None, *, keeps_selections: bool =
     scaled = f"mac_array.{file.iso_area.scale}" if file.iso_area else None
     if scaled in grid.keys:
         raise InputError(f"{source.where(('iso_area',))}: iso_area: sets {scaled}, an axis as well")
-    if file.points is not None and file.mode == "random" and file.points > len(grid):
-        raise InputError(
-            f"{source.where(('points',))}: points: {file.points} of a space of {len(grid)}"
-        )
+    _check_budget(file, source, grid)
     return Plan(file, grid, bases, reference, traces, policies, tables, keeps_selections)
+
+
+def _check_budget(file: SweepFile, source: YamlSource, grid: Grid) -> None:
+    """Raise InputError if a sweep wants more points than there are, or than can be kept in mind."""
+    if grid.size > _MOST_IN_SPACE:
+        raise InputError(
+            f"{source.where(('axes',))}: axes: a space of {grid.size:.3g} points; "
+            f"at most {_MOST_IN_SPACE:.3g} can be numbered"
+        )
+    if file.points is None and grid.size > MOST_POINTS:
+        raise InputError(
+            f"{source.where(('axes',))}: axes: mode: grid runs all {grid.size:,} points of the "
+            f"space, more than {MOST_POINTS:,}; let mode: random or optuna choose some"
+        )
+    if file.points is not None and file.points > MOST_POINTS:
+        raise InputError(
+            f"{source.where(('points',))}: points: {file.points:,}; at most {MOST_POINTS:,} are run"
+        )
+    if file.points is not None and file.mode == "random" and file.points > grid.size:
+        raise InputError(
+            f"{source.where(('points',))}: points: {file.points} of a space of {grid.size}"
+        )
 
 
 def _runs(file: SweepFile, source: YamlSource) -> Axis:

@@ -17,7 +17,7 @@ from accelsim.errors import InputError
 from accelsim.sweeps import search
 from accelsim.sweeps.local import OneProcess, Processes, Workers
 from accelsim.sweeps.plan import Plan, load_plan
-from accelsim.sweeps.store import PARQUET, Store, check_libraries, open_store
+from accelsim.sweeps.store import PARQUET, Store, Tell, check_libraries, log, open_store
 from accelsim.sweeps.task import Row
 from accelsim.workload.selections import Wish, selections_of
 
@@ -87,6 +87,7 @@ def run_plan(  # noqa: PLR0913
     scheduler: str | None = None,
     resume: bool = False,
     listener: Listener = _silent,
+    tell: Tell = log,
 ) -> Summary:
     """Run what is missing of a sweep, and write its tables.
 
@@ -97,6 +98,7 @@ def run_plan(  # noqa: PLR0913
         scheduler: address of a Dask scheduler, or `local`.
         resume: complete what the folder holds.
         listener: told of progress.
+        tell: told of what was damaged and is mended.
     """
     if not 1 <= workers <= _MOST_WORKERS:
         raise InputError(f"workers {workers}: must be from 1 to {_MOST_WORKERS}")
@@ -108,16 +110,18 @@ def run_plan(  # noqa: PLR0913
     if plan.file.mode == "optuna":
         search.check_library()
     with (
-        open_store(plan, folder, resume=resume) as store,
+        open_store(plan, folder, resume=resume, tell=tell) as store,
         closing(_workers(plan, workers, scheduler)) as crew,
     ):
-        sweeper = _Sweeper(plan, store, crew, listener)
+        sweeper = _Sweeper(plan, store, crew, listener, tell)
         summary = Summary()
+        if store.offsets:
+            listener("kept", len(store.offsets), None)
         if plan.file.mode == "optuna":
             summary.search = sweeper.search(folder)
         else:
             is_random = plan.file.mode == "random"
-            sweeper.complete(search.random_points(plan) if is_random else range(len(plan.grid)))
+            sweeper.complete(search.random_points(plan) if is_random else range(plan.grid.size))
         listener("write", len(store.offsets), None)
         store.write_tables(plan)
         summary.run = sweeper.run
@@ -145,6 +149,7 @@ class _Sweeper:
     store: Store
     workers: Workers
     listener: Listener
+    tell: Tell
     run: int = 0
 
     def complete(self, points: Sequence[int]) -> None:
@@ -170,11 +175,16 @@ class _Sweeper:
 
     def search(self, folder: Path) -> dict[str, Any]:
         """Let Optuna choose the points; return what came of it."""
-        chosen = search.Search(self.plan, folder, self._evaluate).run()
+
+        def note(trials: int) -> None:
+            self.listener("trials", trials, None)
+
+        hunt = search.Search(self.plan, folder, self._evaluate, note, self.tell)
+        # A search that others learn from goes on where it was; its rows may have been lost.
+        found = self._evaluate(sorted(set(hunt.run())))
         at_random = None
         if self.plan.file.search.against_random:
             at_random = self._evaluate(search.random_points(self.plan))
-        found = [self.store.row(point) for point in sorted(set(chosen))]
         data = search.report(self.plan, found, at_random)
         search.write_report(folder, data)
         return data

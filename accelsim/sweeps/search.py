@@ -2,34 +2,39 @@
 
 Points are asked for a generation at a time, run by whatever workers there are, and told in order,
 so that the search does not depend on how many work. The sampler of each trial is seeded by its
-number: a search that was killed goes on as if nothing had happened.
+number.
+
+A folder that searches for itself keeps nothing but its rows: the search is played again from them,
+in memory, and comes to where it was. Folders that share a database go on with what is in there.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelsim.errors import InputError, MissingExtraError
+from accelsim.errors import MissingExtraError
 from accelsim.files import write_texts
+from accelsim.sweeps.axes import Axis
+from accelsim.sweeps.database import Database
 from accelsim.sweeps.metrics import METRICS
 from accelsim.sweeps.pareto import costs_of, covered_share, usable
 from accelsim.sweeps.plan import Plan
+from accelsim.sweeps.store import REPORT, Tell
 from accelsim.sweeps.task import OK, Row
 
-REPORT, _OWNER = "search.json", "search.id"
+_MOST_CHOICES = 1024  # of an axis without an order: Optuna lists them in every trial
 Evaluate = Callable[[Sequence[int]], list[Row]]
 
 
 def random_points(plan: Plan) -> list[int]:
     """Return so many different points of the space as the sweep asks for."""
-    size = len(plan.grid)
+    size = plan.grid.size
     count = min(plan.file.points or size, size)
     return sorted(random.Random(plan.file.seed).sample(range(size), count))
 
@@ -42,75 +47,65 @@ class Search:
         plan: the sweep.
         folder: of its results.
         evaluate: runs points, or finds their rows among the results.
+        note: told how many trials are finished.
+        tell: told of what was damaged and is mended.
     """
 
     plan: Plan
     folder: Path
     evaluate: Evaluate
+    note: Callable[[int], None]
+    tell: Tell
 
     def run(self) -> list[int]:
         """Ask for, run and tell as many trials as the sweep says; return the point of each."""
         optuna, budget = _optuna(), self.plan.file.points or 0
-        size, owner = self.plan.file.search.population, self._owner()
-        study = self._study(optuna)
-        while True:
-            mine = _trials_of(study, owner)
-            pending = [trial for trial in mine if not trial.state.is_finished()]
-            if len(mine) >= budget and not pending:
-                return [trial.user_attrs["point"] for trial in mine]
-            # A generation is told only when all of it has been asked for.
-            wanted = min(-(-max(len(mine), 1) // size) * size, budget)
-            if len(mine) == wanted and not pending:
-                wanted = min(wanted + size, budget)
-            for number in range(len(mine), wanted):
-                self._ask(optuna, study, owner, number)
-            self._tell(optuna, study, owner)
+        size = self.plan.file.search.population
+        axes = [_Axis.of(axis) for axis in self.plan.grid.axes]
+        with Database(optuna, self.plan, self.folder, self.tell) as database:
+            while True:
+                mine = database.trials()
+                pending = [trial for trial in mine if not trial.state.is_finished()]
+                self.note(len(mine) - len(pending))
+                if len(mine) >= budget and not pending:
+                    return [trial.user_attrs["point"] for trial in mine]
+                # A generation is told only when all of it has been asked for.
+                wanted = min(-(-max(len(mine), 1) // size) * size, budget)
+                if len(mine) == wanted and not pending:
+                    wanted = min(wanted + size, budget)
+                for number in range(len(mine), wanted):
+                    self._ask(optuna, database, axes, number)
+                self._tell(optuna, database)
 
-    def _study(self, optuna: Any) -> Any:
-        search = self.plan.file.search
-        storage = search.storage or f"sqlite:///{self.folder.resolve()}/search.db"
-        try:
-            return optuna.create_study(
-                study_name=search.study or self.plan.file.name,
-                storage=storage,
-                directions=[METRICS[name] for name in self.plan.file.objectives],
-                load_if_exists=True,
-            )
-        except Exception as error:  # of any database driver
-            reason = " ".join(str(error).split())
-            raise InputError(f"search.storage {storage}: cannot be used: {reason}") from error
+    def _ask(self, optuna: Any, database: Database, axes: list[_Axis], number: int) -> None:
+        with database.working() as study:
+            study.sampler = self._sampler(optuna, number)
+            trial = study.ask()
+            places = tuple(axis.suggest(trial) for axis in axes)
+            trial.set_user_attr("point", self.plan.grid.index(places))
+            trial.set_user_attr("owner", database.owner)  # the last: so it is whole
 
-    def _ask(self, optuna: Any, study: Any, owner: str, number: int) -> None:
-        study.sampler = self._sampler(optuna, number)
-        trial = study.ask()
-        places = []
-        for axis in self.plan.grid.axes:
-            name, count = " ".join(axis.keys), len(axis.settings)
-            if count == 1:
-                places.append(0)
-            elif axis.is_ordered:
-                places.append(trial.suggest_int(name, 0, count - 1))
-            else:
-                places.append(trial.suggest_categorical(name, list(range(count))))
-        trial.set_user_attr("point", self.plan.grid.index(tuple(places)))
-        trial.set_user_attr("owner", owner)
-
-    def _tell(self, optuna: Any, study: Any, owner: str) -> None:
-        pending = [t for t in _trials_of(study, owner) if not t.state.is_finished()]
+    def _tell(self, optuna: Any, database: Database) -> None:
+        pending = [trial for trial in database.trials() if not trial.state.is_finished()]
         points = [trial.user_attrs["point"] for trial in pending]
         rows = {row["point"]: row for row in self.evaluate(sorted(set(points)))}
         objectives, constraints = self.plan.file.objectives, self.plan.constraints
-        for trial, point in zip(pending, points, strict=True):
-            row = rows[point]
-            if any(row[name] is None for name in objectives):
-                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-                continue
-            known = {"status": row["status"], **row}
-            over = [c.excess(known) for c in constraints if known.get(c.metric) is not None]
-            # Of a trial of another process, only the storage is left; this attaches to it.
-            attached = optuna.trial.Trial(study, trial._trial_id)
-            attached.set_user_attr("excess", over)
-            study.tell(trial.number, [row[name] for name in objectives])
+        with database.working() as study:
+            # Of a search that is continued, nobody has asked yet: constraints are for the sampler
+            # to note.
+            study.sampler = self._sampler(optuna, 0)
+            for trial, point in zip(pending, points, strict=True):
+                row = rows[point]
+                if any(row[name] is None for name in objectives):
+                    study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                    continue
+                known = {"status": row["status"], **row}
+                over = [c.excess(known) for c in constraints if known.get(c.metric) is not None]
+                # Of a trial of another process, only the storage is left; this attaches to it.
+                attached = optuna.trial.Trial(study, trial._trial_id)
+                attached.set_user_attr("excess", over)
+                study.tell(trial.number, [row[name] for name in objectives])
+        database.publish([trial.number for trial in pending])
 
     def _sampler(self, optuna: Any, number: int) -> Any:
         seed = random.Random(f"{self.plan.file.seed} {number}").randrange(2**32)
@@ -124,12 +119,28 @@ class Search:
             population = self.plan.file.search.population
             return optuna.samplers.NSGAIISampler(**options, population_size=population)
 
-    def _owner(self) -> str:
-        """Return the name of this folder in a database that several may share."""
-        path = self.folder / _OWNER
-        if not path.exists():
-            write_texts({path: uuid.uuid4().hex})
-        return path.read_text(encoding="utf-8")
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """What Optuna may choose along an axis: one of some places, near or far or just different."""
+
+    name: str
+    count: int
+    is_ordered: bool
+
+    @classmethod
+    def of(cls, axis: Axis) -> _Axis:
+        """Return the choice that an axis is; a long one is taken as ordered, as it mostly is."""
+        count = len(axis.settings)
+        return cls(" ".join(axis.keys), count, count > _MOST_CHOICES or axis.is_ordered)
+
+    def suggest(self, trial: Any) -> int:
+        """Return the place that a trial has along the axis."""
+        if self.count == 1:
+            return 0
+        if self.is_ordered:
+            return int(trial.suggest_int(self.name, 0, self.count - 1))
+        return int(trial.suggest_categorical(self.name, list(range(self.count))))
 
 
 def report(plan: Plan, found: Sequence[Row], at_random: Sequence[Row] | None) -> dict[str, Any]:
@@ -158,12 +169,7 @@ def report(plan: Plan, found: Sequence[Row], at_random: Sequence[Row] | None) ->
 
 def write_report(folder: Path, data: dict[str, Any]) -> None:
     """Write `search.json`."""
-    write_texts({folder / REPORT: json.dumps(data, indent=1) + "\n"})
-
-
-def _trials_of(study: Any, owner: str) -> list[Any]:
-    trials = study.get_trials(deepcopy=False)
-    return [trial for trial in trials if trial.user_attrs.get("owner") == owner]
+    write_texts({folder / REPORT: json.dumps(data, indent=1, allow_nan=False) + "\n"})
 
 
 def _optuna() -> Any:

@@ -8,18 +8,29 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
 
-from accelsim.config.loader import is_key
+from accelsim.config.loader import is_key, keys_below
 from accelsim.errors import InputError, shown
 from accelsim.registry import did_you_mean
 from accelsim.sweeps.axes import Range
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.metrics import METRICS, check_metric
+from accelsim.sweeps.passwords import masked, without_passwords
 from accelsim.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 _MOST_BATCH = 2**20
+_MOST_VALUES = 500_000  # of all axes together: some 100 bytes each
+_LARGEST_WHOLE = 2**63 - 1  # that a table can hold
 
 
 def _listed(raw: object) -> object:
@@ -64,6 +75,10 @@ def _checked(check: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(keep)
 
 
+def _hidden(url: SecretStr) -> str:
+    return masked(url.get_secret_value())
+
+
 Values = Annotated[list[Any], BeforeValidator(_values)]
 Texts = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -89,7 +104,8 @@ class Search(BaseModel):
     Attributes:
         population: points of a generation, asked for at once.
         sampler: `nsga2`, or `tpe`.
-        storage: URL of a database; default: a SQLite file in the output folder.
+        storage: URL of a database that several folders may share; default: the folder's own.
+            It may hold a password, so it is shown and stored without it.
         study: its name there; default: that of the sweep.
         against_random: also run as many random points, and compare the hypervolumes.
     """
@@ -98,8 +114,8 @@ class Search(BaseModel):
 
     population: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 50
     sampler: Literal["nsga2", "tpe"] = "nsga2"
-    storage: str | None = None
-    study: str | None = None
+    storage: Annotated[SecretStr, Field(min_length=1), PlainSerializer(_hidden)] | None = None
+    study: Annotated[str, Field(min_length=1)] | None = None
     against_random: Annotated[bool, Field(strict=True)] = False
 
 
@@ -138,6 +154,7 @@ class SweepFile(BaseModel):
 def load_sweep(path: Path) -> tuple[SweepFile, YamlSource]:
     """Read a sweep file; raise InputError with file, line and key for whatever is wrong with it."""
     source = read_yaml(path)
+    _check_size(source)
     try:
         sweep = SweepFile.model_validate(source.data)
     except ValidationError as error:
@@ -154,6 +171,29 @@ def at(source: YamlSource, *key: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{source.where(key)}: {dotted(key)}: {error}") from error
+
+
+def _check_size(source: YamlSource) -> None:
+    """Raise InputError if the axes have more values than fit into memory, before any is listed."""
+    linked = source.data.get("linked")
+    groups = [source.data.get("axes"), *(linked if isinstance(linked, list) else ())]
+    columns = [raw for group in groups if isinstance(group, dict) for raw in group.values()]
+    count = sum(map(_count, columns))
+    if count > _MOST_VALUES:
+        raise InputError(
+            f"{source.where(('axes',))}: axes: {count:,} values in all; "
+            f"at most {_MOST_VALUES:,} are listed"
+        )
+
+
+def _count(raw: object) -> int:
+    """Return how many values an axis has as it is written; 0 if it is no axis."""
+    if isinstance(raw, list):
+        return len(raw)
+    try:
+        return Range.model_validate(raw).count()
+    except ValidationError:  # said where the key is known
+        return 0
 
 
 def _check_keys(sweep: SweepFile, source: YamlSource) -> None:
@@ -191,11 +231,53 @@ def _check_axis(key: str, values: list[Any], seen: set[str]) -> None:
         )
     if key == "pattern" and not all(isinstance(value, str) for value in values):
         raise InputError("a pattern is a text like 8:16, not a number")
+    below = keys_below(tuple(key.split(".")))
     for value in values:
-        if isinstance(value, list):
-            raise InputError(f"a value of '{shown(key)}' is a list; no key takes one")
-        if isinstance(value, float) and not isfinite(value):
-            raise InputError(f"a value of '{shown(key)}' is not a finite number")
+        if isinstance(value, dict) != bool(below) and not _is_word(key, value):
+            raise InputError(_wrong_kind(key, below))
+        _check_value(key, value)
+
+
+def _is_word(key: str, value: object) -> bool:
+    """Whether a value stands for a section, or for none where a key has a value."""
+    return value is None or (key == "tiling" and value == "auto")
+
+
+def _wrong_kind(key: str, below: list[str]) -> str:
+    if not below:
+        return f"a value of '{shown(key)}' is a section; the key takes a plain value"
+    return (
+        f"'{shown(key)}' is a section, so its values are sections too; or vary one of its keys: "
+        f"{', '.join(f'{key}.{name}' for name in below)}"
+    )
+
+
+def _check_value(key: str, value: object) -> None:
+    """Raise InputError unless JSON, CSV and Parquet can hold a value."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_value(f"{key}.{name}", inner)
+        return
+    problem = _problem_of(value)
+    if problem:
+        raise InputError(f"a value of '{shown(key)}' {problem}")
+
+
+def _problem_of(value: object) -> str:
+    """Return why a plain value cannot be written down as such; nothing if it can."""
+    if isinstance(value, list):
+        return "is a list; no key takes one"
+    if isinstance(value, str):
+        return (
+            ""
+            if value.isprintable()
+            else f"has signs that cannot be printed: {shown(ascii(value))}"
+        )
+    if isinstance(value, float):
+        return "" if isfinite(value) else "is not a finite number"
+    if isinstance(value, int):
+        return "" if abs(value) <= _LARGEST_WHOLE else "is beyond 2^63"
+    return "" if value is None else f"is a {type(value).__name__}; put it in quotes"
 
 
 def _check_search(sweep: SweepFile, source: YamlSource) -> None:
@@ -234,4 +316,5 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
         return f"{where}: unknown key '{shown(last)}'{near}; allowed: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
     given = "" if problem["type"] == "value_error" else f", got {shown(repr(problem['input']))}"
-    return f"{where}: {name}: {message}{given}{hint(problem['type'], problem['input'])}"
+    said = f"{name}: {message}{given}{hint(problem['type'], problem['input'])}"
+    return f"{where}: {without_passwords(said)}"

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from accelsim.yaml_source import KeyPath, YamlSource, read_yaml
 Row = dict[str, Any]
 OK, INVALID, EXCLUDED, FAILED = "ok", "invalid", "excluded", "failed"
 _ID_DIGITS = 16
+_LONGEST_REASON = 2000  # signs
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,12 @@ class Bench:
         settings = self._settings(point)
         try:
             ready = self.ready(settings)
+            area = {"area_um2": _area_um2(ready.arch)}
+            _check_finite(ready.arch, area)
         except InputError as error:
             return Checked(point, self._invalid(point, settings, error))
-        area = {"area_um2": _area_um2(ready.arch)}
+        except Exception as error:  # a defect; the other points go on
+            return Checked(point, self.failed(point, f"{type(error).__name__}: {error}"))
         problem = self._problem(area)
         if problem:
             return Checked(point, self._row(point, settings, EXCLUDED, problem, ready, area))
@@ -133,6 +138,7 @@ class Bench:
             workload = self.workload(settings["trace"])
             self.runs += 1
             totals = totals_of(ready.arch, workload, ready.policy, settings["batch"], self._memory)
+            _check_finite(ready.arch, totals)
         except InputError as error:
             return self._invalid(point, settings, error)
         except Exception as error:  # a defect; the other points go on
@@ -150,7 +156,10 @@ class Bench:
         table = self._table(settings)
         if table is not None:
             table.check()
-        return self._row(point, settings, INVALID, str(error))
+        base = self.plan.bases[settings["base"]].path
+        # Nobody has typed --set; what replaces a key here is an axis.
+        reason = str(error).replace(f"{base}: --set ", f"{base}: axis ")
+        return self._row(point, settings, INVALID, reason)
 
     def _settings(self, point: int) -> dict[str, Any]:
         """Return the settings of a point once the files that they name are known to be there."""
@@ -192,7 +201,7 @@ class Bench:
         metrics: dict[str, Any] | None = None,
     ) -> Row:
         row: Row = {"point": point, "task": ready and ready.task.id, "status": status}
-        row |= {"reason": " ".join(reason.split()), **settings}
+        row |= {"reason": " ".join(reason.split())[:_LONGEST_REASON], **settings}
         if self.plan.scaled_key is not None:
             row[self.plan.scaled_key] = ready and ready.scaled
         known = metrics or {}
@@ -255,6 +264,13 @@ class Bench:
             return _area_um2(arch.dense())
         section = json.dumps(arch.technology.model_dump())
         return _area_of(self.plan.digest, section, reference)
+
+
+def _check_finite(arch: Architecture, metrics: dict[str, Any]) -> None:
+    """Raise InputError if a metric is no number: keys at the ends of their ranges can do that."""
+    wrong = [f"{k} is {v}" for k, v in metrics.items() if v is not None and not isfinite(v)]
+    if wrong:
+        raise InputError(f"{arch.name}: {', '.join(wrong)}: too large or too small for a number")
 
 
 def _area_um2(arch: Architecture) -> float:

@@ -1,6 +1,8 @@
 """`accelsim sweep` and `accelsim pareto`: what they print, write and refuse."""
 
 import json
+import signal
+import sys
 
 import pytest
 import yaml
@@ -39,7 +41,8 @@ def test_a_sweep_says_what_it_has_done(swept):
     folder, outcome = swept
     assert "six: 6 of 6 points: 2 invalid, 4 ok" in outcome.out
     assert f"4 of them were run now; the results are in {folder}" in outcome.out
-    assert "--set mac_array.lanes=0" in outcome.out
+    assert "axis mac_array.lanes=0" in outcome.out
+    assert "--set" not in outcome.out
     assert "Non-dominated" in outcome.out
     assert {path.name for path in folder.iterdir()} == {
         *("sweep.json", "points.jsonl", "results.csv", "results.parquet")
@@ -48,9 +51,13 @@ def test_a_sweep_says_what_it_has_done(swept):
 
 def test_a_log_gets_lines(swept):
     lines = swept[1].err.splitlines()
-    assert [line.split(";")[0] for line in lines] == [
-        f"six: stage {stage}" for stage in ("check", "select", "run", "write")
+    assert [line.split("; ")[:2] for line in lines] == [
+        ["six: stage check", "done 0 of 6"],
+        ["six: stage select", "done 2 of 6"],
+        ["six: stage run", "done 2 of 6"],
+        ["six: stage write", "done 6 of 6"],
     ]
+    assert "points/s" in lines[-1]
     assert "ok 4" in lines[-1]
     assert "2 invalid" in lines[-1]
     assert "best effective_tops" in lines[-1]
@@ -96,6 +103,55 @@ def test_a_search_is_reported(cli, sweep_file, tmp_path):
 )
 def test_bad_flags(refused, sweep_file, tmp_path, flags, message):
     assert message in refused("sweep", sweep_file(), "--out", tmp_path / "out", *flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_that_cannot_begin_leaves_nothing(refused, sweep_file, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("accelsim.sweeps.cluster._CONNECT_S", 0.2)
+    address = ("--scheduler", "tcp://127.0.0.1:9")
+    message = refused("sweep", sweep_file(), "--out", tmp_path / "made" / "out", *address)
+    assert "cannot connect" in message
+    assert not (tmp_path / "made").exists()
+    (tmp_path / "there").mkdir()
+    refused("sweep", sweep_file(), "--out", tmp_path / "there", *address)
+    assert not list((tmp_path / "there").iterdir())
+
+
+def test_what_is_damaged_is_said(cli, swept, sweep_file):
+    folder, _ = swept
+    path = folder / "points.jsonl"
+    path.write_bytes(path.read_bytes() + b"\n")
+    said = f"{path}: 1 damaged or repeated line"
+    assert f"warning: {said} left out" in cli("pareto", folder, "--no-plot").err
+    again = ("sweep", sweep_file(), "--out", folder, "--workers", 1, "--resume")
+    outcome = cli(*again, "--json")
+    assert f"warning: {said} dropped" in outcome.err
+    assert json.loads(outcome.out)["run"] == 0
+    (folder / "sweep.json").write_text("{}", encoding="ascii")
+    assert "sweep --resume mends it" in cli("pareto", folder, "--no-plot").err
+    assert "sweep.json: was missing or damaged; written anew" in cli(*again).err
+    assert cli("pareto", folder, "--no-plot").err == ""
+
+
+def test_ctrl_c_is_one_line(cli, sweep_file, tmp_path, monkeypatch):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back in the end
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr("accelsim.sweeps.store.Store.append", pressed)
+            outcome = cli("sweep", sweep_file(), "--out", tmp_path / "out", "--workers", 1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert outcome.code == 130
+    *_, last = outcome.err.splitlines()
+    assert last == "interrupted; the same command with --resume completes the sweep"
+    assert "Traceback" not in outcome.err
+    again = cli("sweep", sweep_file(), "--out", tmp_path / "out", "--workers", 1, "--resume")
+    assert (again.code, "4 ok" in again.out) == (0, True)
 
 
 def test_bad_files(refused, sweep_file, tmp_path):
@@ -147,6 +203,19 @@ def test_the_table_is_the_front(accepted, swept):
     expected = sorted(row["point"] for row in ran if not beaten(row))
     assert sorted(row["point"] for row in rows) == expected
     assert not (folder / "pareto.png").exists()
+
+
+def test_points_that_tie_stand_in_the_table_once(cli, sweep_file, tmp_path):
+    # Latency changes neither area nor work. Of the axes, it changes slowest.
+    axes = {"mac_array.lanes": [8, 16], "dram.latency_ns": [1, 2, 3]}
+    folder = tmp_path / "out"
+    flags = ("--x", "area_um2", "--y", "macs_dense")
+    assert cli("sweep", sweep_file(axes=axes), "--out", folder, "--workers", 1).code == 0
+    (best,) = json.loads(cli("pareto", folder, "--no-plot", "--json", *flags).out)["rows"]
+    assert (best["point"], best["tied"]) == (0, [2, 4])
+    shown = cli("pareto", folder, "--no-plot", *flags).out
+    assert "3 of 6 points are non-dominated" in shown
+    assert "+2" in shown
 
 
 def test_other_metrics_and_files(accepted, swept, tmp_path):

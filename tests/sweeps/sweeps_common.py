@@ -10,9 +10,10 @@ ROOT = Path(__file__).parents[2]
 ARCHS = ROOT / "arch_configs"
 
 
-def command(*arguments):
-    """Start `accelsim sweep` as a process of its own, as a user does."""
-    words = [sys.executable, "-m", "accelsim", "sweep", *map(str, arguments)]
+def command(*arguments, first="pass"):
+    """Start `accelsim sweep` as a process of its own, as a user does; it may do something first."""
+    start = f"{first}; import sys; from accelsim.cli import main; sys.exit(main())"
+    words = [sys.executable, "-c", start, "sweep", *map(str, arguments)]
     return subprocess.Popen(
         words,
         cwd=ROOT,

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeps_common import command, finished, rows_written, tables
+from sweeps_common import command, rows_written, tables
 
 from accelsim.errors import InputError
 from accelsim.sweeps import local, run
 from accelsim.sweeps.local import Processes, chunks
+from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.store import open_store, read_rows
 from accelsim.sweeps.task import Bench
@@ -124,6 +125,7 @@ def test_a_sweep_that_never_began_needs_no_resume(plan, made, tmp_path, monkeypa
     monkeypatch.setattr("accelsim.sweeps.cluster._CONNECT_S", 0.5)
     with pytest.raises(InputError, match="cannot connect"):
         run_plan(plan(), tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+    assert not (tmp_path / "out").exists()
     assert run_plan(made, tmp_path / "out").points == POINTS
     assert read_rows(tmp_path / "out")[0]["digest"] == made.digest
 
@@ -207,6 +209,19 @@ def test_workers_end_with_the_process_that_feeds_them(sweep_file, tmp_path):
     assert not any(map(_is_alive, children))
 
 
+def test_ctrl_c_ends_all_with_one_line(sweep_file, tmp_path):
+    process = command(sweep_file(axes=_many()), "--out", tmp_path / "out", "--workers", 2)
+    _wait_for_rows(tmp_path / "out", 3)
+    children = _children(process.pid)
+    for pid in (*children, process.pid):  # as a terminal does: all of them hear it
+        os.kill(pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    lines = [line for line in err.splitlines() if not line.startswith("small: stage ")]
+    assert lines == ["interrupted; the same command with --resume completes the sweep"]
+    assert not any(map(_is_alive, children))
+
+
 def _children(pid):
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     return [int(word) for word in text.split()]
@@ -261,7 +276,7 @@ def _wait_for_rows(folder, count):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigkill_at_random_moments_loses_only_what_is_in_flight(sweep_file, tmp_path, workers):
     file, chance = sweep_file(axes=_many()), random.Random(workers)
-    finished(command(file, "--out", tmp_path / "whole"))
+    run_plan(load_plan(file), tmp_path / "whole")
     total = len(rows_written(tmp_path / "whole"))
     killed, seen = tmp_path / "killed", set()
     for _ in range(3):
@@ -275,6 +290,6 @@ def test_sigkill_at_random_moments_loses_only_what_is_in_flight(sweep_file, tmp_
         assert len(set(points)) == len(points)  # nothing was computed twice
         assert seen <= set(points)  # nothing was lost
         seen = set(points)
-    finished(command(file, "--out", killed, "--resume", "--workers", workers))
+    run_plan(load_plan(file), killed, workers=workers, resume=True)
     assert len(rows_written(killed)) == total
     assert tables(killed) == tables(tmp_path / "whole")

@@ -112,7 +112,7 @@ def test_a_point_that_is_no_machine_says_why(plan):
     for row in (bench.check(1).row, bench.run(1)):
         assert row["status"] == "invalid"
         assert row["reason"].endswith(
-            "nm816.yaml: --set mac_array.lanes=0: key 'mac_array.lanes': Input should be greater "
+            "nm816.yaml: axis mac_array.lanes=0: key 'mac_array.lanes': Input should be greater "
             "than 0, got 0"
         )
         assert row["cycles"] is row["task"] is None
@@ -204,8 +204,23 @@ def test_a_defect_is_the_row_of_its_point(plan, monkeypatch):
         raise ZeroDivisionError("of a\ndefect")
 
     monkeypatch.setattr("accelsim.sweeps.task.totals_of", broken)
-    row = Bench(plan()).run(0)
+    bench = Bench(plan())
+    row = bench.run(0)
     assert (row["status"], row["reason"]) == ("failed", "ZeroDivisionError: of a defect")
+    monkeypatch.setattr("accelsim.sweeps.task.equip", broken)
+    assert bench.check(0).row == row
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_comes_to_no_number_is_no_result(plan, monkeypatch, value):
+    real = totals.TotalsRunner.totals
+    monkeypatch.setattr(
+        totals.TotalsRunner, "totals", lambda self, batch: real(self, batch) | {"power_mw": value}
+    )
+    row = Bench(plan()).run(0)
+    assert row["status"] == "invalid"
+    assert f"power_mw is {value}: too large or too small" in row["reason"]
+    assert row["power_mw"] is row["cycles"] is None
 
 
 def test_a_trace_that_has_changed_stops_the_sweep(tmp_path, plan, trace):

@@ -29,10 +29,37 @@ def test_less_may_be_better():
     assert shown.line().endswith("best cycles 10 (point 1)")
 
 
-def test_a_new_stage_counts_anew():
-    shown = board()
-    shown.note("write", 4, None)
-    assert "done 0 of 4; ok 3" in shown.line()
+def test_what_is_done_stays_done():
+    shown = Board("six", "cycles", is_less_better=True)
+    lines = []
+    for stage, points, statuses in [
+        ("check", 6, ["invalid", "invalid"]),
+        ("select", 4, []),
+        ("run", 4, ["ok", "failed", "ok", "ok"]),
+        ("write", 6, []),
+    ]:
+        shown.note(stage, points, None)
+        for status in statuses:
+            shown.note(stage, 0, {"point": 1, "status": status, "cycles": 3})
+        lines.append(shown.line())
+    assert [line.split("; ")[1] for line in lines] == [
+        *("done 2 of 6", "done 2 of 6", "done 6 of 6", "done 6 of 6")
+    ]
+    assert "ok 3; not 1 failed, 2 invalid; points/s " in lines[-1]
+    assert "ETA" not in lines[-1]
+    assert "points/s" not in lines[0]
+
+
+def test_a_search_counts_its_trials_and_foresees_its_end(monkeypatch):
+    clock_s = [100.0]
+    monkeypatch.setattr("accelsim.report.sweep.time.monotonic", lambda: clock_s[0])
+    shown = Board("small", "cycles", is_less_better=True, trials=30)
+    shown.note("trials", 0, None)
+    assert "ETA" not in shown.line()
+    clock_s[0] += 4
+    shown.note("trials", 10, None)
+    assert "trials 10 of 30" in shown.line()
+    assert "ETA 8 s" in shown.line()  # 4 s for 10, so 8 s for 20
 
 
 def test_a_terminal_gets_a_table():

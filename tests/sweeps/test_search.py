@@ -2,16 +2,18 @@
 
 import json
 import random
+import sqlite3
 import time
 
 import pytest
-from sweeps_common import command, finished, rows_written, tables
+from sweeps_common import ROOT, command, rows_written, tables
 
 import accelsim as acs
 from accelsim.errors import InputError
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.search import random_points
+from accelsim.sweeps.store import Store
 
 pytest.importorskip("optuna")
 
@@ -53,18 +55,21 @@ def sorted_rows(folder):
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
 def test_a_search_depends_neither_on_workers_nor_on_a_stop(sweep_file, tmp_path, sampler):
-    keys = SEARCH | {"search": {"population": 8, "sampler": sampler}}
+    keys = SEARCH | {"points": 16, "search": {"population": 8, "sampler": sampler}}
     plan = load_plan(sweep_file(**keys))
     summary = run_plan(plan, tmp_path / "whole")
-    assert summary.search["trials"] == 24
+    assert summary.search["trials"] == 16
     assert 0 < summary.search["hypervolume_share"] <= 1
     run_plan(plan, tmp_path / "two", workers=2)
     assert tables(tmp_path / "two") == tables(tmp_path / "whole")
 
 
+LIMITS = {"constraints": ["effective_tops >= 0.5", "dram_bytes <= 60000"]}  # which runs tell
+
+
 def test_a_search_that_was_killed_goes_on_as_if_nothing_had_happened(sweep_file, tmp_path):
-    file, chance = sweep_file(**SEARCH), random.Random(0)
-    finished(command(file, "--out", tmp_path / "whole", "--workers", 1))
+    file, chance = sweep_file(**SEARCH, **LIMITS), random.Random(0)
+    run_plan(load_plan(file), tmp_path / "whole")
     total = len(rows_written(tmp_path / "whole"))
     killed, seen = tmp_path / "killed", 0
     for _ in range(2):
@@ -73,7 +78,7 @@ def test_a_search_that_was_killed_goes_on_as_if_nothing_had_happened(sweep_file,
         process.kill()
         process.communicate()
         seen = len(rows_written(killed))
-    finished(command(file, "--out", killed, "--resume", "--workers", 1))
+    run_plan(load_plan(file), killed, resume=True)
     assert tables(killed) == tables(tmp_path / "whole")
     assert len(rows_written(killed)) == total
     reports = [json.loads((f / "search.json").read_text()) for f in (killed, tmp_path / "whole")]
@@ -116,6 +121,203 @@ def test_a_search_that_was_killed_before_its_first_row_is_forgotten(plan, tmp_pa
     edited = plan(**SEARCH | {"axes": {"mac_array.lanes": [8, 16]}, "points": 4})
     assert run_plan(edited, out).search["trials"] == 4
     assert (out / "search.id").read_text() != owner
+
+
+def at_call(number, patch, owner, name):
+    """Press Ctrl-C when a method is called for the so-manieth time."""
+    real, calls = getattr(owner, name), []
+
+    def counted(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return real(self, *arguments, **options)
+
+    patch.setattr(owner, name, counted)
+
+
+def interrupted(monkeypatch, made, out, moments):
+    """Run a search that is interrupted at some moments, and resume it until it is finished."""
+    for owner, name, number in moments:
+        with monkeypatch.context() as patch:
+            at_call(number, patch, owner, name)
+            with pytest.raises(KeyboardInterrupt):
+                run_plan(made, out, resume=True)
+    return run_plan(made, out, resume=True, tell=pytest.fail)
+
+
+def outcome(folder):
+    return tables(folder) | {"search.json": (folder / "search.json").read_bytes()}
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_a_search_within_limits_can_be_interrupted_anywhere(plan, tmp_path, monkeypatch, sampler):
+    keys = {"points": 15, "search": {"population": 5, "sampler": sampler}}
+    made = plan(**SEARCH | LIMITS | keys)
+    assert run_plan(made, tmp_path / "whole").statuses["excluded"] > 2
+    total = len(rows_written(tmp_path / "whole"))
+    for moments in [(1, 2, 4), (total - 3, 2)]:
+        out = tmp_path / f"after {moments}"
+        interrupted(monkeypatch, made, out, [(Store, "append", number) for number in moments])
+        assert outcome(out) == outcome(tmp_path / "whole")
+        assert len(rows_written(out)) == total
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_a_search_in_a_database_can_be_interrupted_within_a_generation(
+    plan, tmp_path, monkeypatch, sampler
+):
+    import optuna
+
+    def made(name):
+        options = {"population": 4, "sampler": sampler, "storage": f"sqlite:///{tmp_path}/{name}"}
+        return plan(**SEARCH | LIMITS | {"points": 12, "search": options})
+
+    run_plan(made("one.db"), tmp_path / "whole")
+    study, out = optuna.Study, tmp_path / "interrupted"
+    # Between questions, between answers; a trial that was asked for in vain gets no answer.
+    moments = [(study, "tell", 2), (study, "ask", 3), (study, "tell", 6)]
+    interrupted(monkeypatch, made("two.db"), out, moments)
+    assert outcome(out) == outcome(tmp_path / "whole")
+    found = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path}/two.db")
+    told = [trial for trial in found.trials if trial.state.name == "COMPLETE"]
+    assert all("constraints" in trial.system_attrs for trial in told)
+
+
+JUNK = {
+    "gone": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "not text": lambda path: path.write_bytes(b"\xff\xfe\0" * 20),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "changed": lambda path: path.write_bytes(path.read_bytes().replace(b"1", b"2")),
+    "other": lambda path: path.write_bytes(b"0123456789abcdef" * 2),
+}
+
+
+def test_what_a_search_has_left_is_not_believed(plan, tmp_path, monkeypatch):
+    made = plan(**SEARCH | {"points": 8, "search": {"population": 4}})
+    run_plan(made, tmp_path / "whole")
+    for number, junk in enumerate(JUNK.values()):
+        out = tmp_path / f"damaged {number}"
+        with monkeypatch.context() as patch:
+            at_call(6, patch, Store, "append")
+            with pytest.raises(KeyboardInterrupt):
+                run_plan(made, out)
+        junk(out / "search.id")
+        junk(out / "search.db")
+        (out / "search.json").write_text("junk", encoding="ascii")
+        run_plan(made, out, resume=True)
+        assert outcome(out) == outcome(tmp_path / "whole")
+
+
+def test_a_shared_database_knows_whose_trials_are_whose(plan, tmp_path, monkeypatch):
+    import optuna
+
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    made = plan(**SEARCH | {"points": 4, "search": {"population": 2, "storage": url}})
+    one, two, said = tmp_path / "one", tmp_path / "two", []
+    with monkeypatch.context() as patch:
+        at_call(3, patch, Store, "append")
+        with pytest.raises(KeyboardInterrupt):
+            run_plan(made, one)
+    path, owner = one / "search.id", (one / "search.id").read_bytes()
+    for junk in JUNK.values():
+        junk(path)
+        one.rename(two)  # where the database knows nobody
+        with pytest.raises(InputError, match=r"search\.id: is missing or damaged, so nobody knows"):
+            run_plan(made, two, resume=True)
+        two.rename(one)
+        assert run_plan(made, one, resume=True, tell=said.append).search["trials"] == 4
+        assert path.read_bytes() == owner
+    remark = "was missing or damaged; the database knows it, written anew"
+    assert said == [f"{path}: {remark}"] * len(JUNK)
+    assert len(optuna.load_study(study_name="small", storage=url).trials) == 4
+
+
+def test_rows_of_a_shared_search_that_are_lost_run_again(plan, tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    made, out = plan(**SEARCH | {"points": 4, "search": {"storage": url}}), tmp_path / "out"
+    run_plan(made, out)
+    before = outcome(out)
+    lines = (out / "points.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "points.jsonl").write_bytes(b"".join(lines[1:-1]) + b"\n")
+    run_plan(made, out, resume=True, tell=[].append)
+    assert outcome(out) == before
+
+
+NAMES = ["r?1", "r?2", "a%20b", "a b", "h#1", "{x}", "é 漢", "50%", "a&b=c;d'", "x:y@z"]
+
+
+def test_every_folder_has_a_database_of_its_own(plan, tmp_path):
+    made = plan(**SEARCH | {"points": 2, "search": {"population": 2}})
+    (tmp_path / "all").mkdir()
+    for name in NAMES:
+        out = tmp_path / "all" / name
+        run_plan(made, out)
+        with sqlite3.connect(out / "search.db") as database:
+            assert database.execute("SELECT count(*) FROM trials").fetchone() == (2,)
+        database.close()
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(NAMES)
+    assert not list(tmp_path.glob("*.db"))
+
+
+OTHERS = {
+    "objectives": {"objectives": ["effective_tops", "area_um2"]},
+    "axes": {"axes": AXES | {"mac_array.lanes": [8, 16, 33]}},
+    "constraints": {"constraints": "area_um2 <= 1e9"},
+    "bases": {"base": "nm24.yaml"},
+    "policies": {"policies": "rules.yaml"},
+    "iso_area": {"iso_area": {"reference": "dense", "scale": "columns"}},
+    "accelsim": {},
+}
+
+
+def test_a_study_of_another_search_is_refused(plan, tmp_path, monkeypatch):
+    options = {"population": 2, "storage": f"sqlite:///{tmp_path / 'shared.db'}"}
+    keys = SEARCH | {"points": 2, "search": options}
+    text = (ROOT / "arch_configs" / "nm24.yaml").read_text(encoding="utf-8")
+    (tmp_path / "nm24.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "rules.yaml").write_text("schema: 1\nlayers: {'*': dense}\n", encoding="utf-8")
+    run_plan(plan(**keys), tmp_path / "one")
+    same = {"seed": 3, "points": 3, "metrics": ["area_um2", "effective_tops"]}
+    run_plan(plan(**keys | same), tmp_path / "same")
+    for part, other in OTHERS.items():
+        if part == "accelsim":
+            monkeypatch.setattr("accelsim.sweeps.plan.__version__", "0.0.1")
+        with pytest.raises(InputError) as error:
+            run_plan(plan(**keys | other), tmp_path / "two")
+        assert "the study 'small' is of another search: its " in str(error.value)
+        assert part in str(error.value)
+        assert not (tmp_path / "two").exists()
+
+
+def test_a_study_of_somebody_else_is_refused(plan, tmp_path):
+    import optuna
+
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    made = plan(**SEARCH | {"points": 2, "search": {"storage": url}})
+    study = optuna.create_study(study_name="small", storage=url, directions=["maximize"] * 2)
+    with pytest.raises(InputError, match="does not say what it searches; name another one"):
+        run_plan(made, tmp_path / "out")
+    optuna.delete_study(study_name="small", storage=url)
+    study = optuna.create_study(
+        study_name="small", storage=url, directions=["minimize", "maximize"]
+    )
+    study.ask()
+    with pytest.raises(InputError, match="does not say what it searches"):
+        run_plan(made, tmp_path / "out")
+
+
+@pytest.mark.parametrize("key", ["linked", "axes"])
+def test_long_axes_without_an_order_are_not_listed_in_every_trial(plan, tmp_path, key):
+    words = [f"word{number}" for number in range(3000)]
+    long = {"crossbar.kind": words} if key == "axes" else {"mac_array.lanes": [8, 16]}
+    linked = [
+        {"dram.latency_ns": list(range(1, 3001)), "dram.bandwidth_gb_per_s": list(range(1, 3001))}
+    ]
+    keys = {"axes": long} | ({"linked": linked} if key == "linked" else {})
+    run_plan(plan(**SEARCH | keys | {"points": 4, "search": {"population": 2}}), tmp_path / "out")
+    assert (tmp_path / "out" / "search.db").stat().st_size < 500_000
 
 
 def test_the_same_budget_at_random_is_compared(plan, tmp_path):

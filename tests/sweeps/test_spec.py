@@ -1,11 +1,18 @@
 """Sweep files: every mistake is one message with file, line and key."""
 
+import json
+import traceback
+import tracemalloc
+
 import pytest
 import yaml
 from sweeps_common import ARCHS
 
 from accelsim.errors import InputError
+from accelsim.sweeps.passwords import without_passwords
 from accelsim.sweeps.plan import load_plan
+from accelsim.sweeps.run import run_plan
+from accelsim.sweeps.search import random_points
 
 PLAIN = f"""\
 schema: 1
@@ -98,11 +105,134 @@ LANES = "  mac_array.lanes: [8, 16]\n"
         ("iso_area: {reference: no.yaml}\n", None, "s.yaml:7: iso_area: "),
         ("base: no.yaml", f"base: {ARCHS / 'nm816.yaml'}", "s.yaml:3: base: "),
         ("policies: [no.yaml]\n", None, "s.yaml:7: policies: "),
+        ("  mac_array: [8, 16]\n", LANES, "s.yaml:6: axes.mac_array: 'mac_array' is a section, so"),
+        ("  crossbar: [full]\n", LANES, "s.yaml:6: axes.crossbar: 'crossbar' is a section, so"),
+        ("  buffers.weights: [3]\n", LANES, "s.yaml:6: axes.buffers.weights: 'buffers.weights' is"),
+        (
+            "  mac_array.lanes: [{a: 1}]\n",
+            LANES,
+            "s.yaml:6: axes.mac_array.lanes: a value of 'mac_",
+        ),
+        ("  mac_array.lanes: [.nan]\n", LANES, "s.yaml:6: axes.mac_array.lanes: a value of 'mac_"),
+        ("  dram.latency_ns: [.inf]\n", LANES, "s.yaml:6: axes.dram.latency_ns: a value of"),
+        (
+            f"  mac_array.lanes: [1{'0' * 30}]\n",
+            LANES,
+            "s.yaml:6: axes.mac_array.lanes: a value of",
+        ),
+        ('  crossbar.kind: ["a\\nb"]\n', LANES, "s.yaml:6: axes.crossbar.kind: a value of"),
+        (
+            f"  mac_array.lanes: {{from: 1, to: 1{'0' * 120}, factor: 2}}\n",
+            LANES,
+            "s.yaml:6: axes.mac_array.lanes: numbers of a range lie between",
+        ),
+        (
+            "  mac_array.lanes: {from: 1, to: 99999, step: 1.0e-300}\n",
+            LANES,
+            "s.yaml:5: axes: 1",
+        ),
+        (
+            "mode: random\npoints: 100000000000\n",
+            None,
+            "s.yaml:8: points: 100,000,000,000; at most",
+        ),
+        (
+            "mode: optuna\nobjectives: cycles\npoints: 100000000000\n",
+            None,
+            "s.yaml:9: points: 100,000,000,000; at most 1,000,000 are run",
+        ),
+        ("search: {storage: ''}\n", None, "s.yaml:7: search.storage: Value should have at least 1"),
+        ("search: {study: ''}\n", None, "s.yaml:7: search.study: String should have at least 1"),
         ("policies: [none, none]\n", None, "s.yaml:7: policies: two policies are called 'none'"),
     ],
 )
 def test_mistakes_are_named_with_their_line(refused, line, instead_of, message):
     assert refused(line, instead_of).startswith(message)
+
+
+@pytest.mark.parametrize("value", [None, {"kind": "full"}])
+def test_a_section_may_be_an_axis(plan, value):
+    assert plan(axes={"crossbar": [value, {"kind": "window"}]})
+    assert plan(axes={"tiling": ["auto", {"tokens": 8, "columns": 8, "reduction": 16}]})
+
+
+KEYS = {
+    "mac_array": ("rows", "columns", "lanes"),
+    "crossbar": ("kind", "pipeline_stages"),
+    "selector": ("instances", "step_cycles"),
+}
+LONG = {
+    "mac_array.lanes": {"from": 1, "to": 60_000, "step": 1},
+    "dram.latency_ns": {"from": 1, "to": 60_000, "step": 1},
+    "dram.bandwidth_gb_per_s": {"from": 1, "to": 60_000, "points": 60_000, "scale": "log"},
+}
+
+
+def test_a_space_that_is_too_large_to_run_is_refused_with_its_number(sweep_file):
+    tracemalloc.start()
+    with pytest.raises(InputError) as error:
+        load_plan(sweep_file(axes=LONG))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "sweep.yaml:5: axes: mode: grid runs all 216,000,000,000,000 points" in str(error.value)
+    assert peak_bytes < 100e6
+
+
+def test_but_points_can_be_drawn_from_it(plan):
+    assert len(set(random_points(plan(axes=LONG, mode="random", points=100)))) == 100
+
+
+def test_axes_are_counted_together_before_any_is_listed(sweep_file):
+    many = {f"no_{number}": {"from": 1, "to": 100_000, "step": 1} for number in range(2000)}
+    for keys in ({"axes": many}, {"linked": [many]}, {"linked": [{k: v} for k, v in many.items()]}):
+        with pytest.raises(
+            InputError, match=r"axes: 200,000,00\d values in all; at most 500,000 are"
+        ):
+            load_plan(sweep_file(**keys))
+
+
+def test_a_space_beyond_numbers_is_refused(plan):
+    long = {"from": 1, "to": 1000, "step": 1}
+    keys = [f"{x}.{y}" for x in ("mac_array", "crossbar", "selector") for y in KEYS[x]]
+    with pytest.raises(
+        InputError, match=r"axes: a space of 1e\+21 points; at most 9.22e\+18 can be"
+    ):
+        plan(axes=dict.fromkeys(keys, long), mode="random", points=3)
+
+
+SECRET = "s3cr:et/@%21"
+URLS = [
+    f"postgresql://me:{SECRET}@host/db",
+    f"mysql+pymysql://:{SECRET}@host/db",
+    f"me:{SECRET}@host",
+    f"sqlite:///x.db?password={SECRET}&x=1",
+    f"postgresql://me@host/db?x=1&sslKey={SECRET}",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_passwords_are_neither_shown_nor_stored(plan, tmp_path, url):
+    search = {"mode": "optuna", "points": 2, "objectives": ["cycles"]}
+    made = plan(**search, search={"storage": url})
+    for text in (repr(made), str(made), json.dumps(made.contents)):
+        assert "s3cr" not in text
+    assert made.file.search.storage.get_secret_value() == url
+    assert made.digest == plan(**search, search={"storage": url.replace("s3cr", "othr")}).digest
+    pytest.importorskip("optuna")
+    with pytest.raises(InputError, match=r"search\.storage .*: cannot be used") as error:
+        run_plan(made, tmp_path / "out")
+    assert "s3cr" not in "".join(traceback.format_exception(error.value))
+    for wrong in ({"storage": [url]}, url, [url], {"storage": {"url": url}}, {"population": url}):
+        with pytest.raises(InputError) as error:
+            plan(**search, search=wrong)
+        assert "s3cr" not in str(error.value)
+
+
+@pytest.mark.parametrize("words", ["password", "no role 's3cr:et/@!'", "at postgresql://a:b@c/d"])
+def test_passwords_are_taken_out_of_what_drivers_say(words):
+    said = without_passwords(words, URLS[0])
+    assert "s3cr" not in said
+    assert "a:b@" not in said
 
 
 def test_a_scaled_size_cannot_be_an_axis(refused):
