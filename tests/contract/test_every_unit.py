@@ -433,8 +433,10 @@ def test_no_crossbar_costs_nothing():
 
 # --- documentation -------------------------------------------------------------------------------
 
+CLASSES = list(dict.fromkeys(type(unit) for unit in UNITS.values()))
 
-@pytest.mark.parametrize("cls", {type(unit) for unit in UNITS.values()}, ids=lambda c: c.__name__)
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("section", ["Timing", "Actions", "Not modelled"])
 def test_a_unit_says_what_it_does_and_what_it_leaves_out(cls, section):
     # A kind may leave a section to the class that all its kinds share.
@@ -442,6 +444,6 @@ def test_a_unit_says_what_it_does_and_what_it_leaves_out(cls, section):
     assert any(re.search(rf"^(\w+, )*{section}(, \w+)*:$", text, re.MULTILINE) for text in texts)
 
 
-@pytest.mark.parametrize("cls", {type(unit) for unit in UNITS.values()}, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_a_unit_has_an_example_that_runs(cls):
     assert re.search(r"^Example:\n(.|\n)*>>> ", inspect.getdoc(cls), re.MULTILINE)
