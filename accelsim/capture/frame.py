@@ -27,6 +27,8 @@ Ints = NDArray[np.int64]
 _PAIR = 2  # dimensions of token ids, masks and positions: [B, S]
 _KEPT_MASKS = ("attention_mask",)  # 1 (or anything but 0) where there is a token
 _PADDING_MASKS = ("key_padding_mask", "src_key_padding_mask")  # True where there is none
+# Which sequence stands at each place; a mask of more than one kept value says so too.
+_NUMBERS = ("seq_idx", "attention_mask")
 _ENDS = ("cu_seq_lens_q", "cu_seqlens", "cu_seqlens_q", "cu_seq_lens")
 
 
@@ -119,9 +121,11 @@ class BatchReader:
 
     def __init__(self, model: torch.nn.Module, *, batch_first: bool) -> None:
         self._batch_first = batch_first
-        config = getattr(model, "config", None)
-        self._pad_id = getattr(config, "pad_token_id", None)
-        ends = [getattr(config, name, None) for name in ("eos_token_id", "bos_token_id")]
+        self._pad_id = _config_value(model, "pad_token_id")
+        ends: list[Any] = []
+        for name in ("eos_token_id", "bos_token_id"):
+            value = _config_value(model, name)
+            ends += value if isinstance(value, list | tuple) else [value]
         self._pad_is_text = self._pad_id in ends  # and may end a sequence by itself
         try:
             self._signature: inspect.Signature | None = inspect.signature(model.forward)
@@ -221,12 +225,11 @@ class BatchReader:
             for name in names:
                 mask = named.get(name)
                 if isinstance(mask, torch.Tensor) and mask.dim() == _PAIR:
-                    values = mask.detach().cpu()
-                    if is_padding and values.is_floating_point():
-                        values = values == -torch.inf  # what is added to scores
+                    is_added = mask.is_floating_point() and bool((mask < 0).any())  # to scores
+                    hides = mask < 0 if is_added else mask != 0 if is_padding else mask == 0
                     # Padding masks of torch are [B, S] in every layout.
-                    pairs = values.numpy() if is_padding else self._pairs(values)
-                    kept: NDArray[np.bool_] = (pairs == 0) if is_padding else (pairs != 0)
+                    pairs = hides.cpu().numpy() if is_padding else self._pairs(hides)
+                    kept: NDArray[np.bool_] = ~pairs
                     if not kept.any():
                         raise InputError(f"batch {index}: '{name}' masks every token")
                     return kept
@@ -234,7 +237,8 @@ class BatchReader:
 
     def _pairs(self, tensor: torch.Tensor) -> Any:
         """Return a tensor `[B, S]` or `[S]` as an array `[B, S]`."""
-        values = tensor.detach().cpu().numpy()
+        kept = tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
+        values = kept.cpu().numpy()
         if values.ndim == 1:
             return values[None]
         return values if self._batch_first else values.T
@@ -262,9 +266,10 @@ class BatchReader:
         positions = self._of_places(named.get("position_ids"), kept.shape)
         if positions is not None:
             is_new |= np.diff(positions[tokens], prepend=0) <= 0
-        which = self._of_places(named.get("seq_idx"), kept.shape)
-        if which is not None:
-            is_new |= np.diff(which[tokens], prepend=-1) != 0
+        for name in _NUMBERS:
+            which = self._of_places(named.get(name), kept.shape)
+            if which is not None:
+                is_new |= np.diff(which[tokens], prepend=-1) != 0
         is_new |= self._ends(named, len(tokens), index)
         cuts = [*np.flatnonzero(is_new).tolist(), len(tokens)]
         return tuple(end - first for first, end in pairwise(cuts))
@@ -294,6 +299,15 @@ class BatchReader:
                 )
             is_new[places[:-1][np.diff(places) > 0]] = True
         return is_new
+
+
+def _config_value(model: torch.nn.Module, name: str) -> Any:
+    """Return a value of a model's configuration, or of that of its text part; None without."""
+    config: Any = getattr(model, "config", None)
+    found = getattr(config, name, None)
+    if found is None and hasattr(config, "get_text_config"):
+        found = getattr(config.get_text_config(), name, None)
+    return found
 
 
 def _sizes(cut: Cut) -> str:

@@ -64,6 +64,8 @@ def test_each_prompt_alone_gives_the_same_tokens(out):
         ({"cu_seq_lens_q": [0, 4, 6]}, [4, 2]),
         ({"cu_seqlens": [0, 1, 1, 6]}, [1, 5]),
         ({"seq_idx": [[0, 0, 1, 1, 1, 2]]}, [2, 3, 1]),
+        ({"attention_mask": [[0, 1, 1, 2, 2, 2]]}, [2, 3]),
+        ({"attention_mask": [[float("-inf"), 0.0, 0.0, 0.0, 0.0, 0.0]]}, [5]),
         ({"position_ids": [[1, 0, 1, 2, 0, 1]], "attention_mask": [[0, 1, 1, 1, 1, 1]]}, [3, 2]),
     ],
 )
