@@ -158,11 +158,11 @@ def _parse(text: str, where: str, lines: dict[KeyPath, int] | None = None) -> An
     try:
         return _read(_Document(text), lines)
     except yaml.MarkedYAMLError as error:
-        shown_error = error if isinstance(error, _Refusal) else _explained(text, error)
-        mark = shown_error.problem_mark
+        best = error if isinstance(error, _Refusal) else _explained(text, error)
+        mark = best.problem_mark
         line = f":{mark.line + 1}" if mark and lines is not None else ""
         not_valid = "" if isinstance(error, _ValueRefusal) else "not valid YAML: "
-        raise InputError(f"{where}{line}: {not_valid}{shown_error.problem}") from error
+        raise InputError(f"{where}{line}: {not_valid}{shown(best.problem, 240)}") from error
     except (yaml.YAMLError, ValueError) as error:  # characters that no text holds
         raise InputError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from error
 
@@ -199,8 +199,14 @@ class _Composer(Composer, BaseResolver):
         BaseResolver.__init__(self)
         self._nodes = self._depth = 0
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_document(self) -> Any:
         event = self.peek_event()  # type: ignore[attr-defined]  # of the parser beside it
+        if event.version not in (None, (1, 2)):
+            raise _Refusal("this is read as YAML 1.2; leave the %YAML line out", event.start_mark)
+        return super().compose_document()
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()  # type: ignore[attr-defined]
         if getattr(event, "tag", None) is not None:
             tag = shown(event.tag.replace("tag:yaml.org,2002:", "!!"))
             problem = f"tag {tag}: tags are not read; write the value itself"
@@ -275,6 +281,7 @@ class _Values:
                 data |= self.of(merged, key, depth + 1)
         for name, value in pairs:
             if not _is_merge(name):
+                self._count += len(name.value) // _LONG
                 child = (*key, name.value)
                 data[name.value] = self.of(value, child, depth + 1)
                 self._lines[child] = name.start_mark.line + 1

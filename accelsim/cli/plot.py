@@ -112,7 +112,7 @@ def _panels(plot: type[Plot], runs: list[Run]) -> list[list[Run]]:
 def _accuracy(path: Path) -> Any:
     """Read what `accelsim accuracy --json` printed."""
     from accelsim.errors import InputError, shown
-    from accelsim.strict_json import read_json
+    from accelsim.strict_json import json_text, read_json
 
     data = read_json(path)
     keys = {"pattern", "criterion", "mitigation", "relative_drop"}
@@ -124,5 +124,5 @@ def _accuracy(path: Path) -> Any:
         raise InputError(f"{path}: not what `accelsim accuracy --json` prints: {wanted}")
     wrong = [r["relative_drop"] for r in rows if not isinstance(r["relative_drop"], (int, float))]
     if wrong:
-        raise InputError(f"{path}: relative_drop {shown(repr(wrong[0]))}: must be a number")
+        raise InputError(f"{path}: relative_drop {shown(json_text(wrong[0]))}: must be a number")
     return data

@@ -53,6 +53,11 @@ def test_yaml_syntax(write, text, line):
     write(text).refused("YAML", line=line)
 
 
+def test_another_version_of_yaml(write):
+    write("%YAML 1.1\n---\nclock_mhz: 01000\n").refused("read as YAML 1.2", line=1)
+    write("%YAML 1.2\n---\na: 1\n").refused("unknown key 'a'", line=3)
+
+
 @pytest.mark.parametrize("text", ["a: 1\n---\nb: 2\n"])
 def test_two_documents(write, text):
     write(text).refused("another document")
