@@ -33,6 +33,19 @@ SEARCH = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _nobody_waits_for_the_disk():
+    """A power cut may take the databases of these tests."""
+    from sqlalchemy import Engine, event
+
+    def hurry(connection, _):
+        connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", hurry)
+    yield
+    event.remove(Engine, "connect", hurry)
+
+
 def test_random_points_are_different_and_as_many_as_asked_for(plan):
     made = plan(mode="random", points=50, axes=AXES)
     points = random_points(made)
