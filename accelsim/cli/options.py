@@ -68,7 +68,7 @@ OutOption = Annotated[
 
 
 def show(*renderables: RenderableType) -> None:
-    """Print tables and lines to standard output."""
+    """Print tables and lines to standard output; the terminal breaks long lines, not we."""
     from rich.table import Table
 
     from accelsim.report.console import PlainConsole
@@ -80,7 +80,7 @@ def show(*renderables: RenderableType) -> None:
             # As wide as its numbers: a narrower terminal breaks lines, but no number is cut.
             width = PlainConsole(width=_WIDEST).measure(renderable).maximum
             chosen = PlainConsole(width=max(width, console.width))
-        chosen.print(renderable)
+        chosen.print(renderable, soft_wrap=isinstance(renderable, str))
 
 
 def warn(*warnings: str) -> None:

@@ -243,6 +243,7 @@ class Result:
         area_um2: of all units.
         layers: the layers, in the order of the trace.
         policy: which layer was pruned how; None: all as the machine says.
+        notes: warnings of what the trace cannot show, such as more sequences than it has.
     """
 
     arch: Mapping[str, Any]

@@ -124,6 +124,8 @@ def test_the_json_object_says_what_was_done(subject):
     assert mixed["policy"]["layers"]["*.up_proj"]["pattern"] == "dense"
     assert mixed["policy_name"] == "p.yaml"
     assert mixed["layers"]["model.layers.0.mlp.up_proj"] == {
+        "block": "0",
+        "kind": "up_proj",
         "lost_energy_ratio": 0,
         "output_error_ratio": 0,
     }

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from accelsim.capture import capture_pretrained, huggingface  # noqa: E402
+from accelsim.capture import capture_pretrained, huggingface, memory  # noqa: E402
 from accelsim.errors import InputError  # noqa: E402
 
 
@@ -116,7 +116,9 @@ def test_the_same_command_gives_the_same_bytes(llama, text, out):
 
 def test_small_models_compute_in_float32_large_ones_as_stored(llama, text, out, monkeypatch):
     folder = llama.with_name("half")
-    transformers.LlamaForCausalLM.from_pretrained(llama).bfloat16().save_pretrained(folder)
+    model = transformers.LlamaForCausalLM.from_pretrained(llama).bfloat16()
+    parameters = sum(weight.numel() for weight in model.parameters())
+    model.save_pretrained(folder)
     for path in llama.glob("tokenizer*"):
         (folder / path.name).write_bytes(path.read_bytes())
 
@@ -126,6 +128,8 @@ def test_small_models_compute_in_float32_large_ones_as_stored(llama, text, out, 
 
     assert compute_dtype() == "float32"
     monkeypatch.setattr(huggingface, "MAX_FLOAT32_PARAMETERS", 10)
+    assert compute_dtype() == "float32"  # where that fits
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 3 * parameters)
     assert compute_dtype() == "bfloat16"
 
 

@@ -165,7 +165,6 @@ def test_patterns_that_make_no_sense(refused, trace, flags, part):
         (("rum",), "rum"),
         (("compare", "--trace", "t.npz"), "archs"),
         (("synth", "--model", "llama-3-8b", "--tokens", "x", "--out", "o"), "--tokens"),
-        (("synth", "--tokens", "4", "--out", "o"), "--model"),
         (("synth", "--model", "m", "--tokens", "4", "--out", "o", "--seed", "-1"), "--seed"),
     ],
 )

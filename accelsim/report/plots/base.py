@@ -25,7 +25,6 @@ class Plot(ABC):
         options: keywords that `numbers` takes besides runs.
         is_of_one_run: several runs get an axes each.
         same: what several runs must share, of `accelsim.report.saved.WORK`.
-        height_mm: of a panel, of none if it follows from the width.
     """
 
     about: ClassVar[str]
