@@ -12,6 +12,8 @@ from typing import Any
 
 import typer
 
+from accelsim.cli.streams import tell
+
 _CODE = 128 + signal.SIGINT
 _MOMENT_S = 0.02
 
@@ -27,7 +29,7 @@ def ended_by_interrupt(advice: str) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            print(f"interrupted; {advice}", file=sys.stderr, flush=True)
+            tell(f"interrupted; {advice}")
             before.pop_all()  # it has been heard: until the process is gone, no other one is
             raise typer.Exit(_CODE) from None
 

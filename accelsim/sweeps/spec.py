@@ -315,6 +315,7 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
         near = did_you_mean(last, known)
         return f"{where}: unknown key '{shown(last)}'{near}; allowed: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
-    given = "" if problem["type"] == "value_error" else f", got {shown(repr(problem['input']))}"
+    got = without_passwords(repr(problem["input"]))  # before it is cut
+    given = "" if problem["type"] == "value_error" else f", got {shown(got)}"
     said = f"{name}: {message}{given}{hint(problem['type'], problem['input'])}"
     return f"{where}: {without_passwords(said)}"

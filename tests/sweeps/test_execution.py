@@ -203,10 +203,7 @@ def test_workers_end_with_the_process_that_feeds_them(sweep_file, tmp_path):
     assert len(children) >= 2
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 20
-    while any(map(_is_alive, children)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(_is_alive, children))
+    assert _have_ended(children)
 
 
 def test_ctrl_c_ends_all_with_one_line(sweep_file, tmp_path):
@@ -219,7 +216,15 @@ def test_ctrl_c_ends_all_with_one_line(sweep_file, tmp_path):
     assert process.returncode == 130
     lines = [line for line in err.splitlines() if not line.startswith("small: stage ")]
     assert lines == ["interrupted; the same command with --resume completes the sweep"]
-    assert not any(map(_is_alive, children))
+    assert _have_ended(children)
+
+
+def _have_ended(children):
+    """Wait for processes to end, also for the one that tracks what they share."""
+    deadline = time.monotonic() + 20
+    while any(map(_is_alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(_is_alive, children))
 
 
 def _children(pid):

@@ -205,6 +205,7 @@ URLS = [
     f"postgresql://me:{SECRET}@host/db",
     f"mysql+pymysql://:{SECRET}@host/db",
     f"me:{SECRET}@host",
+    f"postgresql://me:{SECRET}{'long' * 30}@host/db",
     f"sqlite:///x.db?password={SECRET}&x=1",
     f"postgresql://me@host/db?x=1&sslKey={SECRET}",
 ]
