@@ -51,7 +51,7 @@ module bench #(
     cycle <= cycle + 1;
     noise <= {(M*B+31)/32{$random}};
     idle <= in_valid || out_valid ? 0 : idle + 1;
-    if (idle == 100) $finish;  // whatever was on its way, or comes too often, has come
+    if (idle == 100) $finish(0);  // whatever was on its way, or comes too often, has come
   end
 endmodule
 """
