@@ -71,6 +71,8 @@ class DiskCache:
         """Return an entry, or None if it is missing or damaged."""
         path = self._path(key)
         try:
+            if not os.path.isfile(path):  # noqa: PTH113  # a pipe would never answer
+                return None
             stored = path.read_bytes()
             os.utime(path)  # the order of eviction
         except OSError:
@@ -88,7 +90,7 @@ class DiskCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             if path.is_dir():  # not ours, but in the place of an entry
                 _remove(path)
-            with replacing(path) as temporary:
+            with replacing(path, removes_stale=False) as temporary:
                 temporary.write_bytes(_checksum(content) + content)
             is_first = self._unseen_bytes is None
             self._unseen_bytes = (self._unseen_bytes or 0) + size

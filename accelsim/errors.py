@@ -4,8 +4,12 @@
 class InputError(ValueError):
     """The user's input is wrong; the message says where, what, and what is allowed.
 
-    The command line prints it as one message and exits with code 2.
+    The command line prints it as one message and exits with code 2. It has one line, and no control
+    character, whatever the user's names hold.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 class ArgumentError(InputError, TypeError):

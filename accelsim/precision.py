@@ -70,9 +70,14 @@ class Int8(Precision):
     @classmethod
     @override
     def encode(cls, values: Values) -> tuple[Values, float]:
-        scale = _scale(values, 127)
+        scale = cls.scale_of(float(np.max(np.abs(values), initial=0.0)))
         # float32 is exact enough here: |x| / scale <= 127 and codes need 8 bits.
         return np.rint(values.astype(np.float32) / np.float32(scale)).astype(np.int8), scale
+
+    @staticmethod
+    def scale_of(peak: float) -> float:
+        """Return the value of one code of a tensor with this largest magnitude."""
+        return _scale(peak, 127)
 
     @classmethod
     @override
@@ -134,7 +139,7 @@ class Float8(Precision):
     @classmethod
     @override
     def encode(cls, values: Values) -> tuple[Values, float]:
-        scale = _scale(values, cls.largest)
+        scale = _scale(float(np.max(np.abs(values), initial=0.0)), cls.largest)
         return cls.rounded(values.astype(np.float32) / np.float32(scale)), scale
 
     @classmethod
@@ -202,9 +207,9 @@ class BFloat16(Precision):
         return cls.encode(operands * cls.encode(factors)[0])[0]
 
 
-def _scale(values: Values, largest: float) -> float:
+def _scale(peak: float, largest: float) -> float:
     """Return what makes the largest magnitude of a tensor the largest code."""
-    scale = float(np.max(np.abs(values), initial=0.0)) / largest
+    scale = peak / largest
     return scale if np.float32(scale) > 0 else 1.0  # of subnormals it may be zero
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, shown
+from accelsim.files import read_text
 
 
 def json_text(data: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
@@ -57,9 +58,11 @@ def read_json(path: Path, hint: str = "") -> Any:
         InputError: it cannot be read, or is not JSON.
     """
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}{hint}") from error
+        text = read_text(path, "")
+    except InputError as error:
+        raise InputError(f"{error}{hint}") from error
+    try:
+        return parse_json(text)
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from error
 

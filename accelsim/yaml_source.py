@@ -35,6 +35,8 @@ except ImportError:  # PyYAML was built without libyaml
             Parser.__init__(self)
 
 
+from accelsim.files import read_bytes
+
 KeyPath = tuple[str, ...]
 MAX_DEPTH = 16  # no configuration nests deeper; aliases can make a file look endless
 MAX_BYTES = 2**20  # a configuration is a page, not a data file
@@ -117,12 +119,9 @@ def read_yaml(path: Path) -> YamlSource:
         InputError: unreadable file, YAML syntax, duplicate key, too many values, or not a mapping
             at the top.
     """
+    content = read_bytes(path, limit_bytes=MAX_BYTES, remark="not an architecture file")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES} bytes; not an architecture file")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror}") from error
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file in UTF-8") from error
     lines: dict[KeyPath, int] = {}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.accuracy.arithmetic import at_least_single, running
 from accelsim.accuracy.greedy import greedy_sparsities
@@ -19,13 +18,13 @@ from accelsim.accuracy.subject import Subject
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
 from accelsim.errors import InputError
-from accelsim.files import replacing
+from accelsim.files import check_regular, replacing
 from accelsim.policy import Method, Policy
-from accelsim.precision import Values
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import Sample, parse_mitigation
 from accelsim.sparsity.threshold import Threshold
-from accelsim.strict_json import json_text, parse_json
+from accelsim.strict_json import json_text
+from accelsim.trace.archive import Archive, naming
 
 if TYPE_CHECKING:
     import torch
@@ -166,13 +165,14 @@ def _fit(  # noqa: PLR0913, PLR0917
 
 def _read(subject: Subject, ids: torch.Tensor, seq_len: int) -> None:
     """Run the model once on the whole sequences of a text, as one batch."""
-    sequences = len(ids) // seq_len
+    length = subject.text_tokens(seq_len)
+    sequences = len(ids) // length
     if not sequences:
         raise InputError(
-            f"the calibration text has {len(ids)} tokens, less than one sequence of {seq_len}"
+            f"the calibration text has {len(ids)} tokens, less than one sequence of {length}"
         )
     with running(subject.model):
-        subject.read(ids[: sequences * seq_len].reshape(sequences, -1))
+        subject.read(ids[: sequences * length].reshape(sequences, -1))
 
 
 def _greedy_levels(
@@ -216,39 +216,97 @@ def load_calibration(path: Path, facts: Mapping[str, Any], device: str) -> Calib
     Raises:
         InputError: not such a file, or made for something else; says what differs.
     """
-    meta, arrays = _read_file(path)
+    check_regular(path, "cannot read the calibration")
+    try:
+        with naming(path, unreadable="cannot read", damaged="damaged"), Archive(path) as archive:
+            table = _read_table(archive)
+            values = [
+                _read_state(archive, str(place), name, device)
+                for place, (_, _, name) in enumerate(table.arrays)
+            ]
+    except InputError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise InputError(
+            f"{path}: not a calibration file of accelsim, or a damaged one: {why}"
+        ) from error
+    if table.schema_ != SCHEMA:
+        raise InputError(f"{path}: schema {table.schema_}; this version reads {SCHEMA}")
     for name, known in facts.items():
-        if meta["facts"].get(name) != known:
+        if table.facts.get(name) != known:
             raise InputError(
-                f"{path}: calibrated for {name} {meta['facts'].get(name)!r}, this is {known!r}"
+                f"{path}: calibrated for {name} {table.facts.get(name)!r}, this is {known!r}"
             )
     states: dict[Key, dict[str, Any]] = {}
-    for (layer, method, name), array in zip(meta["arrays"], arrays, strict=True):
-        states.setdefault((layer, method), {})[name] = _state_value(name, array, device)
-    return Calibration(meta["facts"], dict(states))
+    for (layer, method, name), value in zip(table.arrays, values, strict=True):
+        states.setdefault((layer, method), {})[name] = value
+    return Calibration(table.facts, dict(states))
 
 
-def _state_value(name: str, array: Values, device: str) -> Any:
+class _Table(BaseModel):
+    """The `meta` entry of a calibration file: where its arrays belong."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: int = Field(alias="schema")
+    facts: dict[str, Any]
+    arrays: list[tuple[str, str, str]]
+
+
+def _read_table(archive: Archive) -> _Table:
+    text = archive.read_text("meta")
+    try:
+        return _Table.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "(whole)"
+        raise InputError(f"entry 'meta', {where}: {first['msg']}") from error
+
+
+def _read_state(archive: Archive, entry: str, name: str, device: str) -> Any:
     """Return an array of a calibration file as methods hold it."""
+    array = archive.read_array(entry)
+    if array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise InputError(
+            f"{archive.path}: array '{entry}' ({name}) must hold finite floating-point numbers"
+        )
     if name == LEVEL:
+        if array.shape != ():
+            raise InputError(f"{archive.path}: array '{entry}' ({name}) must be one number")
         return float(array)
     return array if name == FACTORS else require("torch").from_numpy(array).to(device)
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], list[Values]]:
-    try:
-        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            meta = parse_json(str(file["meta"]))
-            if meta["schema"] != SCHEMA:
-                found = meta["schema"]
-                raise InputError(  # noqa: TRY301
-                    f"{path}: schema {found}; this version reads {SCHEMA}"
-                )
-            meta["facts"] = dict(meta["facts"])
-            return meta, [file[str(place)] for place in range(len(meta["arrays"]))]
-    except InputError:  # is a ValueError, and says more than that
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the calibration: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: not a calibration file of accelsim, or a damaged one") from error
+def check_states(
+    path: Path,
+    states: Mapping[Key, State],
+    wanted: Iterable[tuple[str, Method]],
+    linears: Mapping[str, LinearModule],
+) -> None:
+    """Raise InputError unless the states of a file have the shapes that their layers need."""
+    for layer, method in wanted:
+        state = states.get((layer, str(method)))
+        if state is None:
+            continue
+        needed = _shapes(linears[layer], method)
+        found = {name: tuple(np.shape(value)) for name, value in state.items()}
+        if needed is not None and found != needed:
+            raise InputError(
+                f"{path}: {method} of layer '{layer}' has {_shown(found)}, needed: {_shown(needed)}"
+            )
+
+
+def _shapes(linear: LinearModule, method: Method) -> dict[str, tuple[int, ...]] | None:
+    """Return the shape of each part of a method's state; None: the mitigation does not say."""
+    mitigation = parse_mitigation(method.mitigation)
+    shapes = mitigation.shapes(linear.in_features, linear.out_features)
+    if shapes is None:
+        return None
+    if method.demands.factors == "fixed":
+        shapes[FACTORS] = (linear.in_features,)
+    if isinstance(method.pattern, Threshold):
+        shapes[LEVEL] = ()
+    return shapes
+
+
+def _shown(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in sorted(shapes.items())) or "nothing"

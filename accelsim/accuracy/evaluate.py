@@ -14,6 +14,7 @@ from accelsim.accuracy.arithmetic import running
 from accelsim.accuracy.calibration import (
     Calibration,
     calibrate,
+    check_states,
     load_calibration,
     needs_text,
     save_calibration,
@@ -25,7 +26,7 @@ from accelsim.accuracy.perplexity import Losses, known, measure, rounding_noise
 from accelsim.accuracy.pruning import DENSE, Pruner, States
 from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
-from accelsim.accuracy.windows import sliding_windows
+from accelsim.accuracy.windows import Window, sliding_windows
 from accelsim.capture.coverage import coverage_of_linears
 from accelsim.errors import InputError
 from accelsim.policy import Method, Policy
@@ -126,6 +127,7 @@ class Report:
             "text": {**self.text, "tokens": self.tokens},
             "settings": asdict(self.settings),
             "compute_type": str(self.subject.model.dtype).removeprefix("torch."),
+            "bos": self.subject.beginning.token,
             "calibration": self.calibration.facts,
             "coverage": self.coverage.describe(),
             "dense": {
@@ -136,6 +138,7 @@ class Report:
                 "counted_tokens": int(self.dense.tokens.sum()),
             },
             "rows": [self._row(row, found) for row in self.rows],
+            "never_called": [name for name in self.subject.linears if name not in self.outliers],
             "outliers": {name: asdict(found) for name, found in self.outliers.items()},
         }
 
@@ -240,13 +243,14 @@ def evaluate(  # noqa: PLR0913
             if not method.pattern.is_dense and why_not(method):
                 raise InputError(f"{policy.name or 'method'}: {method}: {why_not(method)}")
     ids = subject.tokens_of(text, settings.tokens)
-    windows = sliding_windows(len(ids), settings.seq_len, settings.stride)
+    windows = windows_of(subject, len(ids), settings)
     calibration = _calibrated(
         subject, text, policies, settings, calibration_text, calibration_file, progress
     )
     if save_to is not None:
         save_calibration(save_to, calibration)
     report = _layers(subject, ids, policies, settings, calibration.states, progress)
+    _check_called(subject, report)
     losses = []
     for place, policy in enumerate((Policy(DENSE), *policies)):
         done = [place * len(windows)]
@@ -259,8 +263,9 @@ def evaluate(  # noqa: PLR0913
             subject.linears, policy, precision=settings.precision, states=calibration.states
         )
         seen = (subject.model, ids, windows, pruner)
-        found = measure(*seen, phase=settings.phase, on_batch=advance)
-        losses.append(rounding_noise(*seen, found, phase=settings.phase, repeats=settings.repeats))
+        how: dict[str, Any] = {"phase": settings.phase, "beginning": subject.beginning}
+        found = measure(*seen, **how, on_batch=advance)
+        losses.append(rounding_noise(*seen, found, **how, repeats=settings.repeats))
     rows = [Row(*entry) for entry in zip(policies, losses[1:], report.errors, strict=True)]
     return Report(
         subject,
@@ -285,6 +290,22 @@ def _coverage(subject: Subject, ids: torch.Tensor) -> Coverage:
         )
 
 
+def _check_called(subject: Subject, report: LayerReport) -> None:
+    """Raise InputError if the model reads a text without any of the layers to prune."""
+    if not report.outliers:
+        raise InputError(
+            f"{subject.source.name}: none of the {len(subject.linears)} layers to prune is called "
+            f"when the model reads a text, e.g. {next(iter(subject.linears))}"
+        )
+
+
+def windows_of(subject: Subject, tokens: int, settings: Settings) -> list[Window]:
+    """Cut a text into windows that the model sees with BOS in front, if it has one there."""
+    length = subject.text_tokens(settings.seq_len)
+    is_whole = settings.stride == settings.seq_len
+    return sliding_windows(tokens, length, length if is_whole else settings.stride)
+
+
 def _calibrated(  # noqa: PLR0913, PLR0917
     subject: Subject,
     text: Text,
@@ -303,10 +324,13 @@ def _calibrated(  # noqa: PLR0913, PLR0917
         "tokens": settings.calibration_tokens,
         "seq_len": settings.seq_len,
     }
+    if subject.beginning.token is not None:
+        facts["bos"] = subject.beginning.token
     calibration = Calibration(facts)
     if file is not None:
         own = {name: facts[name] for name in ("model", "precision")}
         calibration = load_calibration(file, own, subject.device)
+        check_states(file, calibration.states, wanted, subject.linears)
     missing = calibration.missing(wanted)
     if not missing:
         return calibration

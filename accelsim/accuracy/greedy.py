@@ -62,7 +62,7 @@ def greedy_sparsities(
         seq_len: most tokens in a sequence.
         on_block: told how many of how many blocks are done.
     """
-    length = min(len(ids), seq_len, _TOKENS)
+    length = min(len(ids), subject.text_tokens(seq_len), _TOKENS)
     shares: dict[str, float] = {}
     blocks = blocks_of(subject.linears)
     calls = _calls(subject, list(blocks), ids[:length])

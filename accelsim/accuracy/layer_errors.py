@@ -119,9 +119,9 @@ def layer_errors(  # noqa: PLR0913
         phase: in `decode` each token is selected by itself.
         on_layer: called after each layer.
     """
-    length = min(seq_len, len(ids))
+    length = min(subject.text_tokens(seq_len), len(ids))
     sequences = len(ids) // length
-    rows = Rows(sequences, length, alone=phase == "decode")
+    rows = Rows(sequences, length + subject.beginning.length, alone=phase == "decode")
     errors: list[dict[str, LayerError]] = [{} for _ in policies]
     outliers: dict[str, Outliers] = {}
 

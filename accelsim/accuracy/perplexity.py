@@ -15,6 +15,7 @@ from accelsim.accuracy.pruning import Pruner, Rows
 from accelsim.accuracy.subject import last_logits
 from accelsim.accuracy.windows import Window, batches
 from accelsim.capture.extra import require
+from accelsim.capture.tokens import NOTHING, Beginning
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +100,7 @@ def measure(  # noqa: PLR0913
     pruner: Pruner,
     *,
     phase: str = "prefill",
+    beginning: Beginning = NOTHING,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> Losses:
     """Return the losses of a model that `pruner` prunes.
@@ -110,6 +112,7 @@ def measure(  # noqa: PLR0913
         pruner: prunes while the model runs.
         phase: `prefill` prunes all tokens of a window at once; `decode` leaves those that are
             context only dense, as a prompt would be, and selects each other token by itself.
+        beginning: what is put in front of each window, as more context.
         on_batch: told the windows done after each batch.
     """
     torch = require("torch")
@@ -118,10 +121,12 @@ def measure(  # noqa: PLR0913
         for batch in batches(windows, model.config.get_text_config().vocab_size):
             length, context = batch[0].shape
             is_decode = phase == "decode"
-            pruner.rows = Rows(len(batch), length, context if is_decode else 0, alone=is_decode)
             tokens = torch.stack([ids[w.start : w.end] for w in batch])
+            inputs = beginning.before(tokens)
+            dense = context + beginning.length if is_decode else 0
+            pruner.rows = Rows(len(batch), inputs.shape[1], dense, alone=is_decode)
             counted = last_logits(model, length - context + 1)
-            logits = model(input_ids=tokens, use_cache=False, **counted).logits
+            logits = model(input_ids=inputs, use_cache=False, **counted).logits
             logits = logits[:, context - length - 1 : -1]
             losses = torch.nn.functional.cross_entropy(
                 at_least_single(logits.flatten(0, 1)),
@@ -145,6 +150,7 @@ def rounding_noise(  # noqa: PLR0913
     losses: Losses,
     *,
     phase: str = "prefill",
+    beginning: Beginning = NOTHING,
     repeats: int,
 ) -> Losses:
     """Return `losses` with the variance that rounding noise gives them.
@@ -160,6 +166,7 @@ def rounding_noise(  # noqa: PLR0913
         pruner: that of `losses`.
         losses: of all windows, without the perturbation.
         phase: that of `losses`.
+        beginning: that of `losses`.
         repeats: how often; 0: not at all, and the noise stays unknown.
     """
     if not repeats:
@@ -168,7 +175,8 @@ def rounding_noise(  # noqa: PLR0913
     squares = 0.0
     for seed in range(repeats):
         with jittered(model, seed):
-            moved = measure(model, ids, some, pruner, phase=phase).nats - losses.nats[: len(some)]
+            again = measure(model, ids, some, pruner, phase=phase, beginning=beginning)
+        moved = again.nats - losses.nats[: len(some)]
         squares += float(np.square(moved).sum())
     tokens = sum(window.counted for window in some)
     return replace(losses, noise=squares / (repeats * tokens))

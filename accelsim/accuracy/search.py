@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from accelsim.accuracy.calibration import calibrate, wanted_states
-from accelsim.accuracy.evaluate import Advance, Report, Settings, evaluate
+from accelsim.accuracy.evaluate import Advance, Report, Settings, evaluate, windows_of
 from accelsim.accuracy.layer_errors import layer_errors
 from accelsim.accuracy.perplexity import Losses, measure
 from accelsim.accuracy.pruning import DENSE, Pruner
 from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
-from accelsim.accuracy.windows import sliding_windows
 from accelsim.config import Architecture
 from accelsim.errors import InputError
 from accelsim.policy import Method, Policy
@@ -175,7 +174,7 @@ class _Judge:
     ) -> None:
         self._subject, self._settings, self._progress = subject, settings, progress
         self._ids = subject.tokens_of(text, settings.tokens)
-        self._windows = sliding_windows(len(self._ids), settings.seq_len, settings.stride)
+        self._windows = windows_of(subject, len(self._ids), settings)
         self._states = calibrate(
             subject,
             subject.tokens_of(calibration_text, settings.calibration_tokens),
@@ -196,7 +195,12 @@ class _Judge:
             self._subject.linears, policy, precision=settings.precision, states=self._states
         )
         losses = measure(
-            self._subject.model, self._ids, self._windows, pruner, phase=settings.phase
+            self._subject.model,
+            self._ids,
+            self._windows,
+            pruner,
+            phase=settings.phase,
+            beginning=self._subject.beginning,
         )
         self._judged += 1
         self._progress("policies tried", self._judged, None)

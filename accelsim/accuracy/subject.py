@@ -21,6 +21,7 @@ from accelsim.capture.huggingface import (
 )
 from accelsim.capture.linears import LinearModule, find_linears, select
 from accelsim.capture.pretrained import check_device, check_positions
+from accelsim.capture.tokens import NOTHING, Beginning, token_ids, vocabulary_of
 from accelsim.errors import InputError
 from accelsim.trace.places import Place, places
 
@@ -37,6 +38,7 @@ class Subject:
     tokenizer: Any
     linears: dict[str, LinearModule]
     device: str
+    beginning: Beginning = NOTHING
 
     @property
     def places(self) -> dict[str, Place]:
@@ -46,12 +48,19 @@ class Subject:
 
     def tokens_of(self, text: Text, limit: int | None) -> torch.Tensor:
         """Return the first `limit` token ids of a text, int64 on the model's device."""
+        vocabulary = vocabulary_of(self.model.config)
         with quiet():
-            ids = self.tokenizer(text.content, add_special_tokens=False)["input_ids"]
-        return require("torch").tensor(ids[:limit], device=self.device)
+            ids = token_ids(self.tokenizer, text.content, name=text.name, vocabulary=vocabulary)
+        torch = require("torch")
+        return torch.tensor(ids[:limit], dtype=torch.int64, device=self.device)
+
+    def text_tokens(self, seq_len: int) -> int:
+        """Return the tokens of a text in a sequence of `seq_len`: BOS is one of them."""
+        return seq_len - self.beginning.length
 
     def read(self, ids: torch.Tensor) -> None:
-        """Run the model on token ids `[B, S]` for what its layers see; most logits are not made."""
+        """Run the model on text `[B, S]` for what its layers see; most logits are not made."""
+        ids = self.beginning.before(ids)
         self.model(input_ids=ids, use_cache=False, **last_logits(self.model, 1))
 
 
@@ -84,6 +93,7 @@ def load_subject(  # noqa: PLR0913
     exclude: str | None = None,
     seq_len: int = 1,
     exact: bool = False,
+    bos: bool | None = None,
 ) -> Subject:
     """Load a causal language model of transformers, from a folder or the Hugging Face hub.
 
@@ -96,6 +106,7 @@ def load_subject(  # noqa: PLR0913
         exclude: globs of layers to leave out of these.
         seq_len: positions that will be used.
         exact: whether the model computes in float64 instead of float32.
+        bos: whether sequences begin with BOS; None: where the tokenizer adds it.
 
     Raises:
         InputError: no such model, it does not fit into memory, or it does not predict tokens.
@@ -111,6 +122,7 @@ def load_subject(  # noqa: PLR0913
         kind = computing_type(source, config, device, exact=exact)
         model: Any = load_model(source, config, device, kind)
         tokenizer = load_tokenizer(source)
+        beginning = Beginning.of(tokenizer, config, wanted=bos, name=source.name)
     take_apart(model)
     _check_causal(source, model)
     head = model.get_output_embeddings()
@@ -122,4 +134,4 @@ def load_subject(  # noqa: PLR0913
     if not wanted:
         raise InputError(f"{source.name}: no linear layer is left to prune")
     chosen = {name: linear for name, linear in linears.items() if name in wanted}
-    return Subject(source, model, tokenizer, chosen, device)
+    return Subject(source, model, tokenizer, chosen, device, beginning)

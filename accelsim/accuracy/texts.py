@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accelsim.errors import InputError
+from accelsim.files import read_text
 
 BUILT_IN = "python-topics"
 BUILT_IN_CALIBRATION = "python-topics-calibration"
@@ -46,14 +47,13 @@ def load_text(name: str) -> Text:
         return Text(name, _topics(calibrates=name == BUILT_IN_CALIBRATION))
     path = Path(name)
     try:
-        return Text(path.name, path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(
-            f"{name}: cannot read the text: {error.strerror} (allowed: a file, {BUILT_IN}, "
-            f"{BUILT_IN_CALIBRATION})"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: not UTF-8 text (byte {error.start})") from error
+        return Text(path.name, read_text(path, "cannot read the text"))
+    except InputError as error:
+        if not path.is_file():
+            raise InputError(
+                f"{error} (allowed: a file, {BUILT_IN}, {BUILT_IN_CALIBRATION})"
+            ) from error
+        raise
 
 
 def _topics(*, calibrates: bool) -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from accelsim.capture import memory
 from accelsim.capture.extra import require
+from accelsim.capture.tokens import check_vocabulary
 from accelsim.errors import InputError
+from accelsim.files import check_regular, open_regular
 
 if TYPE_CHECKING:
     import torch
@@ -66,8 +68,11 @@ def _looks_local(model_id: str) -> bool:
 def _local_source(model_id: str, folder: Path, revision: str | None) -> Source:
     if revision is not None:
         raise InputError(f"{model_id}: a revision is for models of the hub; this is a folder")
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").exists():
         raise InputError(f"{model_id}: this folder has no config.json; is it a model?")
+    for path in sorted(folder.iterdir()):  # any of them may be read by transformers
+        if not path.is_dir():
+            check_regular(path)
     weights = sorted(path for glob in _WEIGHT_FILES for path in folder.glob(glob))
     if not weights:
         raise InputError(f"{model_id}: no weights; expected one of: {', '.join(_WEIGHT_FILES)}")
@@ -77,7 +82,7 @@ def _local_source(model_id: str, folder: Path, revision: str | None) -> Source:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -85,9 +90,11 @@ def load_tokenizer(source: Source) -> Any:
     """Load the tokenizer of a model; raise InputError if it has none that can be loaded."""
     auto = require("transformers").AutoTokenizer
     with _reporting(source, "the tokenizer"):
-        return auto.from_pretrained(
+        tokenizer = auto.from_pretrained(
             source.location, revision=source.revision, trust_remote_code=False
         )
+    check_vocabulary(tokenizer, source.name)
+    return tokenizer
 
 
 def load_config(source: Source) -> Any:

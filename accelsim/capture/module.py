@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from accelsim.capture.run import Progress, ignore, run_batches
 from accelsim.capture.spill import Spill, stored_dtype
 from accelsim.capture.table import Sequences, linear_table, sort_out, write_inputs
 from accelsim.errors import InputError
+from accelsim.files import folder_beside
 from accelsim.trace import Trace, TraceMeta, TraceWriter, load_trace
 from accelsim.version import __version__
 
@@ -83,8 +83,8 @@ def capture(  # noqa: PLR0913  # all but two are optional, and named
         raise InputError(f"the model {type(model).__name__} has no linear layer")
     wanted = select(names, layers)
     reader = BatchReader(model, batch_first=batch_first)
-    with TraceWriter(out) as writer, _folder_beside(out) as folder:
-        spill = Spill(Path(folder), stored)
+    with TraceWriter(out) as writer, folder_beside(out) as folder:
+        spill = Spill(folder, stored)
         recorder = Recorder(model, linears, stacks, wanted, spill, batch_first=batch_first)
         sequences = Sequences(run_batches(model, batches, recorder, reader, progress))
         taps, skipped = sort_out(recorder.taps, [n for n in names if n in wanted])
@@ -92,22 +92,20 @@ def capture(  # noqa: PLR0913  # all but two are optional, and named
         coverage = account.coverage({tap.name for tap in taps}, skipped)
         reasons = {p.name: p.reason for p in coverage.left_out if p.reason != BY_LAYERS}
         settings = {"dtype": dtype, "layers": layers, "skipped": reasons}
+        inputs = write_inputs(writer, spill, taps, recorder.inputs, sequences, progress)
+        if spill.zeroed:
+            settings["zeroed"] = spill.zeroed
         meta = TraceMeta(
             model=model_name or type(model).__name__,
             sequence_lengths=sequences.lengths,
             linears=linear_table(taps),
-            inputs=write_inputs(writer, spill, taps, recorder.inputs, sequences, progress),
+            inputs=inputs,
             provenance=_with_versions(provenance or {}) | settings,
             coverage=coverage,
         )
         writer.finish(meta)
     tell(coverage)
     return load_trace(out)
-
-
-def _folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
-    """Make a temporary folder on the disk of the trace, which has room for it or for nothing."""
-    return tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp")
 
 
 def _with_versions(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from accelsim.capture.huggingface import (
 from accelsim.capture.module import capture
 from accelsim.capture.run import Progress, ignore
 from accelsim.capture.spill import stored_dtype
+from accelsim.capture.tokens import Beginning, token_ids, vocabulary_of
 from accelsim.errors import InputError
-from accelsim.files import check_folders
+from accelsim.files import check_folders, read_bytes
 from accelsim.trace import Trace
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by nam
     seq_len: int = 128,
     revision: str | None = None,
     device: str = "cpu",
+    bos: bool | None = None,
     progress: Progress = ignore,
 ) -> Trace:
     """Run a model on the first `tokens` tokens of a text and write a trace.
 
     The text is cut into sequences of `seq_len` tokens (the last may be shorter), one forward
-    pass each, without special tokens added. Models compute in float32; those of more than 2^31
+    pass each. Of special tokens, BOS is the first of each sequence where the tokenizer puts it in
+    front of a text; no others are added. Models compute in float32; those of more than 2^31
     parameters, if that does not fit, in the type of their weights. The same command gives the same
     bytes on the same machine and library versions.
 
@@ -58,6 +61,7 @@ def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by nam
         seq_len: tokens in a sequence, at most what the model has positions for.
         revision: branch, tag or commit of a hub repository.
         device: `cpu`, `cuda`, `cuda:1`, …
+        bos: whether sequences begin with BOS; None: where the tokenizer adds it.
         progress: told after each sequence and each array.
 
     Raises:
@@ -69,12 +73,16 @@ def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by nam
     _check_lengths(tokens, seq_len)
     check_device(device)
     check_folders(out)
-    content = _read(text_path)
+    content = read_bytes(text_path, "cannot read the text")
     with quiet():
         source = locate(model_id, revision)
         config = load_config(source)
         check_positions(config, source, seq_len)
-        ids = _token_ids(load_tokenizer(source), content, text_path, tokens)
+        tokenizer = load_tokenizer(source)
+        beginning = Beginning.of(tokenizer, config, wanted=bos, name=source.name)
+        parts = _sequences(
+            _token_ids(tokenizer, config, content, text_path), beginning, tokens, seq_len, text_path
+        )
         kind = computing_type(source, config, device)
         model: Any = load_model(source, config, device, kind)
         facts = {
@@ -82,13 +90,14 @@ def capture_pretrained(  # noqa: PLR0913  # every setting of the command, by nam
             "text": {"file": text_path.name, "sha256": hashlib.sha256(content).hexdigest()},
             "tokens": tokens,
             "seq_len": seq_len,
-            "special_tokens": False,
+            "special_tokens": beginning.id is not None,
+            "bos": beginning.token,
             "compute": {"device": device, "dtype": str(model.dtype).removeprefix("torch.")},
             "versions": {"transformers": require("transformers").__version__},
         }
         return capture(
             model,
-            [{"input_ids": part[None].to(device)} for part in ids.split(seq_len)],
+            [{"input_ids": part.to(device)} for part in parts],
             out=out,
             layers=layers,
             dtype=dtype,
@@ -119,20 +128,24 @@ def check_positions(config: Any, source: Source, seq_len: int) -> None:
         raise InputError(f"seq_len is {seq_len}, but {source.name} has {positions} positions")
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the text: {error.strerror}") from error
-
-
-def _token_ids(tokenizer: Any, content: bytes, path: Path, tokens: int) -> torch.Tensor:
-    """Return the first token ids of a text, int64 `[tokens]`; raise InputError if too few."""
+def _token_ids(tokenizer: Any, config: Any, content: bytes, path: Path) -> list[int]:
+    """Return the token ids of a text that the model knows."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    if len(ids) < tokens:
-        raise InputError(f"{path}: the text has {len(ids)} tokens, {tokens} are wanted")
-    return require("torch").tensor(ids[:tokens])
+    return token_ids(tokenizer, text, name=str(path), vocabulary=vocabulary_of(config))
+
+
+def _sequences(
+    ids: list[int], beginning: Beginning, tokens: int, seq_len: int, path: Path
+) -> list[torch.Tensor]:
+    """Cut a text into sequences `[1, seq_len]`, `tokens` in all; raise InputError if too few."""
+    if seq_len <= beginning.length:
+        raise InputError(f"seq_len is {seq_len}; beside {beginning.token} there is no room")
+    whole, rest = divmod(tokens, seq_len)
+    lengths = [seq_len - beginning.length] * whole + [rest - beginning.length] * (rest > 0)
+    if len(ids) < sum(lengths):
+        raise InputError(f"{path}: the text has {len(ids)} tokens, {sum(lengths)} are wanted")
+    used = require("torch").tensor(ids[: sum(lengths)], dtype=require("torch").int64)
+    return [beginning.before(part[None]) for part in used.split(lengths)]

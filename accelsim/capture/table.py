@@ -87,7 +87,7 @@ def write_inputs(  # noqa: PLR0913, PLR0917
     written: dict[str, InputInfo] = {}
     owners: dict[bytes, str] = {}  # of token numbers: those of gate and down are the same
     for key, stream in streams.items():
-        values, info = spill.read(stream)
+        values, info = spill.read(stream, key)
         writer.add(key, values)
         lengths, tokens = sequences.of(inputs[id(stream)].pieces)
         owner = None if tokens is None else owners.setdefault(tokens.tobytes(), key)

@@ -15,6 +15,7 @@ from importlib import import_module
 import typer
 
 from accelsim.cli.completion import with_completion
+from accelsim.cli.paths import Command
 from accelsim.cli.streams import drop_output, take_over, tell, use_lookalikes
 from accelsim.errors import InputError
 from accelsim.version import __version__
@@ -51,6 +52,9 @@ for name in COMMANDS:
         app.add_typer(module.app, name=name, epilog=f"Example: {module.EXAMPLE}")
         continue
     app.command(name, epilog=f"Example: {module.EXAMPLE}")(with_completion(module.command, name))
+for typer_of in (app, *(group.typer_instance for group in app.registered_groups)):
+    for info in typer_of.registered_commands if typer_of else ():
+        info.cls = Command
 
 
 def _show_version(value: bool) -> None:
@@ -99,8 +103,8 @@ def _run(arguments: list[str]) -> int:
         return 2
     except OSError as error:
         return _output_failed(error)
-    except Exception:
-        return _defect()
+    except Exception as error:
+        return _failed(error)
     return 0
 
 
@@ -116,6 +120,14 @@ def _output_failed(error: OSError) -> int:
     if error.errno == errno.EPIPE:
         return 0
     tell(f"error: cannot write the output: {_OUTPUT_ERRORS[error.errno]}")
+    return 2
+
+
+def _failed(error: Exception) -> int:
+    """End with a message; only memory can run out without a defect."""
+    if not isinstance(error, MemoryError):
+        return _defect()
+    print("error: there is not enough memory for this", file=sys.stderr)
     return 2
 
 

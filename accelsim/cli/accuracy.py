@@ -128,6 +128,14 @@ def command(
     ] = None,
     device: DeviceOption = None,
     revision: RevisionOption = None,
+    bos: Annotated[
+        bool | None,
+        typer.Option(
+            "--bos/--no-bos",
+            help="Begin each window with BOS; default: where the tokenizer does.",
+            show_default=False,
+        ),
+    ] = None,
     json_: JsonOption = False,
     csv: CsvOption = None,
 ) -> None:
@@ -142,7 +150,7 @@ def command(
     from accelsim.accuracy.subject import load_subject
     from accelsim.accuracy.texts import load_text
     from accelsim.errors import InputError
-    from accelsim.files import check_folders, write_texts
+    from accelsim.files import check_folders, check_inputs, write_texts
     from accelsim.report.style import check_format
     from accelsim.results.export import csv_text
 
@@ -157,6 +165,7 @@ def command(
     )
     settings.check()
     check_folders(csv, save_calibration, heatmap)
+    check_inputs(load_calibration)
     if heatmap is not None:
         check_format(heatmap)
     methods = _methods(patterns, criteria, mitigations, policy)
@@ -175,6 +184,7 @@ def command(
         exclude=exclude,
         seq_len=seq_len,
         exact=exact,
+        bos=bos,
     )
     probed = probes(policies[0], subject.linears, subject.places) if sensitivity else {}
     with stages() as progress:
@@ -193,6 +203,9 @@ def command(
     data["rows"] = data["rows"][: len(policies)]
     if sensitivity:
         data["sensitivity"] = sensitivity_rows(probed, losses, report.dense)
+    if data["never_called"]:
+        names = data["never_called"]
+        tell(f"note: {len(names)} layers were never called, e.g. {names[0]}")
     if csv is not None:
         write_texts({csv: csv_text([_flat(row) for row in data["rows"]])})
     if heatmap is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accelsim.cli.options import JsonOption, show, show_json, stages
+from accelsim.cli.streams import tell
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ def command(
         str | None, typer.Option(help="Branch, tag or commit of a hub repository.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, …")] = "cpu",
+    bos: Annotated[
+        bool | None,
+        typer.Option(
+            "--bos/--no-bos",
+            help="Begin each sequence with BOS; default: where the tokenizer does.",
+            show_default=False,
+        ),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Run a language model on a text and write what enters its linear layers to a trace.
@@ -64,12 +73,26 @@ def command(
             seq_len=seq_len,
             revision=revision,
             device=device,
+            bos=bos,
             progress=progress,
         )
+    _warn_of_zeros(trace)
     if json_:
         show_json(_record(trace))
     else:
         show(_summary(trace))
+
+
+def _warn_of_zeros(trace: Trace) -> None:
+    """Say on stderr which inputs lost values to the format they are stored in."""
+    zeroed: dict[str, float] = trace.meta.provenance.get("zeroed", {})
+    if zeroed:
+        worst = max(zeroed, key=lambda key: zeroed[key])
+        others = f", and of {len(zeroed) - 1} other inputs" if len(zeroed) > 1 else ""
+        tell(
+            f"warning: {trace.meta.inputs[worst].dtype} stores {zeroed[worst]:.2%} of the nonzero "
+            f"values of {worst} as zero{others}"
+        )
 
 
 def _record(trace: Trace) -> dict[str, Any]:
@@ -80,8 +103,10 @@ def _record(trace: Trace) -> dict[str, Any]:
         **trace.describe(),
         "inputs": len(trace.meta.inputs),
         "dtype": trace.meta.provenance["dtype"],
+        "bos": trace.meta.provenance["bos"],
         "size_bytes": trace.path.stat().st_size,
         "skipped": trace.meta.provenance["skipped"],
+        "zeroed": trace.meta.provenance.get("zeroed", {}),
     }
 
 
@@ -94,7 +119,9 @@ def _summary(trace: Trace) -> str:
     lines = [
         f"captured {record['linears']} linear layers with {record['inputs']} distinct inputs "
         f"of {record['model']}",
-        f"{record['tokens']} tokens in {record['sequences']} sequences, {record['dtype']}",
+        f"{record['tokens']} tokens in {record['sequences']} sequences"
+        + (f", each begins with {record['bos']}" if record["bos"] else "")
+        + f", {record['dtype']}",
         f"wrote {record['path']} ({record['size_bytes'] / 1e6:.1f} MB)",
     ]
     coverage = trace.meta.coverage

@@ -23,14 +23,14 @@ def command(
 ) -> None:
     """Write the RTL of an architecture: design, testbench, stimulus, expected events, README."""
     from accelsim.config import load_arch
-    from accelsim.files import folder
+    from accelsim.files import filling
     from accelsim.rtl.design import parameters
     from accelsim.rtl.generator import write_design
     from accelsim.version import __version__
 
     machine = load_arch(arch, overrides or ())
     parameters(machine)  # an architecture without RTL leaves no folder behind
-    with folder(out) as target:
+    with filling(out) as target:
         program = write_design(machine, target, version=__version__, seed=seed)
     files = sorted(str(file.relative_to(out)) for file in out.rglob("*.*") if file.is_file())
     if json_:

@@ -24,7 +24,9 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
         f"{escaped(data['model']['model_id'])} on {escaped(text['name'])}: "
         f"{dense['counted_tokens']:,} tokens in {dense['windows']} windows of "
         f"{settings['seq_len']}, {settings['phase']}, {settings['precision']} "
-        f"in {data['compute_type']}\n"
+        f"in {data['compute_type']}"
+        + (f", each begins with {escaped(data['bos'])}" if data.get("bos") else "")
+        + "\n"
         f"dense: perplexity {perplexity}"
     )
 
@@ -71,6 +73,8 @@ def sensitivity_table(data: Mapping[str, Any]) -> Table:
             for layer, found in layers.items()
             if (layer.startswith(f"{name}.") if by_block else found["kind"] == name)
         ]
+        if not members:
+            continue  # never called, so pruning it says nothing
         rows.add_row(
             probe["name"],
             str(len(members)),

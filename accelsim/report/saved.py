@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError
+from accelsim.files import read_bytes
 from accelsim.results.comparison import Ratios
 from accelsim.results.export import raw_cell
 from accelsim.results.result import SCHEMA
@@ -23,7 +24,7 @@ WORK = ("trace", "phase", "batch")
 """What two runs must share for their numbers to compare."""
 _LAYER_KEYS = ("needed_rows_ratio", "unit_busy_cycles")  # the newest ones
 _TOTALS = ("cycles", "time_s", "energy_pj", "area_um2", "edp_pj_s", "tops_per_mm2")
-_KEYS = ("arch", "trace", "phase", "totals", "units", "layers")
+_KEYS = {"arch": dict, "trace": dict, "phase": str, "totals": dict, "units": dict, "layers": list}
 
 
 def load_runs(folders: Iterable[Path]) -> list[Run]:
@@ -56,24 +57,31 @@ def _with_kinds(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _missing(data: Mapping[str, Any]) -> list[str]:
     """Return the keys that a result lacks; a part of another type has none."""
-    missing = [key for key in _KEYS if key not in data]
+    missing = [key for key, kind in _KEYS.items() if not isinstance(data.get(key), kind)]
+    arch, units = data.get("arch"), data.get("units")
+    missing += [f"arch.{key}" for key in ("name", "pattern") if key not in (arch or ())]
+    missing += [f"units.{name}" for name, unit in _items(units) if not isinstance(unit, dict)]
     layers, totals = data.get("layers"), data.get("totals")
-    first = layers[0] if isinstance(layers, list) and layers else None
-    for part, found, keys in (("layers", first, _LAYER_KEYS), ("totals", totals, _TOTALS)):
+    found_layers = layers if isinstance(layers, list) and layers else [None]
+    parts = [("layers", layer, _LAYER_KEYS) for layer in found_layers]
+    for part, found, keys in (*parts, ("totals", totals, _TOTALS)):
         there = found if isinstance(found, dict) else {}
         missing += [f"{part}.{key}" for key in keys if key not in there]
     return missing
 
 
+def _items(section: object) -> Iterable[tuple[str, Any]]:
+    return section.items() if isinstance(section, dict) else ()
+
+
 def _machines(folder: Path) -> list[Path]:
     """Return the folders of a comparison in its order, or the folder of a run itself."""
     table = folder / "comparison.csv"
-    if not table.is_file():
+    if not table.exists():
         return [folder]
     try:
-        with table.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except ValueError as error:
+        rows = list(csv.DictReader(read_bytes(table).decode().splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not a comparison: {error}") from error
     if not rows or "name" not in rows[0]:
         raise InputError(f"{table}: not a comparison: no column 'name'")

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from accelsim.errors import InputError, MissingExtraError
+from accelsim.files import check_regular, open_regular, replacing, write_texts
 from accelsim.files import folder as output_folder
-from accelsim.files import replacing, write_texts
 from accelsim.results.export import safe_cell
 from accelsim.sweeps.metrics import COUNTS, METRICS
 from accelsim.sweeps.plan import Plan, digest_of
@@ -113,7 +113,7 @@ class Store:
         self.folder = folder
         self._digest = digest
         self._file = file  # without a buffer: what is written is out
-        self._reader = (folder / POINTS).open("rb")
+        self._reader = open_regular(folder / POINTS)
         self._flushed_s = time.monotonic()
         self.scan = Scan.of(self._reader, digest)
 
@@ -211,6 +211,8 @@ def open_store(plan: Plan, folder: Path, *, resume: bool, tell: Tell = log) -> I
         InputError: it holds something else, or results and `resume` is not set, or another process
             is writing to it.
     """
+    if (folder / POINTS).exists():
+        check_regular(folder / POINTS)  # to write to a pipe would wait for a reader
     names = _names_in(folder)
     if names and not names & {HEADER, POINTS}:
         raise InputError(f"{folder}: is not empty and holds no sweep; choose another folder")
@@ -359,10 +361,10 @@ def read_rows(folder: Path, tell: Tell = log) -> tuple[dict[str, Any], list[Row]
     Raises:
         InputError: the folder holds no sweep.
     """
-    if not (folder / HEADER).exists() or not (folder / POINTS).is_file():
+    if not (folder / HEADER).exists() or not (folder / POINTS).exists():
         raise InputError(f"{folder}: holds no sweep (no {HEADER} and {POINTS})")
     header = _read_header(folder / HEADER)
-    with (folder / POINTS).open("rb") as file:
+    with open_regular(folder / POINTS) as file:
         scan, rows = Scan.of(file, header["digest"]), []
         for offset in scan.places():
             file.seek(offset)

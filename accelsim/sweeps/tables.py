@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError
+from accelsim.files import read_bytes
 from accelsim.registry import did_you_mean
 from accelsim.tech.technology import built_in
 from accelsim.yaml_source import YamlSource
@@ -29,10 +30,7 @@ class TableFile:
 
     def check(self) -> None:
         """Raise InputError if the file is gone, or is another one than was swept."""
-        try:
-            content = Path(self.path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot read: {error.strerror}") from error
+        content = read_bytes(Path(self.path))
         if sha256(content).hexdigest() != self.sha256:
             raise InputError(f"{self.path}: has changed since the sweep began")
 
@@ -49,8 +47,8 @@ def table_in(section: object, folder: Path) -> Iterator[tuple[str, TableFile]]:
         return
     path = (folder / name).resolve()
     try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
+        content = read_bytes(path)
+    except InputError as error:
         near = did_you_mean(name, known)
         raise InputError(f"{KEY}: no file '{path}'{near}; built in: {', '.join(known)}") from error
     yield name, TableFile(str(path), sha256(content).hexdigest())

@@ -15,9 +15,15 @@ import numpy as np
 from numpy.lib import format as npy
 
 from accelsim.errors import InputError
+from accelsim.files import check_regular
 from accelsim.precision import Values
 
 MAX_ARRAY_BYTES = 8 * 2**30  # one layer must fit in memory; refuse before allocating
+MAX_TEXT_BYTES = 2**26  # of an entry that is a text: 2^24 characters
+# Captured activations are deflated to a half or a tenth, hardly ever to a hundredth. An archive
+# that unpacks to more than this many times its size was made to.
+MAX_EXPANSION = 100
+_UNSUSPICIOUS_BYTES = 2**26  # unpacked
 # Everything that zipfile, its decompressors and numpy raise on a broken file (an encrypted entry is
 # a RuntimeError, an unknown compression a NotImplementedError, which is one too).
 DAMAGE = (
@@ -48,12 +54,26 @@ class Archive(zipfile.ZipFile):
     """An .npz open for reading; its table of contents is read once, its arrays when asked for."""
 
     def __init__(self, path: Path) -> None:
+        check_regular(path)
         super().__init__(path)
         self.path = path
         self._process = os.getpid()
+        self._check_expansion()
 
     def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
         return Archive, (self.path,)
+
+    def _check_expansion(self) -> None:
+        """Raise InputError if all entries together unpack to far more than the file."""
+        unpacked = sum(entry.file_size for entry in self.infolist())
+        packed = self.path.stat().st_size
+        allowed = max(_UNSUSPICIOUS_BYTES, MAX_EXPANSION * packed)
+        if unpacked > allowed:
+            self.close()
+            raise InputError(
+                f"{self.path}: {packed} bytes that unpack to {unpacked}; at most {allowed} are "
+                f"unpacked of such a file"
+            )
 
     def _own_file(self) -> None:
         """Open the file again in a forked process: parent and child would share one position."""
@@ -62,15 +82,27 @@ class Archive(zipfile.ZipFile):
 
     def read_array(self, name: str, *, noun: str = "array") -> Values:
         """Read array `name`; raise InputError naming file and array if it cannot be read."""
+        self.check_header(name, noun=noun)
         try:
-            self.check_header(name, noun=noun)
             with self.open(f"{name}.npy") as file:
                 values: Values = npy.read_array(file, allow_pickle=False)
                 return values
-        except InputError:
-            raise
         except DAMAGE as error:
             raise InputError(f"{self.path}: {noun} '{name}' is damaged ({error})") from error
+        except MemoryError as error:
+            raise InputError(f"{self.path}: {noun} '{name}' does not fit into memory") from error
+
+    def read_text(self, name: str, *, noun: str = "entry") -> str:
+        """Read a text, an array of one string; raise InputError if it is none."""
+        where = f"{self.path}: {noun} '{name}'"
+        shape, dtype = self.check_header(name, noun=noun)
+        if shape or dtype.kind != "U":
+            raise InputError(f"{where} is {dtype} {list(shape)}; allowed: one text")
+        if dtype.itemsize > MAX_TEXT_BYTES:
+            raise InputError(
+                f"{where} has {dtype.itemsize} bytes; at most {MAX_TEXT_BYTES} are read"
+            )
+        return str(self.read_array(name, noun=noun))
 
     def check_header(
         self, name: str, *, noun: str = "array"
@@ -89,7 +121,7 @@ class Archive(zipfile.ZipFile):
             self._own_file()
             with self.open(f"{name}.npy") as file:
                 shape, dtype, header_bytes = _read_header(file)
-        except DAMAGE as error:
+        except Exception as error:  # numpy's parser lets Python's own errors through
             raise InputError(f"{where} has a damaged header ({error})") from error
         if dtype.hasobject:
             raise InputError(f"{where} is an object array (pickle); allowed: float16, uint16, int8")
@@ -103,9 +135,14 @@ class Archive(zipfile.ZipFile):
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Return shape, dtype and length of an npy header; raise ValueError for what makes no sense."""
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"npy version {version}")
     shape, _, dtype = read(file)
+    if not all(type(length) is int and 0 <= length < MAX_ARRAY_BYTES for length in shape):
+        raise ValueError("a length that no array has")
+    if dtype.subdtype is not None or dtype.itemsize == 0:
+        raise ValueError("an array of arrays, or of nothing")
     return shape, dtype, file.tell()

@@ -22,11 +22,12 @@ from typing_extensions import override
 
 from accelsim.arguments import path_of
 from accelsim.errors import InputError
-from accelsim.files import replacing
+from accelsim.files import open_regular, replacing
 from accelsim.precision import Values
 from accelsim.strict_json import json_text
 from accelsim.trace.archive import Archive, naming
 from accelsim.trace.record import (
+    MAX_SEQUENCES,
     MAX_TOKENS,
     InputInfo,
     Trace,
@@ -39,6 +40,7 @@ from accelsim.trace.synthetic import SyntheticSource
 
 STORED_DTYPES = {"float16": np.float16, "bfloat16": np.uint16, "int8": np.int8}
 _META = "meta"
+MAX_LAYERS = 2**16  # a mixture of many experts has tens of thousands
 
 
 def load_trace(path: str | Path) -> Trace:
@@ -53,9 +55,9 @@ def load_trace(path: str | Path) -> Trace:
     """
     path = path_of(path, "path")
     with naming(path, unreadable="cannot read the trace", damaged="not a readable .npz trace"):
-        with path.open("rb") as file:
+        archive = Archive(path)  # first: some files of /proc never end
+        with open_regular(path) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        archive = Archive(path)
         meta = _read_meta(archive)
         for key in meta.inputs if meta.synthetic is None else ():
             _check_array(archive, meta, key)
@@ -108,7 +110,7 @@ class TraceWriter:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        temporary = self._stack.enter_context(replacing(self._path))
+        temporary = self._stack.enter_context(replacing(self._path, is_seekable=True))
         archive = zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
         self._archive = self._stack.enter_context(archive)
         return self
@@ -141,15 +143,27 @@ def _read_meta(archive: Archive) -> TraceMeta:
     path = archive.path
     if f"{_META}.npy" not in archive.namelist():
         raise InputError(f"{path}: has no '{_META}' entry; is this an accelsim trace?")
-    text = str(archive.read_array(_META, noun="entry"))
+    text = archive.read_text(_META)
     try:
         meta = TraceMeta.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "(whole)"
         raise InputError(f"{path}: entry '{_META}', field {where}: {first['msg']}") from error
+    _check_size(path, meta)
     _check_table(path, meta)
     return meta
+
+
+def _check_size(path: Path, meta: TraceMeta) -> None:
+    """Refuse a small file that asks for much."""
+    for noun, count, most in (
+        ("tokens", meta.tokens, MAX_TOKENS),
+        ("sequences", len(meta.sequence_lengths), MAX_SEQUENCES),
+        ("layers", len(meta.linears), MAX_LAYERS),
+    ):
+        if count > most:
+            raise InputError(f"{path}: {count} {noun}; a trace holds at most {most}")
 
 
 def _check_table(path: Path, meta: TraceMeta) -> None:

@@ -34,6 +34,7 @@ SHAPES_ONLY = "none"
 MAX_TOKENS = 2**31
 # Products of two values, which some criteria rank by, stay within what float32 holds.
 SCALES = (1e-15, 1e15)
+MAX_SEQUENCES = 2**22
 Positive = Annotated[int, Field(gt=0, le=MAX_TOKENS)]
 Count = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
 
@@ -254,7 +255,8 @@ class Trace:
         if info.dtype == "bfloat16":
             return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
         if info.dtype == "float16":
-            return _float32_of(stored)
+            halves = _float32_of(stored)
+            return halves if info.scale == 1 else halves * np.float32(info.scale)
         return stored.astype(np.float32) * np.float32(info.scale)
 
     def describe(self) -> Mapping[str, Any]:

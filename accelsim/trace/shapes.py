@@ -31,10 +31,12 @@ from accelsim.trace.synthetic import (
     Recipe,
     Routing,
     check_distribution,
+    check_drawn,
     check_size,
     expert_of,
     quantile_array,
 )
+from accelsim.trace.units import half_unit
 from accelsim.version import __version__
 
 # Arrays of a quantile file, and the layer input that each describes.
@@ -49,6 +51,7 @@ QUANTILE_ARRAYS = {
 }
 MAX_LENGTHS = 2**22  # of sequences of a trace, over all inputs that have their own
 _Rows = tuple[str, str, int, int]  # name, input, in_features, out_features
+_SMALLEST_NORMAL_HALF = 2.0**-14
 
 
 class _Part(BaseModel):
@@ -233,6 +236,8 @@ def synthesise(  # noqa: PLR0913
         routing=routing,
     )
     tables = None if file is None else _quantile_tables(file, shape.layers, inputs)
+    for key, row in (tables or {}).items():
+        inputs[key] = inputs[key].model_copy(update={"scale": _unit_of(row)})
     return _write(out, recipe, lengths, linears, inputs, tables, file)
 
 
@@ -279,6 +284,14 @@ def synthesise_gemms(  # noqa: PLR0913
             inputs[linear.input] = InputInfo(dtype="float16", sequence_lengths=own)
     recipe = Recipe(distribution=distribution, seed=seed, shape_of=file.name)
     return _write(out, recipe, lengths, linears, inputs)
+
+
+def _unit_of(quantiles: NDArray[np.float32]) -> float:
+    """Return the unit of an input's float16 numbers: a small one where most are too small for 1."""
+    magnitudes = np.abs(quantiles[quantiles != 0])
+    if not magnitudes.size or np.median(magnitudes) >= _SMALLEST_NORMAL_HALF:
+        return 1.0
+    return half_unit(float(magnitudes.max()))
 
 
 def _lengths(out: Path, tokens: int, seq_len: int | None) -> tuple[int, ...]:
@@ -355,6 +368,7 @@ def _write(  # noqa: PLR0913, PLR0917
     if recipe.distribution != SHAPES_ONLY:
         for key in inputs:
             check_size(out, *meta.shape(key))
+        check_drawn(out, meta)
     with TraceWriter(out) as writer:
         for key, table in (tables or {}).items():
             writer.add_array(quantile_array(key), table)

@@ -56,6 +56,8 @@ DISTRIBUTIONS: dict[str, Draw] = {
 }
 QUANTILES = "quantiles"
 LARGEST_HALF = 65504
+MAX_QUANTILES = 2**20
+MAX_DRAWN_BYTES = 2**42  # over all layer inputs, as float32; some six hours of one core
 _INTERPRETED_NS = 20  # of one draw from quantiles in numpy
 
 
@@ -151,8 +153,14 @@ class SyntheticSource(ValueSource):
             check_distribution(recipe.distribution)
         except InputError as error:
             raise InputError(f"{path}: entry 'meta': {error}") from error
+        other = next((key for key, info in meta.inputs.items() if info.dtype != "float16"), None)
+        if other is not None:
+            dtype = meta.inputs[other].dtype
+            raise InputError(f"{path}: input '{other}' is {dtype}; synthetic ones are float16")
         for key in meta.inputs if recipe.distribution != SHAPES_ONLY else ():
             check_size(path, *meta.shape(key))
+        if recipe.distribution != SHAPES_ONLY:
+            check_drawn(path, meta)
         for key in meta.inputs:
             _check_routing(path, meta, recipe, key)
         return cls(archive, meta, recipe)
@@ -197,13 +205,21 @@ class SyntheticSource(ValueSource):
         return np.random.default_rng([self.recipe.seed, zlib.crc32(key.encode())])
 
     def _quantiles(self, key: str) -> NDArray[np.float32]:
-        table = self.archive.read_array(quantile_array(key))
-        if table.ndim != 1 or table.size < 2 or not (np.abs(table) <= LARGEST_HALF).all():  # noqa: PLR2004
-            where = f"{self.archive.path}: 'q/{key}'"
+        """Return the quantiles of an input in the unit of its float16 numbers."""
+        where = f"{self.archive.path}: 'q/{key}'"
+        shape, dtype = self.archive.check_header(quantile_array(key))
+        if len(shape) != 1 or not 2 <= shape[0] <= MAX_QUANTILES or dtype.kind != "f":  # noqa: PLR2004
             raise InputError(
-                f"{where} must be a row of at least 2 quantiles within ±{LARGEST_HALF}"
+                f"{where} is {dtype} {list(shape)}; it must be a row of 2 to {MAX_QUANTILES} "
+                f"floating-point numbers"
             )
-        return table.astype(np.float32)
+        table = self.archive.read_array(quantile_array(key))
+        units = table.astype(np.float64) / self.meta.inputs[key].scale
+        if not (np.abs(units) <= LARGEST_HALF).all():
+            raise InputError(
+                f"{where} must be a row of at least 2 quantiles within ±{LARGEST_HALF} units"
+            )
+        return units.astype(np.float32)
 
 
 def _check_routing(path: Path, meta: TraceMeta, recipe: Recipe, key: str) -> None:
@@ -223,6 +239,16 @@ def check_distribution(name: str) -> None:
     if name not in known:
         raise InputError(
             f"unknown distribution '{name}'{did_you_mean(name, known)}; allowed: {', '.join(known)}"
+        )
+
+
+def check_drawn(path: Path, meta: TraceMeta) -> None:
+    """Raise InputError if to draw all layer inputs would take days."""
+    total_bytes = sum(prod(meta.shape(key)) for key in meta.inputs) * 4
+    if total_bytes > MAX_DRAWN_BYTES:
+        raise InputError(
+            f"{path}: all layer inputs take {total_bytes} bytes; "
+            f"at most {MAX_DRAWN_BYTES} are drawn"
         )
 
 

@@ -13,6 +13,8 @@ from accelsim.sparsity import Mask
 from accelsim.workload.datapath import Datapath, Ints, bytes_of
 from accelsim.workload.jobs import TileJobs
 
+MAX_STEP_BYTES = 2**30
+_BYTES_PER_TOKEN = 32  # positions, their parts, and two orders of 8 bytes each
 _INTERPRETED_NS = 100  # of one row of W in the interpreter
 
 
@@ -35,6 +37,12 @@ def decode_batches(sequence_lengths: Sequence[int], batch: int) -> Ints:
     tokens = sum(sequence_lengths)
     if batch > tokens:
         raise InputError(f"batch {batch} is larger than the {tokens} tokens of the trace")
+    needed_bytes = tokens * _BYTES_PER_TOKEN
+    if needed_bytes > MAX_STEP_BYTES:
+        raise InputError(
+            f"decode of {tokens} tokens takes {needed_bytes} bytes for their order; "
+            f"at most {MAX_STEP_BYTES} are used"
+        )
     position = np.concatenate([np.arange(length) for length in sequence_lengths])
     by_position = np.argsort(position, kind="stable")
     steps = tokens // batch

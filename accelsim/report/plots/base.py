@@ -44,6 +44,8 @@ class Plot(ABC):
 
 
 PLOTS: Registry[Plot] = Registry("plot")
+# What numbers of a result that was edited or damaged, or that no run writes, lead to.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def draw(kind: str, runs: Sequence[Run], ax: Axes, **options: Any) -> list[Row]:
@@ -68,7 +70,15 @@ def draw(kind: str, runs: Sequence[Run], ax: Axes, **options: Any) -> list[Row]:
     if plot.is_of_one_run and len(runs) > 1:
         raise InputError(f"plot '{kind}' shows one run an axes, not {len(runs)}")
     check_same_work(f"plot '{kind}'", runs, plot.same)
-    rows = plot.numbers(runs, **options)
-    with styled():
-        plot.paint(rows, ax)
+    try:
+        rows = plot.numbers(runs, **options)
+        with styled():
+            plot.paint(rows, ax)
+    except InputError:
+        raise
+    except _MALFORMED as error:
+        raise InputError(
+            f"plot '{kind}': a result holds what no run writes ({type(error).__name__}: {error}); "
+            f"run it again with this version"
+        ) from error
     return rows

@@ -14,7 +14,7 @@ from accelsim.errors import InputError
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run
 from accelsim.report.style import legend_above, named, unit_colour
-from accelsim.strict_json import parse_json
+from accelsim.strict_json import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ class Utilization(Plot):
         if bins < 1:
             raise InputError(f"bins {bins}: must be at least 1")
         timeline = Path(run.get("folder", "")) / _TIMELINE
-        if "folder" in run and timeline.is_file():
+        if "folder" in run and timeline.exists():
             rows = list(_binned(timeline, bins))
             _check_whole(timeline, run, rows)
             return rows
@@ -87,8 +87,9 @@ def _by_layer(run: Run) -> Iterator[Row]:
 
 def _binned(path: Path, bins: int) -> Iterator[Row]:
     """Yield equal spans of a timeline, with the share of each that units work on tiles."""
+    data = read_json(path)
     try:
-        events = parse_json(path.read_text(encoding="utf-8"))["traceEvents"]
+        events = data["traceEvents"]
         tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
         slices = [event for event in events if event.get("ph") == "X"]
         end_us = max(event["ts"] + event["dur"] for event in slices)

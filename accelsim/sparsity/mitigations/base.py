@@ -61,6 +61,15 @@ class Mitigation(ABC):
         """Return the state of one layer, by name."""
         return {}
 
+    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]] | None:  # noqa: ARG002
+        """Return the shape of each part of the state of a layer; None: it is not checked.
+
+        Args:
+            inputs: K of the layer.
+            outputs: O of the layer.
+        """
+        return None if self.is_calibrated or self.demands.rank else {}
+
     def weight_scale(self, state: Mapping[str, Tensor]) -> Tensor | None:  # noqa: ARG002
         """Return scales `[K]` of the inputs that hide in the weights before these are rounded."""
         return None

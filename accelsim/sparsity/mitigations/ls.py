@@ -43,6 +43,10 @@ class LearnedScale(Mitigation):
         return {"scale": 1 + change}
 
     @override
+    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        return {"scale": (inputs,)}
+
+    @override
     def weight_scale(self, state: Mapping[str, Tensor]) -> Tensor | None:
         return state["scale"]
 

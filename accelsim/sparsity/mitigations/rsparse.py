@@ -50,6 +50,11 @@ class LowRank(Mitigation):
         return {"out": left[:, :rank] * sizes[:rank], "in": right[:rank].clone()}
 
     @override
+    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        rank = min(self.rank, inputs, outputs)
+        return {"in": (rank, inputs), "out": (outputs, rank)}
+
+    @override
     def prune(self, inputs: Tensor, select: Select, state: Mapping[str, Tensor]) -> Pruned:
         values, mask = select(inputs)
         return Pruned(values * mask, dropped=values * ~mask)

@@ -39,6 +39,10 @@ class StaticShift(Mitigation):
         return {"shift": sample.inputs.median(dim=0).values}
 
     @override
+    def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        return {"shift": (inputs,)}
+
+    @override
     def prune(self, inputs: Tensor, select: Select, state: Mapping[str, Tensor]) -> Pruned:
         values, mask = select(inputs - state["shift"])
         return Pruned(values * mask + state["shift"])
