@@ -64,6 +64,8 @@ def _missing(data: Mapping[str, Any]) -> list[str]:
     layers, totals = data.get("layers"), data.get("totals")
     found_layers = layers if isinstance(layers, list) and layers else [None]
     parts = [("layers", layer, _LAYER_KEYS) for layer in found_layers]
+    names = [layer.get("name") for layer in found_layers if isinstance(layer, dict)]
+    missing += ["layers.name"] * any(not isinstance(name, str) for name in names)
     for part, found, keys in (*parts, ("totals", totals, _TOTALS)):
         there = found if isinstance(found, dict) else {}
         missing += [f"{part}.{key}" for key in keys if key not in there]

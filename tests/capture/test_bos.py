@@ -14,6 +14,7 @@ from accelsim.accuracy.evaluate import Settings, evaluate  # noqa: E402
 from accelsim.accuracy.subject import load_subject  # noqa: E402
 from accelsim.accuracy.texts import Text  # noqa: E402
 from accelsim.capture import capture_pretrained  # noqa: E402
+from accelsim.capture.linears import find_linears  # noqa: E402
 from accelsim.errors import InputError  # noqa: E402
 from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
@@ -151,11 +152,8 @@ def test_ids_beyond_the_vocabulary_are_refused_before_accuracy(folder):
 
 def test_layers_that_no_text_reaches(folder):
     subject = load_subject(str(folder))
-    spare = {"spare": next(iter(subject.linears.values()))}
     text = Text("words", " ".join(WORDS * 4))
-    module = torch.nn.Linear(4, 4)
-    for name, linear in spare.items():
-        subject.linears[name] = type(linear)(module, 4, 4)
+    subject.linears["spare"] = find_linears(torch.nn.Linear(4, 4))["Linear"]
     policy = Policy(Method(parse_pattern("2:4")))
     found = evaluate(subject, text, [policy], Settings(seq_len=8, stride=4), calibration_text=text)
     assert found.to_dict()["never_called"] == ["spare"]

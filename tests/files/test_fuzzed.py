@@ -244,14 +244,14 @@ def test_saved_results(tmp_path, nm24):
 
 
 def test_calibration(tmp_path):
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     from accelsim.accuracy.calibration import (
         Calibration,
         check_states,
         load_calibration,
         save_calibration,
     )
-    from accelsim.capture.linears import LinearModule
+    from accelsim.capture.linears import find_linears
     from accelsim.policy import Method
     from accelsim.sparsity import parse_pattern
 
@@ -262,7 +262,7 @@ def test_calibration(tmp_path):
     save_calibration(good, Calibration(facts, {("a", str(method)): state}))
     with np.load(good) as file:
         entries = {name: file[name] for name in file.files}
-    linears = {"a": LinearModule(None, 4, 2)}
+    linears = {"a": find_linears(torch.nn.Linear(4, 2))["Linear"]}
 
     def use():
         states = load_calibration(path, facts, "cpu").states

@@ -69,8 +69,8 @@ def draw(kind: str, runs: Sequence[Run], ax: Axes, **options: Any) -> list[Row]:
         raise InputError(f"plot '{kind}' needs at least one run")
     if plot.is_of_one_run and len(runs) > 1:
         raise InputError(f"plot '{kind}' shows one run an axes, not {len(runs)}")
-    check_same_work(f"plot '{kind}'", runs, plot.same)
     try:
+        check_same_work(f"plot '{kind}'", runs, plot.same)
         rows = plot.numbers(runs, **options)
         with styled():
             plot.paint(rows, ax)
