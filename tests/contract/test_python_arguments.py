@@ -95,7 +95,7 @@ def test_other_types_are_refused_by_the_name_of_the_argument(trace, call, says):
     ("call", "says"),
     [
         (lambda t: acs.simulate("none.yaml", t), r"none\.yaml: cannot read"),
-        (lambda _: acs.simulate(SPARSE, "none.npz"), r"none\.npz: cannot read the trace"),
+        (lambda _: acs.simulate(SPARSE, "none.npz"), r"none\.npz: cannot read: No such file"),
         (lambda t: acs.simulate(TRACE, t), r"llama\.npz: .*not an architecture file"),
         (lambda _: acs.simulate(SPARSE, SPARSE), r"nm816\.yaml: not a readable \.npz trace"),
         (lambda t: acs.simulate_all([], t), "names no machine; at least one is needed"),
