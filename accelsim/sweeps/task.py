@@ -236,7 +236,7 @@ class Bench:
             return None
         if arch.pattern.is_dense:
             raise InputError(f"{arch.name}: a policy is for machines that are not dense")
-        return _policy_of(self.plan.policies[name][0], arch.method)
+        return _policy_of(*self.plan.policies[name], arch.method)
 
     def _filled(self, source: YamlSource, arch: Architecture) -> tuple[Architecture, int]:
         """Return the machine with as many rows or columns as fit into the reference's area."""
@@ -289,8 +289,8 @@ def _area_of(digest: str, technology: str, reference: YamlSource) -> float:
     return _areas[digest, technology]
 
 
-@cache
-def _policy_of(path: str, method: Method) -> Policy:
+@cache  # by its contents too: a file may be edited between two sweeps of one process
+def _policy_of(path: str, contents: str, method: Method) -> Policy:  # noqa: ARG001
     return load_policy(path, method)
 
 

@@ -66,6 +66,15 @@ def test_methods_and_policies_come_to_the_same(  # noqa: PLR0917
     assert {name: row[name] for name in expected} == expected
 
 
+def test_a_policy_that_is_edited_between_two_sweeps_is_read_again(tmp_path, plan, trace):
+    cycles = []
+    for pattern in ("8:16", "dense"):
+        rules = {"schema": 1, "layers": {"*": pattern}}
+        (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+        cycles.append(Bench(plan(policies="rules.yaml")).run(0)["cycles"])
+    assert cycles[0] < cycles[1]
+
+
 def test_memory_of_like_machines_changes_nothing(plan):
     made = plan(axes=AXES)
     together = Bench(made)
