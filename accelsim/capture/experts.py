@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 # How a class says that its weights are stacked and how: `use_experts_implementation`.
-_TRAITS = ("is_transposed", "is_concatenated", "has_gate", "has_bias", "has_post_expert_norm")
+_TRAITS = ("is_transposed", "is_concatenated", "has_gate", "has_bias")
 
 
 def take_apart(model: torch.nn.Module) -> None:
@@ -100,4 +100,5 @@ def _run(fused: Any, expert: Any, rows: Any) -> Any:
     else:
         inner = fused.act_fn(expert.up_proj(rows))
     output: Any = expert.down_proj(inner)
-    return fused.post_expert_norm(output) if fused.has_post_expert_norm else output
+    has_norm = getattr(fused, "has_post_expert_norm", False)  # of newer versions
+    return fused.post_expert_norm(output) if has_norm else output

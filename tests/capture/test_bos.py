@@ -96,7 +96,7 @@ def test_a_sequence_of_bos_alone_is_refused(folder, text, out):
 
 def test_bos_is_one_more_token_of_context(folder):
     """The same losses as those of a model that is asked by hand, BOS in front of each window."""
-    subject = load_subject(str(with_bos(folder, adds=True)))
+    subject = load_subject(str(with_bos(folder, adds=True)), device="cpu")
     ids = [1 + index * 7 % 15 for index in range(20)]
     text = Text("words", " ".join(WORDS[one - 1] for one in ids))
     settings = Settings(seq_len=6, stride=6)  # of text: 5 tokens a window

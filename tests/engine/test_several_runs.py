@@ -183,7 +183,7 @@ def test_random_networks_run_several_times_with_waits_to_blame():
     seen = set()
 
     @given(several_runs(), st.data())
-    @settings(max_examples=100)
+    @settings(max_examples=300)
     def look(network, data):
         times, message = outcome(run_everywhere, network)
         if message is None and len(set(np.atleast_1d(times.cycles).tolist())) > 1:

@@ -57,7 +57,8 @@ def test_tables_read_back(tmp_path, undisturbed):  # noqa: ARG001
     import pandas as pd
 
     folder = tmp_path / "undisturbed"
-    parquet, text = pd.read_parquet(folder / "results.parquet"), pd.read_csv(folder / "results.csv")
+    parquet = pd.read_parquet(folder / "results.parquet")
+    text = pd.read_csv(folder / "results.csv", float_precision="round_trip")
     assert len(parquet) == len(text) == POINTS
     assert list(parquet.columns) == list(text.columns)
     done = parquet[parquet["status"] == "ok"]
