@@ -66,7 +66,7 @@ def test_methods_and_policies_come_to_the_same(  # noqa: PLR0917
     assert {name: row[name] for name in expected} == expected
 
 
-def test_a_policy_that_is_edited_between_two_sweeps_is_read_again(tmp_path, plan, trace):
+def test_a_policy_that_is_edited_between_two_sweeps_is_read_again(tmp_path, plan):
     cycles = []
     for pattern in ("8:16", "dense"):
         rules = {"schema": 1, "layers": {"*": pattern}}
