@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,6 +39,16 @@ class Database:
         self._storage: Any = None
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.callback(self._close)  # where another search is refused, too
+            self._open()
+            stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _open(self) -> None:
         if self._url:
             with self._trouble("cannot be used", Exception):
                 self._storage = self._optuna.storages.RDBStorage(self._url)
@@ -51,11 +61,11 @@ class Database:
                 self._storage = _file_storage(self._optuna, self._folder / DATABASE)
                 self._copy = self._made(self._storage)
                 self.owner = _written_owner(self._folder, self._plan.digest) or self._new_owner()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+    def _close(self) -> None:
+        if self._storage is not None:
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
     def trials(self) -> list[Any]:
         """Return the trials of this folder, in the order in which they were asked for."""

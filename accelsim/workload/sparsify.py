@@ -225,7 +225,7 @@ def held_values(
 def _cores() -> ThreadPoolExecutor:
     """Return one thread a core, which keep their memory from input to input."""
     usable = getattr(os, "sched_getaffinity", None)  # of a container there may be fewer
-    return ThreadPoolExecutor(len(usable(0)) if usable else os.cpu_count())
+    return ThreadPoolExecutor(len(usable(0)) if usable else os.cpu_count() or 1)
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive in a forked process

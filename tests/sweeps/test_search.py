@@ -4,6 +4,7 @@ import json
 import random
 import sqlite3
 import time
+from contextlib import contextmanager
 
 import pytest
 from sweeps_common import ROOT, command, rows_written, tables
@@ -44,6 +45,19 @@ def _nobody_waits_for_the_disk():
     event.listen(Engine, "connect", hurry)
     yield
     event.remove(Engine, "connect", hurry)
+
+
+@contextmanager
+def stored_at(url):
+    """Open a database as Optuna's own tools do."""
+    import optuna
+
+    storage = optuna.storages.RDBStorage(url)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def test_random_points_are_different_and_as_many_as_asked_for(plan):
@@ -192,8 +206,9 @@ def test_a_search_in_a_database_can_be_interrupted_within_a_generation(
     moments = [(study, "tell", 2), (study, "ask", 3), (study, "tell", 6)]
     interrupted(monkeypatch, made("two.db"), out, moments)
     assert outcome(out) == outcome(tmp_path / "whole")
-    found = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path}/two.db")
-    told = [trial for trial in found.trials if trial.state.name == "COMPLETE"]
+    with stored_at(f"sqlite:///{tmp_path}/two.db") as storage:
+        found = optuna.load_study(study_name="small", storage=storage)
+        told = [trial for trial in found.trials if trial.state.name == "COMPLETE"]
     assert all("constraints" in trial.system_attrs for trial in told)
 
 
@@ -244,7 +259,8 @@ def test_a_shared_database_knows_whose_trials_are_whose(plan, tmp_path, monkeypa
         assert path.read_bytes() == owner
     remark = "was missing or damaged; the database knows it, written anew"
     assert said == [f"{path}: {remark}"] * len(JUNK)
-    assert len(optuna.load_study(study_name="small", storage=url).trials) == 4
+    with stored_at(url) as storage:
+        assert len(optuna.load_study(study_name="small", storage=storage).trials) == 4
 
 
 def test_rows_of_a_shared_search_that_are_lost_run_again(plan, tmp_path):
@@ -309,14 +325,14 @@ def test_a_study_of_somebody_else_is_refused(plan, tmp_path):
 
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     made = plan(**SEARCH | {"points": 2, "search": {"storage": url}})
-    study = optuna.create_study(study_name="small", storage=url, directions=["maximize"] * 2)
+    with stored_at(url) as storage:
+        optuna.create_study(study_name="small", storage=storage, directions=["maximize"] * 2)
     with pytest.raises(InputError, match="does not say what it searches; name another one"):
         run_plan(made, tmp_path / "out")
-    optuna.delete_study(study_name="small", storage=url)
-    study = optuna.create_study(
-        study_name="small", storage=url, directions=["minimize", "maximize"]
-    )
-    study.ask()
+    with stored_at(url) as storage:
+        optuna.delete_study(study_name="small", storage=storage)
+        ways = ["minimize", "maximize"]
+        optuna.create_study(study_name="small", storage=storage, directions=ways).ask()
     with pytest.raises(InputError, match="does not say what it searches"):
         run_plan(made, tmp_path / "out")
 
@@ -357,9 +373,10 @@ def test_two_folders_share_a_database(plan, tmp_path):
         assert run_plan(made, tmp_path / name).search["trials"] == 12
     import optuna
 
-    study = optuna.load_study(study_name="small", storage=url)
-    assert len(study.trials) == 24
-    assert len({trial.user_attrs["owner"] for trial in study.trials}) == 2
+    with stored_at(url) as storage:
+        trials = optuna.load_study(study_name="small", storage=storage).trials
+    assert len(trials) == 24
+    assert len({trial.user_attrs["owner"] for trial in trials}) == 2
 
 
 def test_a_database_that_cannot_be_used(plan, tmp_path):
