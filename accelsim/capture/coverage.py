@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BY_LAYERS = "left out by --layers"
 NOT_PRUNED = "left out by --layers or --exclude, or makes the logits"
+OUTSIDE = "its weight is multiplied outside of its own forward"
 NOT_ROUTED = "no token was routed to it"
 _LOG = logging.getLogger("accelsim.capture")
 _SHOWN = 8
@@ -74,7 +75,7 @@ class Account:
         """Yield everything that multiplies; reasons are for the case that it is left out."""
         macs = dict(self._meter.macs)
         for name, linear in self._linears.items():
-            yield self._linear_part(name, linear, macs, skipped)
+            yield from self._linear_parts(name, linear, macs, skipped)
         for weight, stack in self._stacks.items():
             yield from self._stack_parts(weight, stack, macs, skipped)
         yield from self._other_parts(macs)
@@ -100,22 +101,26 @@ class Account:
     def _reason(self, name: str, skipped: Mapping[str, str]) -> str:
         return skipped.get(name, "") if name in self._wanted else self._unwanted
 
-    def _linear_part(
+    def _linear_parts(
         self,
         name: str,
         linear: LinearModule,
         macs: dict[str, int],
         skipped: Mapping[str, str],
-    ) -> LeftOut:
+    ) -> Iterator[LeftOut]:
+        """Yield a linear layer, and what multiplies by its weight beside it."""
         inside, outside = macs.pop(name, 0), macs.pop(f"{name}.weight", 0)
-        reason = self._reason(name, skipped)
-        if outside and not inside:
-            reason = "its weight is multiplied outside of its own forward"
         weights = linear.module.parameters(recurse=False)
-        sizes = (weight.numel() for weight in weights if not is_lazy(weight))
-        return LeftOut(
-            name=name, reason=reason, parameters=sum(sizes), multiplications=inside + outside
-        )
+        size = sum(weight.numel() for weight in weights if not is_lazy(weight))
+        reason = self._reason(name, skipped)
+        if outside and inside:
+            yield LeftOut(
+                name=f"{name}.weight", reason=OUTSIDE, parameters=0, multiplications=outside
+            )
+        elif outside:
+            reason = OUTSIDE
+        count = inside or outside
+        yield LeftOut(name=name, reason=reason, parameters=size, multiplications=count)
 
     def _stack_parts(
         self,
