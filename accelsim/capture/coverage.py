@@ -177,8 +177,21 @@ def coverage_of_linears(
     return account.coverage(wanted, {})
 
 
-def tell(coverage: Coverage) -> None:
+def zeros_line(zeroed: Mapping[str, float], dtype: str) -> str:
+    """Return what storage cost: by input, the share of nonzero values that became zero.
+
+    >>> zeros_line({"up": 0.25, "down": 0.5}, "float16")
+    'float16 stores 50.00% of the nonzero values of down as zero, and of 1 other inputs'
+    """
+    worst = max(zeroed, key=lambda key: zeroed[key])
+    others = f", and of {len(zeroed) - 1} other inputs" if len(zeroed) > 1 else ""
+    return f"{dtype} stores {zeroed[worst]:.2%} of the nonzero values of {worst} as zero{others}"
+
+
+def tell(coverage: Coverage, zeroed: Mapping[str, float], dtype: str) -> None:
     """Log what a trace leaves out of its model; what was left out on purpose is no warning."""
+    if zeroed:
+        _LOG.warning(zeros_line(zeroed, dtype))
     unasked = [part for part in coverage.left_out if part.reason not in (BY_LAYERS, NOT_ROUTED)]
     level = logging.WARNING if unasked else logging.INFO
     _LOG.log(

@@ -97,10 +97,13 @@ class Meter:
         rows = next(iter((*inputs, *named.values())))
         self.leave(name, turn(rows), turn(first_tensor(output)))
 
-    def watch_others(self, model: torch.nn.Module, linears: Mapping[str, Any]) -> Iterator[Any]:
+    def watch_others(
+        self, model: torch.nn.Module, linears: Mapping[str, LinearModule]
+    ) -> Iterator[Any]:
         """Hook modules that may multiply by weights that are no tensors; yield the handles."""
+        layers = {linear.module for linear in linears.values()}  # the model itself has no name
         for name, module in model.named_modules():
-            if name not in linears and _may_hide_weights(module):
+            if module not in layers and _may_hide_weights(module):
                 is_linear = _is_linear_by_name(module)
                 self.others[name] = module
                 yield module.register_forward_pre_hook(lambda *_, name=name: self.enter(name))

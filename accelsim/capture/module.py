@@ -104,7 +104,7 @@ def capture(  # noqa: PLR0913  # all but two are optional, and named
             coverage=coverage,
         )
         writer.finish(meta)
-    tell(coverage)
+    tell(coverage, spill.zeroed, dtype)
     return load_trace(out)
 
 

@@ -30,11 +30,10 @@ def storage_key(tensor: torch.Tensor) -> int:
 
 def _held(tensor: torch.Tensor) -> torch.Tensor:
     """Return a tensor that has memory of its own: the values of a sparse one."""
-    layout, torch = tensor.layout, require("torch")
-    if layout == torch.strided:
+    layouts = require("torch")
+    if tensor.layout == layouts.strided:
         return tensor
-    values: torch.Tensor = tensor._values() if layout == torch.sparse_coo else tensor.values()
-    return values
+    return tensor._values() if tensor.layout == layouts.sparse_coo else tensor.values()
 
 
 def _offset(tensor: torch.Tensor) -> int:
