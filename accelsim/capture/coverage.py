@@ -174,7 +174,8 @@ def coverage_of_linears(
         with meter.watching():
             run()
     account = Account(model, meter, linears, {}, wanted, NOT_PRUNED)
-    return account.coverage(wanted, {})
+    called = {name for name in wanted if meter.macs.get(name)}
+    return account.coverage(called, dict.fromkeys(wanted - called, "never called"))
 
 
 def zeros_line(zeroed: Mapping[str, float], dtype: str) -> str:

@@ -119,9 +119,10 @@ class Weights:
     def derive(self, sources: Sequence[torch.Tensor], result: torch.Tensor) -> None:
         """Note that a tensor was computed from tensors of which some are weights."""
         first = self.of(max(sources, key=lambda tensor: tensor.numel()))
-        if first is None or storage_key(result) in {0, *self._known}:
+        key = storage_key(result)
+        if first is None or not key or key in self._known:
             return
-        self._derived.add(storage_key(result))
+        self._derived.add(key)
         self._note(result, replace(first, shape=tuple(result.shape), offset=0))
 
     def forget(self, tensor: torch.Tensor) -> None:

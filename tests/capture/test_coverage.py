@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 
 from accelsim.capture import capture  # noqa: E402
+from accelsim.capture.coverage import OUTSIDE, coverage_of_linears  # noqa: E402
 from accelsim.trace import load_trace  # noqa: E402
 
 
@@ -327,3 +328,23 @@ def test_a_model_that_is_one_layer_is_covered(out):
     coverage = capture(nn.Linear(3, 2), [torch.randn(5, 3)], out=out).meta.coverage
     assert (coverage.captured_multiplications, coverage.multiplications) == (30, 30)
     assert not coverage.left_out
+
+
+def test_what_no_hook_sees_is_not_pruned():
+    """As of a state-space model, whose forward takes the weight out of a layer."""
+
+    class Inside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen, self.unseen, self.idle = nn.Linear(3, 2), nn.Linear(3, 2), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.seen(x) + x @ self.unseen.weight.T
+
+    model, x = Inside(), torch.randn(5, 3)
+    coverage = coverage_of_linears(model, lambda: model(x), {"seen", "unseen", "idle"})
+    assert (coverage.captured_multiplications, coverage.multiplications) == (30, 60)
+    assert {part.name: part.reason for part in coverage.left_out} == {
+        "unseen": OUTSIDE,
+        "idle": "never called",
+    }
