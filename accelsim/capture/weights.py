@@ -93,6 +93,8 @@ class Weights:
             if not is_lazy(weight) and storage_key(weight):
                 self._note(weight, Weight(name, tuple(weight.shape), _offset(weight)))
         self._buffers = {key: _weak(b) for _, b in buffers if (key := storage_key(b))}
+        parameters = {storage_key(weight) for weight in model.parameters() if not is_lazy(weight)}
+        self._writable = self._known.keys() - parameters  # a state, once activations are in it
 
     def of(self, tensor: torch.Tensor) -> Weight | None:
         """Return the weight that a tensor is a view of; None for activations."""
@@ -129,9 +131,10 @@ class Weights:
         """Note that a tensor is no constant, and no copy of a weight."""
         key = storage_key(tensor)
         self._constants.pop(key, None)
-        if key in self._derived:
-            self._derived.remove(key)
-            del self._known[key]
+        if key in self._derived or key in self._writable:
+            self._derived.discard(key)
+            self._buffers.pop(key, None)
+            self._known.pop(key, None)
 
     def _is_fixed(self, tensor: torch.Tensor) -> bool:
         key = storage_key(tensor)

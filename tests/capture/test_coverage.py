@@ -303,6 +303,20 @@ def test_a_weight_that_is_no_parameter_is_one_nevertheless(out):
     assert [part.multiplications for part in trace.meta.coverage.left_out] == [ROWS * 12]
 
 
+def test_a_buffer_that_activations_are_written_into_is_no_weight(out):
+    class Remembering(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(2, 5, 3))
+
+        def forward(self, x):
+            return x @ self.seen.copy_(x).mT
+
+    coverage = capture(Beside(Remembering()), [torch.randn(2, 5, 3)] * 2, out=out).meta.coverage
+    assert coverage.activation_multiplications == 2 * (2 * 5 * 5 * 3)
+    assert not coverage.left_out
+
+
 def test_only_what_passes_through_a_layer_is_captured(out):
     class Twice(nn.Module):
         def __init__(self):
