@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BY_LAYERS = "left out by --layers"
 NOT_PRUNED = "left out by --layers or --exclude, or makes the logits"
+OUTSIDE = "its weight is multiplied outside of its own forward"
 NOT_ROUTED = "no token was routed to it"
 _LOG = logging.getLogger("accelsim.capture")
 _SHOWN = 8
@@ -74,7 +75,7 @@ class Account:
         """Yield everything that multiplies; reasons are for the case that it is left out."""
         macs = dict(self._meter.macs)
         for name, linear in self._linears.items():
-            yield self._linear_part(name, linear, macs, skipped)
+            yield from self._linear_parts(name, linear, macs, skipped)
         for weight, stack in self._stacks.items():
             yield from self._stack_parts(weight, stack, macs, skipped)
         yield from self._other_parts(macs)
@@ -100,22 +101,26 @@ class Account:
     def _reason(self, name: str, skipped: Mapping[str, str]) -> str:
         return skipped.get(name, "") if name in self._wanted else self._unwanted
 
-    def _linear_part(
+    def _linear_parts(
         self,
         name: str,
         linear: LinearModule,
         macs: dict[str, int],
         skipped: Mapping[str, str],
-    ) -> LeftOut:
+    ) -> Iterator[LeftOut]:
+        """Yield a linear layer, and what multiplies by its weight beside it."""
         inside, outside = macs.pop(name, 0), macs.pop(f"{name}.weight", 0)
-        reason = self._reason(name, skipped)
-        if outside and not inside:
-            reason = "its weight is multiplied outside of its own forward"
         weights = linear.module.parameters(recurse=False)
-        sizes = (weight.numel() for weight in weights if not is_lazy(weight))
-        return LeftOut(
-            name=name, reason=reason, parameters=sum(sizes), multiplications=inside + outside
-        )
+        size = sum(weight.numel() for weight in weights if not is_lazy(weight))
+        reason = self._reason(name, skipped)
+        if outside and inside:
+            yield LeftOut(
+                name=f"{name}.weight", reason=OUTSIDE, parameters=0, multiplications=outside
+            )
+        elif outside:
+            reason = OUTSIDE
+        count = inside or outside
+        yield LeftOut(name=name, reason=reason, parameters=size, multiplications=count)
 
     def _stack_parts(
         self,
@@ -169,11 +174,25 @@ def coverage_of_linears(
         with meter.watching():
             run()
     account = Account(model, meter, linears, {}, wanted, NOT_PRUNED)
-    return account.coverage(wanted, {})
+    called = {name for name in wanted if meter.macs.get(name)}
+    return account.coverage(called, dict.fromkeys(wanted - called, "never called"))
 
 
-def tell(coverage: Coverage) -> None:
+def zeros_line(zeroed: Mapping[str, float], dtype: str) -> str:
+    """Return what storage cost: by input, the share of nonzero values that became zero.
+
+    >>> zeros_line({"up": 0.25, "down": 0.5}, "float16")
+    'float16 stores 50.00% of the nonzero values of down as zero, and of 1 other inputs'
+    """
+    worst = max(zeroed, key=lambda key: zeroed[key])
+    others = f", and of {len(zeroed) - 1} other inputs" if len(zeroed) > 1 else ""
+    return f"{dtype} stores {zeroed[worst]:.2%} of the nonzero values of {worst} as zero{others}"
+
+
+def tell(coverage: Coverage, zeroed: Mapping[str, float], dtype: str) -> None:
     """Log what a trace leaves out of its model; what was left out on purpose is no warning."""
+    if zeroed:
+        _LOG.warning(zeros_line(zeroed, dtype))
     unasked = [part for part in coverage.left_out if part.reason not in (BY_LAYERS, NOT_ROUTED)]
     level = logging.WARNING if unasked else logging.INFO
     _LOG.log(

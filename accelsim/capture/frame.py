@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 _PAIR = 2  # dimensions of token ids, masks and positions: [B, S]
+_SEEN = 4  # dimensions of masks that say which token sees which: [B, heads, queries, keys]
 _KEPT_MASKS = ("attention_mask",)  # 1 (or anything but 0) where there is a token
 _PADDING_MASKS = ("key_padding_mask", "src_key_padding_mask")  # True where there is none
 # Which sequence stands at each place; a mask of more than one kept value says so too.
@@ -165,7 +166,8 @@ class BatchReader:
         places = mask if ids is None else ids
         if places is None:
             return None
-        if mask is not None and len(mask) == len(places):
+        if mask is not None and len(mask) in (1, len(places)):  # one for all
+            mask = np.broadcast_to(mask, (len(places), mask.shape[1]))
             mask = mask[:, -places.shape[1] :]  # longer where earlier tokens are in a cache
         if mask is not None and mask.shape != places.shape:
             raise InputError(
@@ -219,21 +221,28 @@ class BatchReader:
         return ids
 
     def _mask(self, named: Mapping[str, Any], index: int) -> NDArray[np.bool_] | None:
-        """Return which places hold a token, `[B, S]`; None without a mask of two dimensions."""
+        """Return which places hold a token, `[B, S]`; None without a mask."""
         torch = require("torch")
         for names, is_padding in ((_KEPT_MASKS, False), (_PADDING_MASKS, True)):
             for name in names:
-                mask = named.get(name)
-                if isinstance(mask, torch.Tensor) and mask.dim() == _PAIR:
-                    is_added = mask.is_floating_point() and bool((mask < 0).any())  # to scores
-                    hides = mask < 0 if is_added else mask != 0 if is_padding else mask == 0
-                    # Padding masks of torch are [B, S] in every layout.
-                    pairs = hides.cpu().numpy() if is_padding else self._pairs(hides)
-                    kept: NDArray[np.bool_] = ~pairs
-                    if not kept.any():
-                        raise InputError(f"batch {index}: '{name}' masks every token")
-                    return kept
+                mask, seen = named.get(name), None if is_padding else _seen(named)
+                if seen is not None:
+                    kept = np.asarray(seen.any(axis=1))
+                elif isinstance(mask, torch.Tensor) and mask.dim() == _PAIR:
+                    kept = self._kept(mask, is_padding=is_padding)
+                else:
+                    continue
+                if not kept.any():
+                    raise InputError(f"batch {index}: '{name}' masks every token")
+                return kept
         return None
+
+    def _kept(self, mask: torch.Tensor, *, is_padding: bool) -> NDArray[np.bool_]:
+        is_added = mask.is_floating_point() and bool((mask < 0).any())  # to scores
+        hides = mask < 0 if is_added else mask != 0 if is_padding else mask == 0
+        # Padding masks of torch are [B, S] in every layout.
+        kept: NDArray[np.bool_] = ~(hides.cpu().numpy() if is_padding else self._pairs(hides))
+        return kept
 
     def _pairs(self, tensor: torch.Tensor) -> Any:
         """Return a tensor `[B, S]` or `[S]` as an array `[B, S]`."""
@@ -270,6 +279,7 @@ class BatchReader:
             which = self._of_places(named.get(name), kept.shape)
             if which is not None:
                 is_new |= np.diff(which[tokens], prepend=-1) != 0
+        is_new |= self._sees_none_before(named, kept)[tokens]
         is_new |= self._ends(named, len(tokens), index)
         cuts = [*np.flatnonzero(is_new).tolist(), len(tokens)]
         return tuple(end - first for first, end in pairwise(cuts))
@@ -283,6 +293,17 @@ class BatchReader:
             return None
         found: Ints = np.broadcast_to(pairs, shape).ravel()
         return found
+
+    def _sees_none_before(
+        self, named: Mapping[str, Any], kept: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Return, `[B × S]`, where a mask of pairs of tokens says that a sequence begins."""
+        seen = _seen(named)
+        if seen is None or seen.shape[1] != kept.shape[1]:
+            return np.zeros(kept.size, bool)
+        pairs = seen[..., -kept.shape[1] :] & kept[:, None]
+        before = np.tril(pairs, -1).any(axis=2)
+        return ~before.ravel()
 
     def _ends(self, named: Mapping[str, Any], tokens: int, index: int) -> NDArray[np.bool_]:
         """Return where cumulative lengths of packed sequences say that one begins."""
@@ -299,6 +320,20 @@ class BatchReader:
                 )
             is_new[places[:-1][np.diff(places) > 0]] = True
         return is_new
+
+
+def _seen(named: Mapping[str, Any]) -> NDArray[np.bool_] | None:
+    """Return which token sees which, `[B, queries, keys]`; None without a mask that says so.
+
+    Masks `[B, heads, queries, keys]` of floats are added to scores, unless they hold ones.
+    """
+    mask = named.get("attention_mask")
+    if not isinstance(mask, require("torch").Tensor) or not _PAIR < mask.dim() <= _SEEN:
+        return None
+    is_added = mask.is_floating_point() and not bool((mask > 0).any())
+    seen = (mask >= 0 if is_added else mask != 0).cpu().numpy()
+    pairs: NDArray[np.bool_] = seen.any(axis=1) if seen.ndim == _SEEN else seen
+    return pairs if pairs.shape[2] > 1 else pairs.swapaxes(1, 2)
 
 
 def _config_value(model: torch.nn.Module, name: str) -> Any:

@@ -77,6 +77,7 @@ class Meter:
             name, before = self._layers.pop()
             if name == layer:  # others are layers inside of it that ended by an exception
                 break
+        self.weights.forget(output)  # even that of a constant is an activation
         if self.macs[layer] == before:
             self.macs[layer] += int(output.numel()) * int(rows.shape[-1])
 
@@ -96,10 +97,13 @@ class Meter:
         rows = next(iter((*inputs, *named.values())))
         self.leave(name, turn(rows), turn(first_tensor(output)))
 
-    def watch_others(self, model: torch.nn.Module, linears: Mapping[str, Any]) -> Iterator[Any]:
+    def watch_others(
+        self, model: torch.nn.Module, linears: Mapping[str, LinearModule]
+    ) -> Iterator[Any]:
         """Hook modules that may multiply by weights that are no tensors; yield the handles."""
+        layers = {linear.module for linear in linears.values()}  # the model itself has no name
         for name, module in model.named_modules():
-            if name not in linears and _may_hide_weights(module):
+            if module not in layers and _may_hide_weights(module):
                 is_linear = _is_linear_by_name(module)
                 self.others[name] = module
                 yield module.register_forward_pre_hook(lambda *_, name=name: self.enter(name))
@@ -144,10 +148,15 @@ class Meter:
 
     def _see(self, function: Any, arguments: Sequence[Any], result: Any) -> None:
         product = product_of(function, arguments, result)
-        if product is not None:
+        tensors = list(_tensors(arguments))
+        weights = [weight for weight in map(self.weights.of, tensors) if weight is not None]
+        is_own = not self._layers or all(w.is_within(self._layers[-1][0]) for w in weights)
+        # What a layer makes of a weight of others, such as learned queries, are activations.
+        is_fixed = is_own and self.weights.follow(tensors, _tensors([result]))
+        if product is not None and not (is_fixed and self._layers):
             self._count(product, result)
-        else:
-            self._note_weights(function, arguments, result)
+        elif weights:
+            self._note_weights(function, tensors, weights[0], result)
         name = function.name().rpartition("::")[2].partition(".")[0]
         self.rows.follow(name, arguments, result)
 
@@ -162,7 +171,7 @@ class Meter:
             return
         weights = [weight for weight in found if weight is not None]
         if not weights:
-            self.activation_macs += sum(product.macs)
+            self.activation_macs += 0 if product.is_outer else sum(product.macs)
         elif len(product.macs) > 1:
             for weight, macs in zip(found[1:], product.macs, strict=True):
                 if weight is not None:  # else a state of a recurrent layer
@@ -180,18 +189,15 @@ class Meter:
         else:
             self.macs[weight.name] += macs
 
-    def _note_weights(self, function: Any, arguments: Sequence[Any], result: Any) -> None:
-        """Note results that are weights too, and foreign operations that get a weight."""
-        tensors = list(_tensors(arguments))
-        weights = [weight for weight in map(self.weights.of, tensors) if weight is not None]
-        if not weights:
-            return
+    def _note_weights(
+        self, function: Any, tensors: Sequence[Any], weight: Weight, result: Any
+    ) -> None:
+        """Note foreign operations that get a weight, and slices of a stack that were picked."""
         if is_opaque(function) and not self._layers:
-            self.uncounted[weights[0].name] = function.name()
-        name = function.name()
-        picks = "index" in name and self.weights.of(tensors[0]) and tensors[0].dim() > _MATRIX
-        if (len(weights) == len(tensors) or picks) and hasattr(result, "untyped_storage"):
-            self.weights.derive(tensors[:1] if picks else tensors, result)
+            self.uncounted[weight.name] = function.name()
+        is_stack = tensors[0].dim() > _MATRIX and self.weights.of(tensors[0]) is not None
+        if is_stack and "index" in function.name():
+            self.weights.derive(tensors[:1], result)
 
 
 def first_tensor(output: Any) -> Any:

@@ -41,8 +41,9 @@ def capture(  # noqa: PLR0913  # all but two are optional, and named
 
     A batch is a tensor, a tuple of positional arguments or a dict of named ones. Integer token
     ids `[B, S]` (or `input_ids`) are B sequences of S tokens. Places that an `attention_mask`
-    (or torch's `key_padding_mask`) of that shape hides are no tokens. Where `position_ids`
-    restart, or `cu_seq_lens_q`, `cu_seqlens` or `seq_idx` say so, another sequence begins. For
+    (or torch's `key_padding_mask`) of that shape hides are no tokens, nor are those that no token
+    sees by an `attention_mask` `[B, heads, S, S]`. Where `position_ids` restart, `cu_seq_lens_q`,
+    `cu_seqlens` or `seq_idx` say so, or a token sees none before it, another sequence begins. For
     batches without ids or mask, the input of the first selected layer that is called says how
     they are cut: `[B, S, F]`, or `[T, F]` for one sequence. The model is put in evaluation mode
     and back.
@@ -104,7 +105,7 @@ def capture(  # noqa: PLR0913  # all but two are optional, and named
             coverage=coverage,
         )
         writer.finish(meta)
-    tell(coverage)
+    tell(coverage, spill.zeroed, dtype)
     return load_trace(out)
 
 

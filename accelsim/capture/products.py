@@ -26,11 +26,13 @@ class Product:
         factors: the tensors that are multiplied with each other; activations and weights.
         macs: multiplications with each of the factors but the first, one after the other.
         is_matrix_product: whether it is `[rows, K] @ [K, N]`, of exactly two matrices.
+        is_outer: whether K is 1, as of positions by frequencies.
     """
 
     factors: tuple[torch.Tensor, ...]
     macs: tuple[int, ...]
     is_matrix_product: bool = False
+    is_outer: bool = False
 
 
 def product_of(function: Any, arguments: Tensors, result: Any) -> Product | None:
@@ -55,10 +57,8 @@ def _matrices(first: int) -> Callable[[Tensors, Any], Product | None]:
         if not hasattr(right, "dim"):  # quantised: an object that packs the weight
             return _packed(arguments, result)
         inner = int(left.shape[-1])
-        if inner == 1:
-            return None  # an outer product, such as positions by frequencies
         plain = left.dim() == right.dim() == _MATRIX
-        return Product((left, right), (int(result.numel()) * inner,), plain)
+        return Product((left, right), (int(result.numel()) * inner,), plain, inner == 1)
 
     return formula
 
@@ -108,8 +108,10 @@ def _attention(arguments: Tensors) -> Product | None:
 
 
 _FORMULAS: dict[str, Callable[[Tensors, Any], Product | None]] = {
-    **dict.fromkeys(("mm", "bmm", "mv", "linear", "matmul"), _matrices(0)),
+    **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "linear", "matmul"), _matrices(0)),
     **dict.fromkeys(("_int_mm", "_scaled_mm", "_grouped_mm", "_scaled_grouped_mm"), _matrices(0)),
+    **dict.fromkeys(("_sparse_mm",), _matrices(0)),
+    **dict.fromkeys(("_sparse_addmm",), _matrices(1)),
     **dict.fromkeys(("addmm", "baddbmm", "addmv", "addbmm", "_addmm_activation"), _matrices(1)),
     **dict.fromkeys(("_weight_int8pack_mm", "_weight_int4pack_mm", "_mixed_mm"), _packed),
     **dict.fromkeys(("_weight_int4pack_mm_for_cpu", "_dyn_quant_matmul_4bit"), _packed),

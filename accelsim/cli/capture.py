@@ -85,14 +85,11 @@ def command(
 
 def _warn_of_zeros(trace: Trace) -> None:
     """Say on stderr which inputs lost values to the format they are stored in."""
+    from accelsim.capture.coverage import zeros_line
+
     zeroed: dict[str, float] = trace.meta.provenance.get("zeroed", {})
     if zeroed:
-        worst = max(zeroed, key=lambda key: zeroed[key])
-        others = f", and of {len(zeroed) - 1} other inputs" if len(zeroed) > 1 else ""
-        tell(
-            f"warning: {trace.meta.inputs[worst].dtype} stores {zeroed[worst]:.2%} of the nonzero "
-            f"values of {worst} as zero{others}"
-        )
+        tell(f"warning: {zeros_line(zeroed, trace.meta.provenance['dtype'])}")
 
 
 def _record(trace: Trace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,8 +61,13 @@ class Archive(zipfile.ZipFile):
         self._process = os.getpid()
         self._check_expansion()
 
-    def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
-        return Archive, (self.path,)
+    def __reduce__(self) -> tuple[Any, tuple[Path, str]]:
+        return _opened_again, (self.path, self._digest())
+
+    def _digest(self) -> str:
+        """Return a hash of the table of contents, which has the checksum of every entry."""
+        entries = [(entry.filename, entry.CRC, entry.file_size) for entry in self.infolist()]
+        return sha256(repr(entries).encode()).hexdigest()
 
     def _check_expansion(self) -> None:
         """Raise InputError if all entries together unpack to far more than the file."""
@@ -132,6 +138,16 @@ class Archive(zipfile.ZipFile):
                 f"(at most {MAX_ARRAY_BYTES} are read)"
             )
         return shape, dtype
+
+
+def _opened_again(path: Path, digest: str) -> Archive:
+    """Open an archive in another process; raise InputError if it is another one by now."""
+    with naming(path, unreadable="cannot read the trace", damaged="not a readable .npz trace"):
+        archive = Archive(path)
+    if archive._digest() != digest:
+        archive.close()
+        raise InputError(f"{path}: has changed since it was opened")
+    return archive
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 
 from accelsim.capture import capture  # noqa: E402
+from accelsim.capture.coverage import OUTSIDE, coverage_of_linears  # noqa: E402
 from accelsim.trace import load_trace  # noqa: E402
 
 
@@ -219,3 +220,145 @@ def test_an_operation_of_another_library_is_named_but_not_counted(out):
     (part,) = trace.meta.coverage.left_out
     assert (part.name, part.parameters, part.multiplications) == ("other", 12, None)
     assert "accelsim_test::foreign" in part.reason
+
+
+class TwoFactors(nn.Module):
+    """A weight that is a product of two."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.randn(3, 2)), nn.Parameter(torch.randn(2, 4))
+
+    def forward(self, x):
+        return x @ (self.left @ self.right)
+
+
+# What a model makes of its weights before it multiplies by them: one row of each operation.
+MADE = {
+    "masked": lambda w: torch.where(w.abs() > 0.5, w, 0.0),
+    "random": lambda w: w * torch.ones(3, 4).bernoulli_(),
+    "largest": lambda w: w.topk(4, dim=1)[0],
+    "picked": lambda w: w.index_select(1, torch.arange(4)),
+    "written": lambda w: torch.empty(3, 4).copy_(w),
+    "orthogonal": lambda w: torch.linalg.qr(w.T)[0].T,
+    "normalised": lambda w: torch._weight_norm(w, torch.ones(3, 1), 0),
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE.keys())
+def test_what_is_made_of_a_weight_is_a_weight(make, out):
+    trace = capture(Beside(Raw(lambda x, w: x @ make(w), 3, 4)), [torch.randn(2, 5, 3)], out=out)
+    assert trace.meta.coverage.activation_multiplications == 0
+    (part,) = trace.meta.coverage.left_out
+    assert (part.name, part.multiplications) == ("other", ROWS * 12)
+
+
+def test_what_is_made_of_activations_is_none(out):
+    def gram(x, w):
+        made = torch.zeros(2, 5, 4)
+        made.copy_(x @ w)  # over a constant
+        return made @ made.mT
+
+    trace = capture(Beside(Raw(gram, 3, 4)), [torch.randn(2, 5, 3)], out=out)
+    assert trace.meta.coverage.activation_multiplications == 2 * 5 * 5 * 4
+    assert [part.multiplications for part in trace.meta.coverage.left_out] == [ROWS * 12]
+
+
+@pytest.mark.parametrize(
+    ("other", "macs"),
+    [
+        (
+            lambda: ChannelsFirst(
+                nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 3, 3, padding=1, groups=3))
+            ),
+            [ROWS * 9],
+        ),
+        (TwoFactors, [ROWS * 12 + 3 * 2 * 4]),
+        (lambda: Raw(lambda x, w: x[..., :1] @ w, 1, 4), [ROWS * 4]),
+        (lambda: Raw(lambda x, w: torch.dot(x[0, 0], w), 3), [3]),
+    ],
+    ids=["parametrised", "factors", "outer", "dot"],
+)
+def test_rarer_products_by_weights_count(other, macs, out):
+    trace = capture(Beside(other()), [torch.randn(2, 5, 3)], out=out)
+    assert trace.meta.coverage.activation_multiplications == 0
+    assert [part.multiplications for part in trace.meta.coverage.left_out] == macs
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr"])
+def test_sparse_weights_count_as_if_they_were_dense(layout, out):
+    other = Raw(lambda x, w: torch.sparse.mm(w, x[0].T), 4, 3)
+    other.weight = nn.Parameter(getattr(other.weight.detach(), layout)())
+    trace = capture(Beside(other), [torch.randn(2, 5, 3)], out=out)
+    assert [part.multiplications for part in trace.meta.coverage.left_out] == [5 * 12]
+
+
+def test_a_weight_that_is_no_parameter_is_one_nevertheless(out):
+    other = Raw(lambda x, w: x @ w, 3, 4)
+    weight = other.weight.detach()
+    del other.weight
+    other.weight = weight
+    trace = capture(Beside(other), [torch.randn(2, 5, 3)], out=out)
+    assert [part.multiplications for part in trace.meta.coverage.left_out] == [ROWS * 12]
+
+
+def test_a_buffer_that_activations_are_written_into_is_no_weight(out):
+    class Remembering(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(2, 5, 3))
+
+        def forward(self, x):
+            return x @ self.seen.copy_(x).mT
+
+    coverage = capture(Beside(Remembering()), [torch.randn(2, 5, 3)] * 2, out=out).meta.coverage
+    assert coverage.activation_multiplications == 2 * (2 * 5 * 5 * 3)
+    assert not coverage.left_out
+
+
+def test_only_what_passes_through_a_layer_is_captured(out):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.linear(x) + nn.functional.linear(x, self.linear.weight)
+
+    coverage = capture(Twice(), [torch.randn(2, 5, 3)], out=out).meta.coverage
+    assert (coverage.captured_multiplications, coverage.multiplications) == (ROWS * 6, ROWS * 12)
+    assert [(p.name, p.multiplications) for p in coverage.left_out] == [("linear.weight", ROWS * 6)]
+
+
+def test_zeros_are_told_in_python_too(out, caplog):
+    rows = torch.ones(1, 8)
+    rows[0, 4:] = 1e-20
+    capture(nn.Linear(8, 1), [rows], out=out)
+    assert "float16 stores 50.00% of the nonzero values of Linear as zero" in caplog.text
+
+
+def test_a_model_that_is_one_layer_is_covered(out):
+    coverage = capture(nn.Linear(3, 2), [torch.randn(5, 3)], out=out).meta.coverage
+    assert (coverage.captured_multiplications, coverage.multiplications) == (30, 30)
+    assert not coverage.left_out
+
+
+def test_what_no_hook_sees_is_not_pruned():
+    """As of a state-space model, whose forward takes the weight out of a layer."""
+
+    class Inside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen, self.unseen, self.idle = nn.Linear(3, 2), nn.Linear(3, 2), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.seen(x) + x @ self.unseen.weight.T
+
+    model, x = Inside(), torch.randn(5, 3)
+    coverage = coverage_of_linears(model, lambda: model(x), {"seen", "unseen", "idle"})
+    assert (coverage.captured_multiplications, coverage.multiplications) == (30, 60)
+    assert {part.name: part.reason for part in coverage.left_out} == {
+        "unseen": OUTSIDE,
+        "idle": "never called",
+    }

@@ -75,6 +75,37 @@ def test_packed_sequences_are_several(packing, lengths, out):
     assert rows == list(range(1, 7))[6 - sum(lengths) :]
 
 
+SEEN = [  # which of 6 tokens sees which: sequences of 2 and 3, then padding
+    [1, 0, 0, 0, 0, 0],
+    [1, 1, 0, 0, 0, 0],
+    [0, 0, 1, 0, 0, 0],
+    [0, 0, 1, 1, 0, 0],
+    [0, 0, 1, 1, 1, 0],
+    [0, 0, 0, 0, 0, 0],
+]
+
+
+@pytest.mark.parametrize(
+    ("mask", "lengths"),
+    [
+        ([[SEEN]], [2, 3]),
+        ([SEEN], [2, 3]),  # without heads
+        ((torch.tensor([[SEEN]]) - 1.0).tolist(), [2, 3]),  # added to scores
+        ((torch.tensor([[SEEN]]) > 0).tolist(), [2, 3]),
+        ([[[[0, 1, 1, 1, 1, 1]]]], [5]),  # one row for all queries
+        ([[[1], [1], [1], [1], [0], [0]]], [4]),
+        ([[[[0.0] * 6] * 6]], [6]),  # adds nothing
+    ],
+)
+def test_masks_of_pairs_say_what_is_padding_and_what_is_packed(mask, lengths, out):
+    assert captured(out, input_ids=[[1, 2, 3, 4, 5, 6]], attention_mask=mask)[0] == lengths
+
+
+def test_a_mask_of_pairs_for_all_sequences(out):
+    causal = torch.ones(1, 1, 3, 3).tril().bool().tolist()
+    assert captured(out, input_ids=[[1, 2, 3], [4, 5, 6]], attention_mask=causal)[0] == [3, 3]
+
+
 def test_positions_shared_by_all_sequences(out):
     ids = [[1, 2, 3], [4, 5, 6]]
     assert captured(out, input_ids=ids, position_ids=[[0, 1, 2]])[0] == [3, 3]

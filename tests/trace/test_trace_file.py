@@ -1,6 +1,7 @@
 """The trace file: what goes in comes out, byte for byte the same, and only when asked for."""
 
 import json
+import pickle
 import zipfile
 
 import numpy as np
@@ -115,6 +116,15 @@ def test_the_same_contents_give_the_same_bytes(write):
     values = {"a": np.ones(SHAPE, np.float16), "b": np.ones(SHAPE, np.int8)}
     first, second = write(values, name="1.npz"), write(values, name="2.npz")
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_trace_that_goes_to_another_process_is_the_same_or_none(write):
+    """Its hash goes along, and results are kept by it."""
+    sent = pickle.dumps(load_trace(write({"a": np.ones(SHAPE, np.float16)})))
+    assert pickle.loads(sent).values("a")[0, 0] == 1
+    write({"a": np.zeros(SHAPE, np.float16)})
+    with pytest.raises(InputError, match="has changed since it was opened"):
+        pickle.loads(sent)
 
 
 def test_numpy_reads_the_file_without_pickles(good):
