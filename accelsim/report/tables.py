@@ -163,19 +163,16 @@ def _tenths(value: float) -> str:
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return machines side by side; ratios are to the first.
 
-    Where clocks differ, cycles say little: then there is a column of times. Speed-up is by time.
+    Speed-up is by time, which stands beside the clocks in the table of power.
     """
     rate = scale_of([OPS_PER_TOPS * row["effective_tops"] for row in rows], "OPS")
-    time = scale_of([row["time_s"] for row in rows], "s")
-    has_clocks = len({row["clock_mhz"] for row in rows}) > 1
-    columns = ["name", "cycles", *([time.unit] if has_clocks else []), "speed-up", rate.unit]
+    columns = ["name", "cycles", "speed-up", rate.unit]
     columns += ["util", "energy", "area", "TOPS/mm²", "dropped"]
     table = titled_table(f"Compared with {rows[0]['name']}", columns)
     for row in rows:
         table.add_row(
             row["name"],
             f"{row['cycles']:,}",
-            *([time.show(row["time_s"])] if has_clocks else []),
             times(row["speedup"]),
             rate.show(OPS_PER_TOPS * row["effective_tops"]),
             percent(row["mac_utilization_ratio"]),
