@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # in, where float32 does not fit.
 MAX_FLOAT32_PARAMETERS = 2**31
 _WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
+_TOKENIZERS = ("tokenizer.*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,19 @@ def _sha256(path: Path) -> str:
 def load_tokenizer(source: Source) -> Any:
     """Load the tokenizer of a model; raise InputError if it has none that can be loaded."""
     auto = require("transformers").AutoTokenizer
-    with _reporting(source, "the tokenizer"):
-        tokenizer = auto.from_pretrained(
-            source.location, revision=source.revision, trust_remote_code=False
-        )
+    try:
+        with _reporting(source, "the tokenizer"):
+            tokenizer = auto.from_pretrained(
+                source.location, revision=source.revision, trust_remote_code=False
+            )
+    except InputError as error:
+        folder = Path(source.location)
+        if folder.is_dir() and not any(any(folder.glob(name)) for name in _TOKENIZERS):
+            raise InputError(
+                f"{source.name}: has no tokenizer; put its files (tokenizer.json, …) into the "
+                f"folder"
+            ) from error
+        raise
     check_vocabulary(tokenizer, source.name)
     return tokenizer
 
@@ -212,7 +222,11 @@ def _reporting(source: Source, what: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """Return the first line of a message, and the next one where it only announces that."""
+    first, *others = [line.strip() for line in str(error).splitlines() if line.strip()] or [
+        type(error).__name__
+    ]
+    return f"{first} {others[0]}" if first.endswith(":") and others else first
 
 
 @contextmanager

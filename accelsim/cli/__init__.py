@@ -15,7 +15,7 @@ from importlib import import_module
 import typer
 
 from accelsim.cli.completion import with_completion
-from accelsim.cli.paths import Command
+from accelsim.cli.paths import Command, flowing
 from accelsim.cli.streams import drop_output, take_over, tell, use_lookalikes
 from accelsim.errors import InputError
 from accelsim.version import __version__
@@ -55,6 +55,7 @@ for name in COMMANDS:
 for typer_of in (app, *(group.typer_instance for group in app.registered_groups)):
     for info in typer_of.registered_commands if typer_of else ():
         info.cls = Command
+        info.help = flowing(info.callback.__doc__ or "")
 
 
 def _show_version(value: bool) -> None:

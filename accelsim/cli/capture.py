@@ -110,13 +110,14 @@ def _record(trace: Trace) -> dict[str, Any]:
 def _summary(trace: Trace) -> str:
     """Return what was captured, in lines for people."""
     from accelsim.capture.coverage import left_out_lines
+    from accelsim.report.quantity import counted
     from accelsim.trace.coverage import coverage_line
 
     record = _record(trace)
     lines = [
-        f"captured {record['linears']} linear layers with {record['inputs']} distinct inputs "
-        f"of {record['model']}",
-        f"{record['tokens']} tokens in {record['sequences']} sequences"
+        f"captured {counted(record['linears'], 'linear layer')} with "
+        f"{counted(record['inputs'], 'distinct input')} of {record['model']}",
+        f"{counted(record['tokens'], 'token')} in {counted(record['sequences'], 'sequence')}"
         + (f", each begins with {record['bos']}" if record["bos"] else "")
         + f", {record['dtype']}",
         f"wrote {record['path']} ({record['size_bytes'] / 1e6:.1f} MB)",

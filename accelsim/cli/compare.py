@@ -20,13 +20,13 @@ from accelsim.cli.options import (
     SetOption,
     TraceOption,
     check_run_flags,
+    clock_warnings,
     policy_of,
     progress,
     selection_cache,
     show,
     show_json,
     warn,
-    warn_of_clock,
 )
 
 EXAMPLE = (
@@ -89,17 +89,14 @@ def command(
         if out is not None:
             texts[out / "comparison.csv"] = csv_text(rows)
         write_texts(texts)
-    for machine in machines:
-        warn_of_clock(machine)
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
-    for pair in zip(machines, results, strict=True):
-        notes += run_notes(*pair)
+    for machine, result in zip(machines, results, strict=True):
+        notes += [*clock_warnings(machine), *run_notes(machine, result)]
+        notes += [f"{machine.name}: {note}" for note in result.power_notes]
     warn(*notes)
-    power = [f"{run.arch['name']}: {note}" for run in results for note in run.power_notes]
     if json_:
-        about = {"trace": workload.describe(), "phase": phase, "warnings": notes + power}
+        about = {"trace": workload.describe(), "phase": phase, "warnings": notes}
         show_json({"schema": 1, **about, "rows": rows})
     else:
         line = coverage_line(workload.describe().get("coverage"))
         show(comparison_table(rows), power_table(rows), *filter(None, [line]))
-        show(*(f"warning: {note}" for note in power))

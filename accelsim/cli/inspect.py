@@ -21,6 +21,7 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Show layers, shapes, zeros, magnitudes, and what N:M selection would drop."""
+    from accelsim.report.quantity import counted
     from accelsim.report.tables import inspect_table
     from accelsim.report.text import escaped
     from accelsim.sparsity import parse_pattern
@@ -42,9 +43,10 @@ def command(
         return
     about = opened.describe()
     show(
-        f"{escaped(trace)}: {escaped(about['model'])}, {about['tokens']} tokens "
-        f"in {about['sequences']} sequences, "
-        f"{about['linears']} linear layers reading {len(inputs)} distinct inputs",
+        f"{escaped(trace)}: {escaped(about['model'])}, {counted(about['tokens'], 'token')} "
+        f"in {counted(about['sequences'], 'sequence')}, "
+        f"{counted(about['linears'], 'linear layer')} reading "
+        f"{counted(len(inputs), 'distinct input')}",
         inspect_table(inputs, names),
         "zeros: exactly 0; p50, p99, max: of |x|",
         *filter(None, [coverage_line(about.get("coverage"))]),

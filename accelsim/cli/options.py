@@ -163,12 +163,13 @@ def warn_of_batches(trace: Trace, batches: Iterable[int]) -> None:
             warn(*(f"{trace.path.name}: {note}" for note in notes))
 
 
-def warn_of_clock(machine: Architecture) -> None:
-    """Print which memories of a machine miss its clock."""
+def clock_warnings(machine: Architecture) -> list[str]:
+    """Return which units of a machine miss its clock."""
     from accelsim.results.cost import clock_notes
 
-    notes = [*clock_notes(machine, machine.load_technology())]
-    warn(*(note.removeprefix("warning: ") for note in notes if note.startswith("warning: ")))
+    notes = clock_notes(machine, machine.load_technology())
+    missed = [note for note in notes if note.startswith("warning: ")]
+    return [f"{machine.name}: {note.removeprefix('warning: ')}" for note in missed]
 
 
 def selection_cache(wanted: bool) -> DiskCache | None:

@@ -28,6 +28,16 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+def flowing(docstring: str) -> str:
+    r"""Return a docstring with each paragraph on one line, which a terminal wraps at its own width.
+
+    >>> flowing("Run it.\n\n    Needs this\n    and that.\n    ")
+    'Run it.\n\nNeeds this and that.'
+    """
+    paragraphs = inspect.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 def path_flags(command: Callable[..., Any]) -> set[str]:
     """Return the flags of a command that take a path."""
     flags: set[str] = set()

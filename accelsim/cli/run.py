@@ -21,13 +21,13 @@ from accelsim.cli.options import (
     SetOption,
     TraceOption,
     check_run_flags,
+    clock_warnings,
     policy_of,
     progress,
     selection_cache,
     show,
     show_json,
     warn,
-    warn_of_clock,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def command(
     rules = _policy(policy, machine)
     machine = equip(machine, workload, rules)
     window = _window(workload, watch_layers, watch_tiles, is_used=bool(timeline or vcd))
-    warn_of_clock(machine)
+    late = clock_warnings(machine)
+    warn(*late)
     if timeline or vcd:
         _warn_of_size(machine, workload, window, (batch or 1) if phase == "decode" else None)
     with ExitStack() as outputs:  # nothing is left behind if any output fails
@@ -110,7 +111,7 @@ def command(
         }
         result, against = _simulate(machines, workload, observers, **flags)
         notes = [*run_notes(machine, result)]
-        data = result.to_dict() | {"warnings": [*result.warnings, *notes]}
+        data = result.to_dict() | {"warnings": [*late, *result.warnings, *notes]}
         if against is not None:
             ratios = Ratios.of(result, against).to_dict()
             data["baseline"] = {"name": against.arch["name"], "totals": against.totals(), **ratios}
@@ -120,7 +121,7 @@ def command(
         if out is not None:
             texts |= folder_files(out, data, result)
         write_texts(texts)
-    warn(*result.notes, *notes)
+    warn(*result.warnings, *notes)
     if json_:
         show_json(data)
     else:

@@ -57,6 +57,8 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Make a trace of true shapes without the model; values are drawn when they are read."""
+    from accelsim.report.quantity import counted
+
     options = {"seq_len": seq_len, "distribution": distribution, "seed": seed}
     trace = _made(model, shapes, out, tokens, options, {"quantiles": quantiles, "layers": layers})
     about = trace.describe()
@@ -65,8 +67,9 @@ def command(
         return
     source = quantiles.name if quantiles else distribution
     show(
-        f"{out}: {about['model']}, {about['linears']} layers, {about['tokens']} tokens in "
-        f"{about['sequences']} sequences, {source}, seed {seed}; {out.stat().st_size:,} bytes"
+        f"{out}: {about['model']}, {counted(about['linears'], 'layer')}, "
+        f"{counted(about['tokens'], 'token')} in {counted(about['sequences'], 'sequence')}, "
+        f"{source}, seed {seed}; {out.stat().st_size:,} bytes"
     )
     if trace.meta.synthetic and trace.meta.synthetic.get("routing"):
         routing = trace.meta.synthetic["routing"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from accelsim.report.quantity import percent, times
+from accelsim.report.quantity import counted, percent, times
 from accelsim.report.tables import titled_table
 from accelsim.report.text import escaped
 from accelsim.trace.places import grid
@@ -22,7 +22,7 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
     perplexity = _number(dense["perplexity"]) + _error(dense["perplexity_stderr"], ".2f")
     return (
         f"{escaped(data['model']['model_id'])} on {escaped(text['name'])}: "
-        f"{dense['counted_tokens']:,} tokens in {dense['windows']} windows of "
+        f"{counted(dense['counted_tokens'], 'token')} in {counted(dense['windows'], 'window')} of "
         f"{settings['seq_len']}, {settings['phase']}, {settings['precision']} "
         f"in {data['compute_type']}"
         + (f", each begins with {escaped(data['bos'])}" if data.get("bos") else "")

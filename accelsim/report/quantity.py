@@ -31,6 +31,15 @@ class Scale(NamedTuple):
         return f"{self.show(value)} {self.unit}"
 
 
+def counted(number: int, thing: str) -> str:
+    """Return how many there are of something.
+
+    >>> counted(1, "sequence"), counted(20_000, "token")
+    ('1 sequence', '20,000 tokens')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def digits(value: float) -> str:
     """Return a number with three significant digits, or with all digits before the point.
 

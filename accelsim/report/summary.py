@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from accelsim.report.quantity import (
     change,
+    counted,
     digits,
     efficiency_scale,
     percent,
@@ -32,7 +33,7 @@ def headline(result: Result) -> str:
         f"{array['rows']}×{array['columns']}×{array['lanes']} MACs at {arch['clock_mhz']:g} MHz, "
         f"{arch['dram']['bandwidth_gb_per_s']:g} GB/s, {arch['technology']['node_nm']:g} nm\n"
         f"{escaped(trace['path'])}: {escaped(trace['model'])}, {result.phase}{batch}, {tokens}, "
-        f"{trace['linears']} layers\n"
+        f"{counted(trace['linears'], 'layer')}\n"
         f"{_policy_line(result)}"
         f"{totals['cycles']:,} cycles, {scaled(totals['time_s'], 's')}, "
         f"{_effective(totals['effective_tops'])}, "
@@ -40,7 +41,6 @@ def headline(result: Result) -> str:
         f"{scaled(W_PER_MW * totals['power_mw'], 'W')}, {_efficiency(totals['tops_per_w'])}; "
         f"without DRAM {scaled(W_PER_MW * totals['chip_power_mw'], 'W')}, "
         f"{digits(totals['power_density_w_per_mm2'])} W/mm²"
-        + "".join(f"\nwarning: {note}" for note in result.power_notes)
     )
 
 
@@ -62,7 +62,7 @@ def _tokens(result: Result) -> str:
     """Return how many tokens ran, and of how many: an incomplete decode step does not run."""
     there = result.trace["tokens"]
     ran = max(layer.tokens for layer in result.layers) if result.batch else there
-    return f"{ran} tokens" if ran == there else f"{ran} of {there} tokens"
+    return counted(ran, "token") if ran == there else f"{ran:,} of {counted(there, 'token')}"
 
 
 def _policy_line(result: Result) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LARGE = 10_000  # numbers from here on are written as 10 k, 2 M
+_LONG, _HUGE = 1e5, 1e15  # between them numbers are written out, not as 2.1e+05
 _WIDE = 20  # ratio of largest to smallest from which an axis is logarithmic
 _UNITS = {"um2": "µm²", "pj": "pJ", "s": "s", "mw": "mW", "bytes": "bytes", "cycles": "cycles"}
 
@@ -101,7 +102,7 @@ class Board:
             "kept": f"{self._kept:,}" if self._kept else "",
             "done": f"{self._done:,} of {self._total:,}",
             "ok": f"{self._statuses['ok']:,}",
-            "not": ", ".join(f"{n:,} {name}" for name, n in others.items()) or "0",
+            "not ok": ", ".join(f"{n:,} {name}" for name, n in others.items()) or "0",
             "points/s": f"{rate:.1f}" if rate else "",
             "ETA": "" if left_s is None else f"{left_s:.0f} s",
             f"best {self._metric}": best + point,
@@ -141,7 +142,11 @@ def front_table(
 
 
 def _shown(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else escaped(value)
+    if not isinstance(value, float):
+        return "" if value is None else escaped(value)
+    if _LONG <= abs(value) < _HUGE:
+        return f"{float(f'{value:.5g}'):,.0f}"
+    return f"{value:.5g}"
 
 
 def front_figure(  # noqa: PLR0913

@@ -163,19 +163,16 @@ def _tenths(value: float) -> str:
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return machines side by side; ratios are to the first.
 
-    Where clocks differ, cycles say little: then there is a column of times. Speed-up is by time.
+    Speed-up is by time, which stands beside the clocks in the table of power.
     """
     rate = scale_of([OPS_PER_TOPS * row["effective_tops"] for row in rows], "OPS")
-    time = scale_of([row["time_s"] for row in rows], "s")
-    has_clocks = len({row["clock_mhz"] for row in rows}) > 1
-    columns = ["name", "cycles", *([time.unit] if has_clocks else []), "speed-up", rate.unit]
+    columns = ["name", "cycles", "speed-up", rate.unit]
     columns += ["util", "energy", "area", "TOPS/mm²", "dropped"]
     table = titled_table(f"Compared with {rows[0]['name']}", columns)
     for row in rows:
         table.add_row(
             row["name"],
             f"{row['cycles']:,}",
-            *([time.show(row["time_s"])] if has_clocks else []),
             times(row["speedup"]),
             rate.show(OPS_PER_TOPS * row["effective_tops"]),
             percent(row["mac_utilization_ratio"]),
@@ -188,17 +185,24 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def power_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the same machines in units: energy, power, area and what comes of them."""
+    """Return the same machines in units: energy, power, area and what comes of them.
+
+    Where clocks differ, cycles say little: then there is a column of times.
+    """
+    time = scale_of([row["time_s"] for row in rows], "s")
+    shows_time = len({row["clock_mhz"] for row in rows}) > 1
     energy = scale_of([J_PER_PJ * row["energy_pj"] for row in rows], "J")
     power = scale_of([W_PER_MW * row["power_mw"] for row in rows], "W")
     area = area_scale(row["area_um2"] for row in rows)
     rate = efficiency_scale(row["tops_per_w"] for row in rows)
-    columns = ["name", "MHz", energy.unit, power.unit, f"chip {power.unit}", rate.unit, area.unit]
-    table = titled_table("Power", [*columns, "chip W/mm²"])
+    columns = ["name", "MHz", *([time.unit] if shows_time else []), energy.unit, power.unit]
+    columns += [f"chip {power.unit}", rate.unit, area.unit, "chip W/mm²"]
+    table = titled_table("Power", columns)
     for row in rows:
         table.add_row(
             row["name"],
             f"{row['clock_mhz']:g}",
+            *([time.show(row["time_s"])] if shows_time else []),
             energy.show(J_PER_PJ * row["energy_pj"]),
             power.show(W_PER_MW * row["power_mw"]),
             power.show(W_PER_MW * row["chip_power_mw"]),

@@ -9,7 +9,7 @@ from accelsim.config import Architecture
 from accelsim.hardware import Unit
 from accelsim.layers import layer_tiling, whole_work
 from accelsim.results.result import LayerResult, Result
-from accelsim.workload import Gemm, bytes_of, ceil_div
+from accelsim.workload import Gemm, Work, bytes_of, ceil_div
 
 _NOTICEABLE = 0.01  # share of a run's cycles; less is filling and the edges of tiles
 _LONG_CYCLES = 10_000  # of a run that says something about selectors and tiles, not just filling
@@ -81,7 +81,7 @@ def bottlenecks(arch: Architecture, result: Result) -> list[Bottleneck]:
         waited[unit] = max(result.breakdown.stall_cycles.get(unit, 0), excess)
         key, value = _width(arch, unit)
         enough = arch.rate(unit) if unit in arch.method_units else ports.get(unit, 0)
-        needs = [_needed(arch, result, layer, unit, value) for layer in _distinct(slowed)]
+        needs = [_needed(arch, result, layer, unit, enough) for layer in _distinct(slowed)]
         needed = max([enough, *needs])
         if value < needed:
             found[unit] = Bottleneck(key, value, _whole_macros(arch, unit, needed))
@@ -150,24 +150,37 @@ def _distinct(layers: Iterable[LayerResult]) -> Iterable[LayerResult]:
     }.values()
 
 
-def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, value: int) -> int:
+def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, enough: int) -> int:
     """Return the width with which a unit keeps up in a layer: in proportion, or a little more.
 
-    Tiles hold few groups, so that a number of selectors that does not divide them idles in part.
+    Tiles hold few groups, so that a number of selectors that does not divide them idles in part. In
+    proportion, what is rounded up at the present width counts as work: `enough` comes first, which
+    is that of the table of keys, where that keeps up with the array.
     """
-    least = ceil_div(value * layer.bound_cycles[name], _pace(layer.bound_cycles))
-    if name != "selector":
-        return least
     machine, is_decode = arch.running(layer.method), result.batch is not None
-    tokens = result.batch or layer.tokens
-    gemm = Gemm(tokens, layer.in_features, layer.out_features)
+    gemm = Gemm(result.batch or layer.tokens, layer.in_features, layer.out_features)
     tiling = layer_tiling(machine, gemm, is_decode=is_decode)
     outer = min(_OUTER_TILES, tiling.outer_tiles(gemm))
     work = whole_work(machine, gemm, is_decode=is_decode, outer_tiles=outer)
-    selector: Unit = machine.units[name]
-    pace = max(int(machine.units[unit].busy_cycles(work).sum()) for unit in ("mac_array", "dram"))
-    most = max(least, int(selector.model_copy(update={"instances": 1}).busy_cycles(work).max()))
+    mac_cycles, dram_cycles = (
+        int(machine.units[unit].busy_cycles(work).sum()) for unit in ("mac_array", "dram")
+    )
+    if enough and _busy_cycles(machine, name, enough, work) <= mac_cycles:
+        return enough
+    _, value = _width(arch, name)
+    least = ceil_div(value * layer.bound_cycles[name], _pace(layer.bound_cycles))
+    if name != "selector":
+        return least
+    pace = max(mac_cycles, dram_cycles)
+    unit: Unit = machine.units[name]
+    most = max(least, int(unit.model_copy(update={"instances": 1}).busy_cycles(work).max()))
     for number in range(least, most, max(1, least // 64)):
-        if selector.model_copy(update={"instances": number}).busy_cycles(work).sum() <= pace:
+        if _busy_cycles(machine, name, number, work) <= pace:
             return number
     return most
+
+
+def _busy_cycles(machine: Architecture, name: str, width: int, work: Work) -> int:
+    """Return the cycles that a unit of another width takes."""
+    unit: Unit = machine.units[name].model_copy(update={_field(name): width})
+    return int(unit.busy_cycles(work).sum())

@@ -228,7 +228,7 @@ def power_notes(totals: Mapping[str, float]) -> Iterator[str]:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result:
     """A whole run on one architecture. Totals and units are sums over the layers.
 
@@ -282,6 +282,16 @@ class Result:
     def breakdown(self) -> Breakdown:
         """Where the cycles of all layers went."""
         return sum((layer.breakdown for layer in self.layers), Breakdown())
+
+    def __repr__(self) -> str:
+        """Return the result in a line: all layers with all units would fill many screens."""
+        totals, phase = self.totals(), self.phase + (f" by {self.batch}" if self.batch else "")
+        return (
+            f"<Result of {self.arch['name']} on {self.trace['model']!r}, {phase}: "
+            f"{len(self.layers)} layers, {self.cycles:,} cycles, "
+            f"{totals['effective_tops']:.3g} effective TOPS, {self.energy_pj / 1e9:.3g} mJ, "
+            f"{self.area_um2 / 1e6:.3g} mm²>"
+        )
 
     def totals(self) -> dict[str, float]:
         """Return the headline numbers.

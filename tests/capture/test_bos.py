@@ -143,6 +143,16 @@ def test_an_empty_tokenizer_is_none(save, text, out):
         capture_pretrained(str(folder), text, tokens=8, seq_len=4, out=out)
 
 
+def test_a_folder_without_any_is_said_to_have_none(folder, text, out):
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(InputError) as caught:
+        capture_pretrained(str(folder), text, tokens=8, seq_len=4, out=out)
+    assert "has no tokenizer; put its files (tokenizer.json, …) into the folder" in str(
+        caught.value
+    )
+
+
 def test_ids_beyond_the_vocabulary_are_refused_before_accuracy(folder):
     subject = load_subject(str(with_bos(folder, adds=False)))
     subject.model.config.vocab_size = 16

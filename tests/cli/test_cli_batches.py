@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from oracle.small import SHIPPED_TRACE
 
 DECODE = ("--phase", "decode", "--batch")
 
@@ -41,3 +42,17 @@ def test_a_sweep_warns_before_it_begins(cli, arch, trace, tmp_path):
     warnings = [line for line in outcome.err.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
     assert "t.npz: batch 8 of a trace of 3 sequences" in warnings[0]
+
+
+def test_every_warning_is_on_standard_error_and_in_json(cli, arch):
+    """Of the clock, of power and of ports, with the machine that it is of."""
+    bad = ("--set", "technology.node_nm=7", "--set", "clock_mhz=5000")
+    run = cli("run", arch("nm816"), "--trace", SHIPPED_TRACE, *bad, "--json")
+    both = cli("compare", arch("nm816"), "--trace", SHIPPED_TRACE, *bad)
+    said = [line.removeprefix("warning: ") for line in run.err.splitlines()]
+    assert sorted(json.loads(run.out)["warnings"]) == sorted(said)
+    assert any("an access, the clock gives" in note for note in said)
+    assert any("W/mm²" in note for note in said)
+    assert "warning" not in both.out
+    for note in said:
+        assert note.removeprefix("nm816: ") in both.err

@@ -27,7 +27,7 @@ def shapes(synth):
 def test_synth_says_what_it_made(accepted, tmp_path):
     flags = ("--tokens", 10_000_000, "--distribution", "none", "--out", tmp_path / "s.npz")
     words = accepted(*SYNTH, *flags).words
-    assert "llama-3.2-1b, 7 layers, 10000000 tokens in 1 sequences, none, seed 0" in words
+    assert "llama-3.2-1b, 7 layers, 10,000,000 tokens in 1 sequence, none, seed 0" in words
     assert (tmp_path / "s.npz").stat().st_size < 2000
 
 

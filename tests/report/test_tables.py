@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle.small import ARCHITECTURES, SHIPPED_TRACE, load, trace_of
+from rich.console import Console
 
 from accelsim.report.quantity import area_scale, change, digits, percent, scale_of, times
 from accelsim.report.summary import headline
@@ -76,13 +77,24 @@ def small():
 def test_times_stand_where_clocks_differ_and_speed_up_is_by_time(small):
     machines = [load("dense"), load("dense", {"clock_mhz": 100}), load("nm816")]
     rows = comparison_rows(simulate_all(machines, small))
-    cells = texts(comparison_table(rows))
+    cells = texts(power_table(rows))
     shown = [float(text.replace(",", "")) for text in cells["ns"]]
     assert shown == pytest.approx([1e9 * row["time_s"] for row in rows], rel=5e-3)
-    assert cells["speed-up"][1] == times(rows[0]["time_s"] / rows[1]["time_s"])
-    assert texts(power_table(rows))["MHz"] == ["1000", "100", "1000"]
+    assert cells["MHz"] == ["1000", "100", "1000"]
+    speedups = texts(comparison_table(rows))["speed-up"]
+    assert speedups[1] == times(rows[0]["time_s"] / rows[1]["time_s"])
     same = comparison_rows(simulate_all([machines[0], machines[2]], small))
-    assert "ns" not in texts(comparison_table(same))
+    assert "ns" not in texts(power_table(same))
+
+
+def test_tables_of_machines_at_several_clocks_fit_a_terminal(small):
+    machines = [load("nm1632"), load("nm1632", {"clock_mhz": 500})]
+    rows = [
+        row | {"cycles": row["cycles"] % 1000 + 16_320_000}  # as many as of a larger trace
+        for row in comparison_rows(simulate_all(machines, small))
+    ]
+    for table in (comparison_table(rows), power_table(rows)):
+        assert Console(width=200).measure(table).maximum <= 80
 
 
 def test_power_is_energy_over_time_with_and_without_dram(small):
@@ -116,7 +128,6 @@ def test_implausible_power_is_remarked(changes, said):
     result = simulate(load("nm816", changes), load_trace(SHIPPED_TRACE))
     (note,) = result.power_notes
     assert re.search(said, note)
-    assert f"\nwarning: {note}" in headline(result)
     assert note in result.to_dict()["warnings"]
 
 

@@ -136,6 +136,19 @@ def test_three_quarters_of_what_is_said_are_not_enough(changes, key):
     assert key in keys("nm816", changes | said | {key: said[key] * 3 // 4}, TRACE)
 
 
+@pytest.mark.parametrize(
+    ("changes", "port"),
+    [
+        ({"format": "index"}, 8 * 2 * (8 + 4)),  # R × g × (N bytes + N × 4 bits of metadata)
+        ({"precision": "bf16"}, 8 * 2 * (16 + 2)),
+    ],
+)
+@pytest.mark.parametrize("present", [160, 100, 52])
+def test_a_run_says_the_number_of_the_table_of_keys(changes, port, present):
+    narrow = {"buffers.compressed.port_bytes": present}
+    assert keys("nm816", changes | narrow, TRACE)["buffers.compressed.port_bytes"] == port
+
+
 def test_a_run_bound_by_dram_does_not_blame_ports_that_are_wide_enough():
     slow = {"dram.bandwidth_gb_per_s": 1}
     assert keys("nm816", slow, TRACE) == {}

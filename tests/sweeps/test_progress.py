@@ -17,7 +17,7 @@ def board():
 
 def test_the_line_counts_and_names_the_best():
     line = board().line()
-    assert line.startswith("six: stage run; done 4 of 6; ok 3; not 1 failed; points/s ")
+    assert line.startswith("six: stage run; done 4 of 6; ok 3; not ok 1 failed; points/s ")
     assert line.endswith("best effective_tops 3.5 (point 1)")
     assert "ETA 0 s" in line
 
@@ -45,7 +45,7 @@ def test_what_is_done_stays_done():
     assert [line.split("; ")[1] for line in lines] == [
         *("done 2 of 6", "done 2 of 6", "done 6 of 6", "done 6 of 6")
     ]
-    assert "ok 3; not 1 failed, 2 invalid; points/s " in lines[-1]
+    assert "ok 3; not ok 1 failed, 2 invalid; points/s " in lines[-1]
     assert "ETA" not in lines[-1]
     assert "points/s" not in lines[0]
 

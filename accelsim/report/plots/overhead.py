@@ -66,7 +66,8 @@ class Overhead(Plot):
         sizes = sorted({row["m"] for row in rows})
         ax.set_xticks(sizes, [str(size) for size in sizes])
         ax.minorticks_off()
-        ax.set_ylim(bottom=0)
+        most = max(100 * row["area_overhead_ratio"] for row in rows)
+        ax.set_ylim(0, 1.06 * most if most > 0 else None)
         ax.set_xlabel("group size M")
         ax.set_ylabel("area over the dense machine (%)")
         for shade, crossbar in zip(COLOURS, crossbars, strict=False):
