@@ -1,14 +1,19 @@
 """Every exception that a user can see, and how it shows what the user wrote."""
 
+_MOST = 1000  # characters of a message; names in it may have millions
+_LAST = 300  # of them from its end, which says what is allowed
+
 
 class InputError(ValueError):
     """The user's input is wrong; the message says where, what, and what is allowed.
 
     The command line prints it as one message and exits with code 2. It has one line, and no control
-    character, whatever the user's names hold.
+    character, whatever the user's names hold, and is cut in the middle where they are too long.
     """
 
     def __init__(self, message: str) -> None:
+        if len(message) > _MOST:
+            message = f"{message[: _MOST - _LAST - 1]}…{message[-_LAST:]}"
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 

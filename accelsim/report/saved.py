@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError
-from accelsim.files import read_bytes
+from accelsim.files import exists, read_bytes
 from accelsim.results.comparison import Ratios
 from accelsim.results.export import raw_cell
 from accelsim.results.result import SCHEMA
@@ -79,7 +79,7 @@ def _items(section: object) -> Iterable[tuple[str, Any]]:
 def _machines(folder: Path) -> list[Path]:
     """Return the folders of a comparison in its order, or the folder of a run itself."""
     table = folder / "comparison.csv"
-    if not table.exists():
+    if not exists(table):
         return [folder]
     try:
         rows = list(csv.DictReader(read_bytes(table).decode().splitlines()))

@@ -1,0 +1,51 @@
+"""Paths that no file can have, and those where the system does not tell: named, not a traceback."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from accelsim.errors import InputError
+from accelsim.files import check_folders, filling, folder, replacing, write_texts
+
+LONG = "a" * 300  # a name has at most 255 bytes
+DEEP = "a/" * 3000  # and a path 4096
+
+
+@pytest.mark.parametrize("name", [LONG, DEEP, "nul\0"])
+def test_outputs_that_cannot_be(name, tmp_path):
+    out = tmp_path / name
+    for write in (replacing, folder, filling):
+        with pytest.raises(InputError, match="cannot"), write(out):
+            pass
+    with pytest.raises(InputError, match="cannot write here"):
+        write_texts({out: "text"})
+
+
+def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="pipe: cannot write here: nobody reads from it"):
+        write_texts({pipe: "text"})
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_texts({pipe: "text"})
+    assert os.read(reader, 10) == b"text"
+    assert os.read(reader, 10) == b""
+    os.close(reader)
+
+
+def test_a_full_device_is_named():
+    with pytest.raises(InputError, match="/dev/full: cannot write: No space left on device"):
+        write_texts({Path("/dev/full"): "text"})
+
+
+def test_folders_are_no_targets_before_the_work(tmp_path):
+    with pytest.raises(InputError, match="a folder of this name exists"):
+        check_folders(tmp_path)
+
+
+def test_long_messages_keep_their_ends():
+    said = str(InputError(f"file: '{'x' * 10**6}': allowed: this"))
+    assert said.startswith("file: 'xx")
+    assert said.endswith("xx': allowed: this")
+    assert len(said) == 1000
