@@ -238,9 +238,9 @@ def _names_in(folder: Path) -> set[str]:
     """Return what is in a folder, without what a killed sweep has left half written."""
     try:
         names = {path.name for path in folder.iterdir()} if is_folder(folder) else set()
+        return names - {path.name for path in _half_written(folder)} if names else names
     except OSError as error:
         raise InputError(f"{folder}: cannot read this folder: {error.strerror}") from error
-    return names - {path.name for path in _half_written(folder)}
 
 
 def _half_written(folder: Path) -> list[Path]:

@@ -7,7 +7,9 @@ import pytest
 
 from accelsim.errors import InputError
 from accelsim.files import check_folders, filling, folder, replacing, write_texts
+from accelsim.sweeps.run import sweep
 
+ROOT = Path(__file__).parents[2]
 LONG = "a" * 300  # a name has at most 255 bytes
 DEEP = "a/" * 3000  # and a path 4096
 
@@ -20,6 +22,16 @@ def test_outputs_that_cannot_be(name, tmp_path):
             pass
     with pytest.raises(InputError, match="cannot write here"):
         write_texts({out: "text"})
+
+
+@pytest.mark.parametrize("name", [LONG, DEEP])
+def test_sweeps_into_folders_that_cannot_be(name, tmp_path):
+    pytest.importorskip("pyarrow")
+    arch, trace = ROOT / "arch_configs" / "nm24.yaml", ROOT / "traces" / "llama.npz"
+    text = f"{{schema: 1, name: s, base: {arch}, traces: {trace}, axes: {{clock_mhz: [1000]}}}}"
+    (tmp_path / "sweep.yaml").write_text(text)
+    with pytest.raises(InputError, match="cannot make this folder"):
+        sweep(tmp_path / "sweep.yaml", tmp_path / name)
 
 
 def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path):
