@@ -31,7 +31,7 @@ def test_sweeps_into_folders_that_cannot_be(name, tmp_path):
     text = f"{{schema: 1, name: s, base: {arch}, traces: {trace}, axes: {{clock_mhz: [1000]}}}}"
     (tmp_path / "sweep.yaml").write_text(text)
     with pytest.raises(InputError, match="cannot make this folder"):
-        sweep(tmp_path / "sweep.yaml", tmp_path / name)
+        sweep(tmp_path / "sweep.yaml", out=tmp_path / name)
 
 
 def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path):
