@@ -6,6 +6,7 @@ again, for print in grey.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -109,8 +110,11 @@ def save(drawn: Figure, path: Path) -> None:
     dates: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     with styled():
         spread(drawn)
-    with styled(), replacing(path) as temporary:
-        drawn.savefig(temporary, format=kind, dpi=200, metadata=dates.get(kind))
+    contents = io.BytesIO()  # first: on a full disk matplotlib fails in ways of its own
+    with styled():
+        drawn.savefig(contents, format=kind, dpi=200, metadata=dates.get(kind))
+    with replacing(path) as temporary:
+        temporary.write_bytes(contents.getvalue())
 
 
 def check_format(path: Path) -> None:
