@@ -61,6 +61,10 @@ def _missing(data: Mapping[str, Any]) -> list[str]:
     arch, units = data.get("arch"), data.get("units")
     missing += [f"arch.{key}" for key in ("name", "pattern") if key not in (arch or ())]
     missing += [f"units.{name}" for name, unit in _items(units) if not isinstance(unit, dict)]
+    trace, batch = data.get("trace"), data.get("batch")
+    hashed = trace.get("sha256") if isinstance(trace, dict) else None
+    missing += ["trace.sha256"] * (not isinstance(hashed, str | None))
+    missing += ["batch"] * (not isinstance(batch, int | None))
     layers, totals = data.get("layers"), data.get("totals")
     found_layers = layers if isinstance(layers, list) and layers else [None]
     parts = [("layers", layer, _LAYER_KEYS) for layer in found_layers]

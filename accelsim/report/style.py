@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from accelsim.errors import InputError, MissingExtraError
+from accelsim.errors import InputError, check_extra
 from accelsim.files import replacing
 from accelsim.report.labels import spread
 
@@ -86,8 +85,7 @@ def figure(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "plot")
+    check_extra("matplotlib", "plot")
     from matplotlib.figure import Figure
 
     with styled():
@@ -121,8 +119,7 @@ def check_format(path: Path) -> None:
     """Raise InputError unless figures can be written as such a file; MissingExtraError if none."""
     if path.suffix not in _FORMATS:
         raise InputError(f"{path}: figures are written as {', '.join(_FORMATS)}")
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "plot")
+    check_extra("matplotlib", "plot")
 
 
 def legend_above(axes: Axes, *, columns: int = 3, **options: Any) -> None:

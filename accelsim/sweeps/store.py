@@ -24,11 +24,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from accelsim.errors import InputError, MissingExtraError
+from accelsim.errors import InputError, MissingExtraError, check_extra
 from accelsim.files import (
     check_regular,
     exists,
@@ -190,7 +189,8 @@ class Store:
             replacing(self.folder / CSV) as table,
             table.open("w", encoding="utf-8", newline="") as text,
             replacing(self.folder / PARQUET) as parquet,
-            _parquet_writer(parquet, columns) as write,
+            parquet.open("wb") as binary,
+            _parquet_writer(binary, columns) as write,
         ):
             writer = csv.DictWriter(text, [*columns], lineterminator="\n")
             writer.writerow({name: safe_cell(name) for name in columns})
@@ -391,8 +391,7 @@ def has_rows(folder: Path) -> bool:
 def check_libraries() -> None:
     """Raise MissingExtraError if tables cannot be written: before the work, not after."""
     for module in ("pyarrow", "pandas"):
-        if find_spec(module) is None:
-            raise MissingExtraError(module, "sweep")
+        check_extra(module, "sweep")
 
 
 def column_types(plan: Plan) -> dict[str, type]:
@@ -420,7 +419,7 @@ def _cell(value: Any) -> Any:
 
 
 @contextmanager
-def _parquet_writer(path: Path, columns: dict[str, type]) -> Iterator[Any]:
+def _parquet_writer(file: BinaryIO, columns: dict[str, type]) -> Iterator[Any]:
     """Yield a function that adds rows to a Parquet file."""
     try:
         import pyarrow as pa
@@ -429,7 +428,7 @@ def _parquet_writer(path: Path, columns: dict[str, type]) -> Iterator[Any]:
         raise MissingExtraError("pyarrow", "sweep") from error
     kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(file, schema) as writer:
 
         def write(rows: list[Row]) -> None:
             if rows:

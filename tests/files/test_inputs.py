@@ -207,6 +207,20 @@ def test_files_of_results(file, tmp_path, capsys):
     assert f"run/{file}: " in refused(arguments, capsys)
 
 
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"trace": {"sha256": []}}, "trace.sha256"),
+        ({"batch": {}}, "batch"),
+        ({"trace": 1}, "trace"),
+    ],
+)
+def test_results_of_other_types(changes, key, tmp_path, capsys):
+    saved_run(tmp_path / "run", **changes)
+    last = refused(("plot", "front", tmp_path / "run", "--out", "x.svg"), capsys)
+    assert f"run/result.json: key '{key}' is missing" in last
+
+
 @pytest.mark.parametrize("file", ["points.jsonl", "sweep.json"])
 def test_files_of_a_sweep(file, tmp_path, capsys):
     pytest.importorskip("pyarrow")

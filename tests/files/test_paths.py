@@ -1,11 +1,12 @@
 """Paths that no file can have, and those where the system does not tell: named, not a traceback."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, MissingExtraError, check_extra
 from accelsim.files import check_folders, filling, folder, replacing, write_texts
 from accelsim.sweeps.run import sweep
 
@@ -61,3 +62,17 @@ def test_long_messages_keep_their_ends():
     assert said.startswith("file: 'xx")
     assert said.endswith("xx': allowed: this")
     assert len(said) == 1000
+
+
+def test_a_sweep_in_a_folder_whose_name_is_not_utf_8(tmp_path):
+    pytest.importorskip("pyarrow")
+    arch, trace = ROOT / "arch_configs" / "nm24.yaml", ROOT / "traces" / "llama.npz"
+    text = f"{{schema: 1, name: s, base: {arch}, traces: {trace}, axes: {{clock_mhz: [1000]}}}}"
+    (tmp_path / "sweep.yaml").write_text(text)
+    assert len(sweep(tmp_path / "sweep.yaml", out=tmp_path / "\udce9")) == 1
+
+
+def test_extras_that_cannot_be_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match="needs the package 'matplotlib'"):
+        check_extra("matplotlib", "plot")
