@@ -1,6 +1,7 @@
 """Files around `accelsim plot`: a figure is written whole or not at all, a timeline is taken."""
 
 import json
+from pathlib import Path
 
 import pytest
 from oracle.small import ROOT
