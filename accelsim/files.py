@@ -22,6 +22,24 @@ _UNSAID_BYTES = 2**20  # are read of a file that does not know its size
 _NONBLOCKING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a writer
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something at a path; not where the system does not tell.
+
+    `Path.exists` raises an error there: for names that are too long, in folders of other users.
+    """
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a regular file, as `exists`."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder, as `exists`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def open_regular(path: Path, failed: str = "cannot read") -> BufferedReader:
     """Open a regular file for reading; a device or a pipe may be endless, or never answer.
 
@@ -40,8 +58,8 @@ def open_regular(path: Path, failed: str = "cannot read") -> BufferedReader:
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except (OSError, ValueError) as error:  # ValueError: a path that no system can have
-        raise _unreadable(path, failed, _reason(error)) from error
-    raise _unreadable(path, failed, "not a regular file, but a device or a pipe")
+        raise _failure(path, failed, _reason(error)) from error
+    raise _failure(path, failed, "not a regular file, but a device or a pipe")
 
 
 def check_regular(path: Path, failed: str = "cannot read") -> None:
@@ -73,27 +91,32 @@ def read_bytes(
             limit_bytes = min(limit_bytes, max(os.fstat(file.fileno()).st_size, _UNSAID_BYTES))
             content = file.read(limit_bytes + 1)
         except OSError as error:
-            raise _unreadable(path, failed, _reason(error)) from error
+            raise _failure(path, failed, _reason(error)) from error
     if content is None:  # a file of the system that has nothing to say yet
-        raise _unreadable(path, failed, "no contents")
+        raise _failure(path, failed, "no contents")
     if len(content) > limit_bytes:
         raise InputError(f"{path}: larger than {limit_bytes} bytes; {remark}")
     return content
 
 
-def read_text(path: Path, failed: str = "cannot read") -> str:
+def read_text(path: Path, failed: str = "cannot read", **limits: Any) -> str:
     """Read a regular file of UTF-8 text whole, without its byte order mark, if it has one.
+
+    Args:
+        path: the file.
+        failed: what went wrong, for the message.
+        limits: `limit_bytes` and `remark` of `read_bytes`.
 
     Raises:
         InputError: as `read_bytes`, or it is not UTF-8.
     """
     try:
-        return read_bytes(path, failed).decode("utf-8-sig")
+        return read_bytes(path, failed, **limits).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
 
 
-def _unreadable(path: Path, failed: str, reason: str) -> InputError:
+def _failure(path: Path, failed: str, reason: str) -> InputError:
     return InputError(": ".join(part for part in (str(path), failed, reason) if part))
 
 
@@ -115,19 +138,19 @@ def replacing(
     Raises:
         InputError: the target's folder is missing or not writable, or the target is a folder.
     """
-    try:
-        if path.is_dir():
-            raise InputError(f"{path}: cannot write the file: a folder of this name exists")
-        if path.exists() and not path.is_file():  # a device or a pipe is written, not replaced
-            if is_seekable:
-                raise InputError(f"{path}: cannot write here: a device or a pipe, not a file")
+    _check_no_folder(path)
+    if exists(path) and not is_file(path):  # a device or a pipe is written, not replaced
+        if is_seekable:
+            raise InputError(f"{path}: cannot write here: a device or a pipe, not a file")
+        with _kept_open(path):
             yield path
-            return
+        return
+    try:
         if removes_stale:
             remove_stale(path)
         temporary, handle = _claimed(path, _make_file)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write here: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that no system can have
+        raise _failure(path, "cannot write here", _reason(error)) from error
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
@@ -141,6 +164,22 @@ def replacing(
 
 
 @contextmanager
+def _kept_open(path: Path) -> Iterator[None]:
+    """Hold a device or a pipe open; raise InputError where writing would wait for a reader."""
+    try:
+        handle = os.open(path, os.O_WRONLY | _NONBLOCKING)
+    except OSError as error:
+        reason = "nobody reads from it" if error.errno == errno.ENXIO else _reason(error)
+        raise _failure(path, "cannot write here", reason) from error
+    try:
+        yield
+    except OSError as error:
+        raise _failure(path, "cannot write", _reason(error)) from error
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
     """Yield a temporary folder on the disk of `path`, which has room for it or for nothing.
 
@@ -150,8 +189,8 @@ def folder_beside(path: Path) -> Iterator[Path]:
     try:
         remove_stale(path)
         temporary, handle = _claimed(path, tempfile.mkdtemp)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write here: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that no system can have
+        raise _failure(path, "cannot write here", _reason(error)) from error
     try:
         yield temporary
     finally:
@@ -229,8 +268,18 @@ def _remove_unless_claimed(path: Path) -> None:
 def check_folders(*paths: Path | None) -> None:
     """Raise InputError unless files can be made in these places: before the work, not after."""
     for path in paths:
-        if path is not None and not path.parent.is_dir():
+        if path is None:
+            continue
+        if not is_folder(path.parent):
             raise InputError(f"{path}: cannot write here: no such folder")
+        _check_no_folder(path)
+        if not exists(path) and not os.access(path.parent, os.W_OK):
+            raise InputError(f"{path}: cannot write here: this folder may not be written to")
+
+
+def _check_no_folder(path: Path) -> None:
+    if is_folder(path):
+        raise InputError(f"{path}: cannot write the file: a folder of this name exists")
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
@@ -248,10 +297,10 @@ def folder(path: Path) -> Iterator[Path]:
         InputError: the folder cannot be made.
     """
     try:
-        missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+        missing = [parent for parent in (path, *path.parents) if not exists(parent)]
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot make this folder: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise _failure(path, "cannot make this folder", _reason(error)) from error
     try:
         yield path
     except BaseException:

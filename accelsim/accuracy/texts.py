@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accelsim.errors import InputError
-from accelsim.files import read_text
+from accelsim.files import is_file, read_text
 
 BUILT_IN = "python-topics"
 BUILT_IN_CALIBRATION = "python-topics-calibration"
@@ -49,7 +49,7 @@ def load_text(name: str) -> Text:
     try:
         return Text(path.name, read_text(path, "cannot read the text"))
     except InputError as error:
-        if not path.is_file():
+        if not is_file(path):
             raise InputError(
                 f"{error} (allowed: a file, {BUILT_IN}, {BUILT_IN_CALIBRATION})"
             ) from error

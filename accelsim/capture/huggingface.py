@@ -14,7 +14,7 @@ from accelsim.capture import memory
 from accelsim.capture.extra import require
 from accelsim.capture.tokens import check_vocabulary
 from accelsim.errors import InputError
-from accelsim.files import check_regular, open_regular
+from accelsim.files import check_regular, exists, is_folder, open_regular
 
 if TYPE_CHECKING:
     import torch
@@ -43,10 +43,13 @@ def locate(model_id: str, revision: str | None) -> Source:
         InputError: no such folder, no `config.json` or weights in it, or the hub has no such
             repository or revision, or cannot be reached.
     """
-    folder = Path(model_id).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(model_id).expanduser()
+    except RuntimeError as error:  # nobody's home
+        raise InputError(f"{model_id}: no such model folder") from error
+    if is_folder(folder):
         return _local_source(model_id, folder, revision)
-    if folder.exists() or _looks_local(model_id):
+    if exists(folder) or _looks_local(model_id):
         raise InputError(f"{model_id}: no such model folder")
     hub = require("huggingface_hub")
     try:
@@ -69,7 +72,7 @@ def _looks_local(model_id: str) -> bool:
 def _local_source(model_id: str, folder: Path, revision: str | None) -> Source:
     if revision is not None:
         raise InputError(f"{model_id}: a revision is for models of the hub; this is a folder")
-    if not (folder / "config.json").exists():
+    if not exists(folder / "config.json"):
         raise InputError(f"{model_id}: this folder has no config.json; is it a model?")
     for path in sorted(folder.iterdir()):  # any of them may be read by transformers
         if not path.is_dir():

@@ -144,8 +144,9 @@ def _sequences(
     if seq_len <= beginning.length:
         raise InputError(f"seq_len is {seq_len}; beside {beginning.token} there is no room")
     whole, rest = divmod(tokens, seq_len)
+    wanted = tokens - beginning.length * (whole + (rest > 0))
+    if len(ids) < wanted:  # before there is a list of them: nobody knows how many are asked for
+        raise InputError(f"{path}: the text has {len(ids)} tokens, {wanted} are wanted")
     lengths = [seq_len - beginning.length] * whole + [rest - beginning.length] * (rest > 0)
-    if len(ids) < sum(lengths):
-        raise InputError(f"{path}: the text has {len(ids)} tokens, {sum(lengths)} are wanted")
-    used = require("torch").tensor(ids[: sum(lengths)], dtype=require("torch").int64)
+    used = require("torch").tensor(ids[:wanted], dtype=require("torch").int64)
     return [beginning.before(part[None]) for part in used.split(lengths)]

@@ -28,6 +28,8 @@ from accelsim.cli.options import (
     PhaseOption,
     SetOption,
     TraceOption,
+    check_choice,
+    check_run_flags,
     selection_cache,
     show,
     show_json,
@@ -84,7 +86,7 @@ def search_command(
     machine; the policy found is judged by perplexity on another text.
     """
     from accelsim.accuracy.evaluate import Settings
-    from accelsim.accuracy.search import Budget, search
+    from accelsim.accuracy.search import PROXIES, Budget, search
     from accelsim.accuracy.subject import load_subject
     from accelsim.accuracy.texts import load_text
     from accelsim.config import load_arch
@@ -94,6 +96,8 @@ def search_command(
     from accelsim.trace import load_trace
 
     goal = Budget.parse(budget)
+    check_choice("--proxy", proxy, PROXIES)
+    check_run_flags(phase, batch, "recurrence")
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     warn_of_batches(workload, [batch] if phase == "decode" and batch else ())
     if machine.pattern.is_dense:
@@ -108,6 +112,7 @@ def search_command(
     )
     settings.check()
     check_folders(out)
+    content, learned_from = load_text(text), load_text(calibration)
     names = ",".join(linear.name for linear in workload.linears)
     subject = load_subject(
         model, revision=revision, device=device, layers=names, seq_len=seq_len, exact=exact
@@ -116,13 +121,13 @@ def search_command(
     with stages() as progress:
         found = search(
             subject,
-            load_text(text),
+            content,
             machine,
             workload,
             method,
             goal,
             settings,
-            calibration_text=load_text(calibration),
+            calibration_text=learned_from,
             proxy=proxy,
             progress=progress,
             simulation={"phase": phase, "batch": batch, "cache": selection_cache(cache)},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError
-from accelsim.files import read_bytes
+from accelsim.files import exists, read_bytes
 from accelsim.results.comparison import Ratios
 from accelsim.results.export import raw_cell
 from accelsim.results.result import SCHEMA
@@ -61,6 +61,10 @@ def _missing(data: Mapping[str, Any]) -> list[str]:
     arch, units = data.get("arch"), data.get("units")
     missing += [f"arch.{key}" for key in ("name", "pattern") if key not in (arch or ())]
     missing += [f"units.{name}" for name, unit in _items(units) if not isinstance(unit, dict)]
+    trace, batch = data.get("trace"), data.get("batch")
+    hashed = trace.get("sha256") if isinstance(trace, dict) else None
+    missing += ["trace.sha256"] * (not isinstance(hashed, str | None))
+    missing += ["batch"] * (not isinstance(batch, int | None))
     layers, totals = data.get("layers"), data.get("totals")
     found_layers = layers if isinstance(layers, list) and layers else [None]
     parts = [("layers", layer, _LAYER_KEYS) for layer in found_layers]
@@ -79,7 +83,7 @@ def _items(section: object) -> Iterable[tuple[str, Any]]:
 def _machines(folder: Path) -> list[Path]:
     """Return the folders of a comparison in its order, or the folder of a run itself."""
     table = folder / "comparison.csv"
-    if not table.exists():
+    if not exists(table):
         return [folder]
     try:
         rows = list(csv.DictReader(read_bytes(table).decode().splitlines()))

@@ -6,14 +6,14 @@ again, for print in grey.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from accelsim.errors import InputError, MissingExtraError
+from accelsim.errors import InputError, check_extra
 from accelsim.files import replacing
 from accelsim.report.labels import spread
 
@@ -85,8 +85,7 @@ def figure(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "plot")
+    check_extra("matplotlib", "plot")
     from matplotlib.figure import Figure
 
     with styled():
@@ -109,16 +108,18 @@ def save(drawn: Figure, path: Path) -> None:
     dates: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     with styled():
         spread(drawn)
-    with styled(), replacing(path) as temporary:
-        drawn.savefig(temporary, format=kind, dpi=200, metadata=dates.get(kind))
+    contents = io.BytesIO()  # first: on a full disk matplotlib fails in ways of its own
+    with styled():
+        drawn.savefig(contents, format=kind, dpi=200, metadata=dates.get(kind))
+    with replacing(path) as temporary:
+        temporary.write_bytes(contents.getvalue())
 
 
 def check_format(path: Path) -> None:
     """Raise InputError unless figures can be written as such a file; MissingExtraError if none."""
     if path.suffix not in _FORMATS:
         raise InputError(f"{path}: figures are written as {', '.join(_FORMATS)}")
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "plot")
+    check_extra("matplotlib", "plot")
 
 
 def legend_above(axes: Axes, *, columns: int = 3, **options: Any) -> None:

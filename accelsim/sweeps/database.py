@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from accelsim.errors import InputError
-from accelsim.files import write_texts
+from accelsim.files import is_file, write_texts
 from accelsim.sweeps.metrics import METRICS
 from accelsim.sweeps.passwords import masked, without_passwords
 from accelsim.sweeps.plan import Plan, digest_of
@@ -187,7 +187,7 @@ def _written_owner(folder: Path, digest: str) -> str | None:
     """Return the name in a folder; None if there is none, or not that of this sweep."""
     path = folder / OWNER
     try:
-        text = path.read_text(encoding="ascii") if path.is_file() else ""
+        text = path.read_text(encoding="ascii") if is_file(path) else ""
     except (OSError, ValueError):
         return None
     owner, check = text[:-_CHECK_DIGITS], text[-_CHECK_DIGITS:]

@@ -255,8 +255,14 @@ def _traces(
     for path in paths:
         if path.stem in found:
             raise InputError(f"{source.where(('traces',))}: traces: two are called '{path.stem}'")
-        found[path.stem] = TraceFile(str(path.resolve()), load_trace(path).sha256)
+        found[path.stem] = _trace_file(path)
     return found
+
+
+def _trace_file(path: Path) -> TraceFile:
+    """Read a trace; return where it is, which is certain only now: links may lead in circles."""
+    sha256 = load_trace(path).sha256
+    return TraceFile(str(path.resolve()), sha256)
 
 
 def _policies(file: SweepFile, source: YamlSource, folder: Path) -> dict[str, tuple[str, str]]:

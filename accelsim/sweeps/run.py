@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from accelsim.arguments import check_count, path_of
 from accelsim.cache import DiskCache
 from accelsim.errors import InputError
+from accelsim.files import open_regular
 from accelsim.sweeps import search
 from accelsim.sweeps.local import OneProcess, Processes, Workers
 from accelsim.sweeps.plan import Plan, load_plan
@@ -76,7 +77,8 @@ def sweep(  # noqa: PLR0913
     run_plan(plan, folder, workers=workers, scheduler=scheduler, resume=resume)
     import pandas as pd
 
-    return pd.read_parquet(folder / PARQUET, dtype_backend="numpy_nullable")
+    with open_regular(folder / PARQUET) as table:  # names of folders may be no UTF-8
+        return pd.read_parquet(table, dtype_backend="numpy_nullable")
 
 
 def run_plan(  # noqa: PLR0913

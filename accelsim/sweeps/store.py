@@ -24,12 +24,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from accelsim.errors import InputError, MissingExtraError
-from accelsim.files import check_regular, open_regular, replacing, write_texts
+from accelsim.errors import InputError, MissingExtraError, check_extra
+from accelsim.files import (
+    check_regular,
+    exists,
+    is_file,
+    is_folder,
+    open_regular,
+    replacing,
+    write_texts,
+)
 from accelsim.files import folder as output_folder
 from accelsim.results.export import safe_cell
 from accelsim.sweeps.metrics import COUNTS, METRICS
@@ -182,7 +189,8 @@ class Store:
             replacing(self.folder / CSV) as table,
             table.open("w", encoding="utf-8", newline="") as text,
             replacing(self.folder / PARQUET) as parquet,
-            _parquet_writer(parquet, columns) as write,
+            parquet.open("wb") as binary,
+            _parquet_writer(binary, columns) as write,
         ):
             writer = csv.DictWriter(text, [*columns], lineterminator="\n")
             writer.writerow({name: safe_cell(name) for name in columns})
@@ -211,7 +219,7 @@ def open_store(plan: Plan, folder: Path, *, resume: bool, tell: Tell = log) -> I
         InputError: it holds something else, or results and `resume` is not set, or another process
             is writing to it.
     """
-    if (folder / POINTS).exists():
+    if exists(folder / POINTS):
         check_regular(folder / POINTS)  # to write to a pipe would wait for a reader
     names = _names_in(folder)
     if names and not names & {HEADER, POINTS}:
@@ -229,10 +237,10 @@ def open_store(plan: Plan, folder: Path, *, resume: bool, tell: Tell = log) -> I
 def _names_in(folder: Path) -> set[str]:
     """Return what is in a folder, without what a killed sweep has left half written."""
     try:
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        names = {path.name for path in folder.iterdir()} if is_folder(folder) else set()
+        return names - {path.name for path in _half_written(folder)} if names else names
     except OSError as error:
         raise InputError(f"{folder}: cannot read this folder: {error.strerror}") from error
-    return names - {path.name for path in _half_written(folder)}
 
 
 def _half_written(folder: Path) -> list[Path]:
@@ -299,7 +307,7 @@ def _read_header(header: Path) -> dict[str, Any]:
     """Return what was swept; InputError unless it is what was written."""
     damaged = f"{header}: is not the header of a sweep, or is damaged; sweep --resume mends it"
     try:
-        if not header.is_file() or header.stat().st_size > _LARGEST_HEADER_BYTES:
+        if not is_file(header) or header.stat().st_size > _LARGEST_HEADER_BYTES:
             raise InputError(damaged)
         found = json.loads(header.read_text(encoding="utf-8"))
         contents = {name: value for name, value in found.items() if name not in _BESIDES}
@@ -326,7 +334,7 @@ def _refuse(header: Path, kind: str) -> NoReturn:
 def _locked(folder: Path) -> Iterator[BinaryIO]:
     """Open the file of rows for this process alone."""
     path = folder / POINTS
-    if path.exists() and not path.is_file():
+    if exists(path) and not is_file(path):
         raise InputError(f"{path}: must be a regular file")
     try:
         file = path.open("a+b", buffering=0)
@@ -361,7 +369,7 @@ def read_rows(folder: Path, tell: Tell = log) -> tuple[dict[str, Any], list[Row]
     Raises:
         InputError: the folder holds no sweep.
     """
-    if not (folder / HEADER).exists() or not (folder / POINTS).exists():
+    if not exists(folder / HEADER) or not exists(folder / POINTS):
         raise InputError(f"{folder}: holds no sweep (no {HEADER} and {POINTS})")
     header = _read_header(folder / HEADER)
     with open_regular(folder / POINTS) as file:
@@ -377,14 +385,13 @@ def read_rows(folder: Path, tell: Tell = log) -> tuple[dict[str, Any], list[Row]
 def has_rows(folder: Path) -> bool:
     """Whether a folder holds any results."""
     path = folder / POINTS
-    return path.is_file() and path.stat().st_size > 0
+    return is_file(path) and path.stat().st_size > 0
 
 
 def check_libraries() -> None:
     """Raise MissingExtraError if tables cannot be written: before the work, not after."""
     for module in ("pyarrow", "pandas"):
-        if find_spec(module) is None:
-            raise MissingExtraError(module, "sweep")
+        check_extra(module, "sweep")
 
 
 def column_types(plan: Plan) -> dict[str, type]:
@@ -412,7 +419,7 @@ def _cell(value: Any) -> Any:
 
 
 @contextmanager
-def _parquet_writer(path: Path, columns: dict[str, type]) -> Iterator[Any]:
+def _parquet_writer(file: BinaryIO, columns: dict[str, type]) -> Iterator[Any]:
     """Yield a function that adds rows to a Parquet file."""
     try:
         import pyarrow as pa
@@ -421,7 +428,7 @@ def _parquet_writer(path: Path, columns: dict[str, type]) -> Iterator[Any]:
         raise MissingExtraError("pyarrow", "sweep") from error
     kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(file, schema) as writer:
 
         def write(rows: list[Row]) -> None:
             if rows:

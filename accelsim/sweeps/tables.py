@@ -45,13 +45,13 @@ def table_in(section: object, folder: Path) -> Iterator[tuple[str, TableFile]]:
     known = built_in()
     if name is None or name in known:
         return
-    path = (folder / name).resolve()
+    path = folder / name
     try:
         content = read_bytes(path)
     except InputError as error:
         near = did_you_mean(name, known)
         raise InputError(f"{KEY}: no file '{path}'{near}; built in: {', '.join(known)}") from error
-    yield name, TableFile(str(path), sha256(content).hexdigest())
+    yield name, TableFile(str(path.resolve()), sha256(content).hexdigest())
 
 
 def name_in(section: object) -> str | None:

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.errors import InputError
+from accelsim.files import read_text
 from accelsim.registry import did_you_mean
 from accelsim.trace.record import MAX_TOKENS, Linear
 from accelsim.yaml_source import read_yaml
@@ -62,8 +63,6 @@ def read_gemms(path: Path) -> list[Gemm]:
     Raises:
         InputError: not readable, not such a file, no rows, or too many; with the row.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: cannot read: no such file, or not a regular one")
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _yaml_rows(path)
     gemms = [_gemm(where, row) for where, row in rows]
     if not gemms:
@@ -93,14 +92,7 @@ def _yaml_rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{path}: larger than {_MAX_BYTES} bytes; not a file of shapes")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    lines = read_text(path, limit_bytes=_MAX_BYTES, remark="not a file of shapes").splitlines()
     reader = csv.DictReader(lines, skipinitialspace=True)
     try:
         for row in reader:

@@ -220,7 +220,7 @@ def test_a_budget_of_perplexity_is_measured(accepted, search):
         (["--budget", "cycles"], "budget 'cycles': write cycles=R"),
         (["--budget", "area=0.5"], "budget 'area=0.5': write cycles=R"),
         (["--budget", "perplexity=0.0001"], "budget perplexity=0.0001: not in reach"),
-        (["--budget", "cycles=0.9", "--proxy", "guess"], "unknown proxy 'guess'"),
+        (["--budget", "cycles=0.9", "--proxy", "guess"], "--proxy 'guess': allowed: output_error"),
     ],
 )
 def test_a_search_without_an_answer_says_why(cli, search, tmp_path, flags, said):

@@ -1,6 +1,7 @@
 """Files around `accelsim plot`: a figure is written whole or not at all, a timeline is taken."""
 
 import json
+from pathlib import Path
 
 import pytest
 from oracle.small import ROOT
@@ -26,16 +27,14 @@ def panel(accepted, *arguments):
 
 
 def test_a_figure_is_replaced_whole_or_stays(run, refused, tmp_path, monkeypatch):
-    from matplotlib.figure import Figure
-
-    def _full(_figure, path, **_):
-        path.write_bytes(b"half of it")
+    def _full(path, contents):
+        path.write_text(repr(contents[:10]))
         raise OSError(28, "No space left on device")
 
     folder, out = run(), tmp_path / "figures" / "c.png"
     out.parent.mkdir()
     out.write_bytes(b"old")
-    monkeypatch.setattr(Figure, "savefig", _full)
+    monkeypatch.setattr(Path, "write_bytes", _full)
     assert "No space left" in refused("plot", "cost", folder, "--out", out)
     assert [path.name for path in out.parent.iterdir()] == ["c.png"]
     assert out.read_bytes() == b"old"

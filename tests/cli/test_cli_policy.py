@@ -155,3 +155,19 @@ def test_a_table_that_does_not_fit_is_one_clear_line(refused, arch, trace):
         *("--set", "pre_scaler={table_kib: 0.0625}"),
     )
     assert "nm816, layer 'layers.1.linear': its table of 100 bytes must fit in" in message
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--batch", "-1", "--batch -1: must be at least 1"),
+        ("--phase", "train", "--phase 'train': allowed: prefill, decode"),
+        ("--proxy", "harm", "--proxy 'harm': allowed: output_error, lost_energy"),
+        ("--text", "none.txt", "none.txt: cannot read the text"),
+    ],
+)
+def test_searches_check_flags_before_the_model(refused, arch, trace, flag, value, said, tmp_path):  # noqa: PLR0917
+    pytest.importorskip("torch")
+    needed = ("--budget", "cycles=1", "--out", tmp_path / "p.yaml", "--model", tmp_path / "none")
+    line = refused("policy", "search", arch("nm816"), "--trace", trace, *needed, flag, value)
+    assert said in line

@@ -165,9 +165,7 @@ def test_bad_files(refused, sweep_file, tmp_path):
 def test_a_missing_library_is_said_before_the_work(
     refused, sweep_file, tmp_path, monkeypatch, module
 ):
-    from accelsim.sweeps import store
-
-    monkeypatch.setattr(store, "find_spec", lambda name: None if name == module else object())
+    monkeypatch.setitem(sys.modules, module, None)
     message = refused("sweep", sweep_file(), "--out", tmp_path / "out", "--workers", 1)
     assert f"'{module}'" in message
     assert "accelsim[sweep]" in message

@@ -95,11 +95,16 @@ axes: {{clock_mhz: [1000]}}
 NEEDS_TORCH = ("capture", "accuracy")
 
 
-@pytest.fixture(params=["pipe", "device"])
+@pytest.fixture(params=["pipe", "device", "circle", "long"])
 def bad(request, tmp_path):
-    """A pipe that nobody writes to, or a device without an end."""
+    """A pipe that nobody writes to, a device without an end, a link to itself, or no name."""
     if request.param == "device":
         return "/dev/zero"
+    if request.param == "long":
+        return "a" * 300  # a name has at most 255 bytes
+    if request.param == "circle":
+        (tmp_path / "circle").symlink_to("circle")
+        return str(tmp_path / "circle")
     os.mkfifo(tmp_path / "pipe")
     return str(tmp_path / "pipe")
 
@@ -156,12 +161,12 @@ def saved_run(folder, **changes):
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_pipes_and_devices_are_refused(name, bad, tmp_path, capsys):
+def test_what_is_no_file_is_refused(name, bad, tmp_path, capsys):
     (tmp_path / "SWEEP").write_text(SWEEP)
     if "RUN" in INPUTS[name]:
         saved_run(tmp_path / "RUN")
     arguments = [str(part).replace(BAD, bad) for part in INPUTS[name]]
-    assert bad in refused(arguments, capsys)
+    assert bad[:40] in refused(arguments, capsys)  # long ones are cut
 
 
 def test_every_path_of_every_command_is_known():
@@ -200,6 +205,20 @@ def test_files_of_results(file, tmp_path, capsys):
     os.mkfifo(folder / file)
     arguments = ("plot", "utilization", folder, "--out", "x.png")
     assert f"run/{file}: " in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"trace": {"sha256": []}}, "trace.sha256"),
+        ({"batch": {}}, "batch"),
+        ({"trace": 1}, "trace"),
+    ],
+)
+def test_results_of_other_types(changes, key, tmp_path, capsys):
+    saved_run(tmp_path / "run", **changes)
+    last = refused(("plot", "front", tmp_path / "run", "--out", "x.svg"), capsys)
+    assert f"run/result.json: key '{key}' is missing" in last
 
 
 @pytest.mark.parametrize("file", ["points.jsonl", "sweep.json"])

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import pytest
 
+from accelsim.errors import InputError
 from accelsim.report.labels import _labels, label_point, name_groups
 from accelsim.report.plots import PLOTS
 
@@ -61,3 +62,11 @@ def test_long_names_of_many_groups_do_not_lie_on_each_other():
         name_groups(ax, names)
     assert {label.get_rotation() for label in ax.get_xticklabels()} == {90}
     assert not overlaps(boxes(figure, ax.get_xticklabels()))
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_a_full_disk_is_named(kind, tmp_path):
+    (tmp_path / f"full.{kind}").symlink_to("/dev/full")
+    drawn, _ = style.figure(1, width_mm=85, height_mm=65, rows=1)
+    with pytest.raises(InputError, match="cannot write: No space left on device"):
+        style.save(drawn, tmp_path / f"full.{kind}")

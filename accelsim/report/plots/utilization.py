@@ -11,6 +11,7 @@ import numpy as np
 from typing_extensions import override
 
 from accelsim.errors import InputError
+from accelsim.files import exists
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run
 from accelsim.report.style import legend_above, named, unit_colour
@@ -43,7 +44,7 @@ class Utilization(Plot):
         if bins < 1:
             raise InputError(f"bins {bins}: must be at least 1")
         timeline = Path(run.get("folder", "")) / _TIMELINE
-        if "folder" in run and timeline.exists():
+        if "folder" in run and exists(timeline):
             rows = list(_binned(timeline, bins))
             _check_whole(timeline, run, rows)
             return rows
