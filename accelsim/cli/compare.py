@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +29,10 @@ from accelsim.cli.options import (
     show_json,
     warn,
 )
+
+if TYPE_CHECKING:
+    from accelsim.config import Architecture
+    from accelsim.results.result import Result
 
 EXAMPLE = (
     "accelsim compare arch_configs/dense.yaml arch_configs/nm24.yaml arch_configs/nm816.yaml "
@@ -56,7 +61,6 @@ def command(
     from accelsim.errors import InputError
     from accelsim.files import folder, write_texts
     from accelsim.report.tables import comparison_table, power_table
-    from accelsim.results.balance import run_notes
     from accelsim.results.comparison import comparison_rows
     from accelsim.results.export import csv_text, folder_files
     from accelsim.simulation import equip, simulate_all
@@ -81,18 +85,16 @@ def command(
     with progress("layer runs", len(machines) * len(workload.linears)) as advance:
         results = simulate_all(machines, workload, on_layer=advance, **flags)
     rows = comparison_rows(results)
+    said = [_warnings(*pair) for pair in zip(machines, results, strict=True)]
     texts = {csv: csv_text(rows)} if csv is not None else {}
     with ExitStack() as outputs:
-        for result in results if out is not None else ():
+        for result, own in zip(results, said, strict=True) if out is not None else ():
             place = outputs.enter_context(folder(out / result.arch["name"]))
-            texts |= folder_files(place, result.to_dict(), result)
+            texts |= folder_files(place, result.to_dict() | {"warnings": own}, result)
         if out is not None:
             texts[out / "comparison.csv"] = csv_text(rows)
         write_texts(texts)
-    notes = list(dict.fromkeys(note for result in results for note in result.notes))
-    for machine, result in zip(machines, results, strict=True):
-        notes += [*clock_warnings(machine), *run_notes(machine, result)]
-        notes += [f"{machine.name}: {note}" for note in result.power_notes]
+    notes = list(dict.fromkeys(chain.from_iterable(said)))
     warn(*notes)
     if json_:
         about = {"trace": workload.describe(), "phase": phase, "warnings": notes}
@@ -100,3 +102,11 @@ def command(
     else:
         line = coverage_line(workload.describe().get("coverage"))
         show(comparison_table(rows), power_table(rows), *filter(None, [line]))
+
+
+def _warnings(machine: Architecture, result: Result) -> list[str]:
+    """Return what to know of a machine before one believes its numbers, by its name."""
+    from accelsim.results.balance import run_notes
+
+    power = (f"{machine.name}: {note}" for note in result.power_notes)
+    return [*result.notes, *clock_warnings(machine), *run_notes(machine, result), *power]
