@@ -217,7 +217,7 @@ JUNK = {
     "empty": lambda path: path.write_bytes(b""),
     "not text": lambda path: path.write_bytes(b"\xff\xfe\0" * 20),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-7]),
-    "changed": lambda path: path.write_bytes(path.read_bytes().replace(b"1", b"2")),
+    "changed": lambda path: path.write_bytes(bytes(b ^ 1 for b in path.read_bytes())),
     "other": lambda path: path.write_bytes(b"0123456789abcdef" * 2),
 }
 
