@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelsim.accuracy.arithmetic import at_least_single, running
 from accelsim.accuracy.hooks import rows_of, watching
-from accelsim.accuracy.masks import round_tokens, round_weights
+from accelsim.accuracy.masks import held, round_weights
 from accelsim.accuracy.pruning import (
     LayerPruning,
     Rows,
@@ -150,7 +150,7 @@ class _Call:
     ) -> None:
         self.inputs = inputs
         self._linear, self._rows, self._precision = linear, rows, precision
-        self._reals = round_tokens(inputs.float(), precision)[1].to(inputs.dtype)
+        self._reals = held(inputs, precision)
         self._weight = at_least_single(round_weights(weight_of(linear), precision))
         self._energy = _energy(inputs)
         self._outputs = self._reals @ self._weight.T

@@ -49,6 +49,11 @@ def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, to
     return _round_in_torch(values, precision)
 
 
+def held(values: torch.Tensor, precision: str) -> torch.Tensor:
+    """Return what the hardware holds of values `[T, K]`, float32 or float64, in their own type."""
+    return round_tokens(values.float(), precision)[1].to(values.dtype)
+
+
 def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Do what `encode_tokens` and `token_scales` of a precision do."""
     torch = require("torch")

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from accelsim.accuracy.arithmetic import at_least_single, plainly
-from accelsim.accuracy.masks import FLOAT, keep, round_tokens, round_weights, scale_scores
+from accelsim.accuracy.masks import FLOAT, held, keep, round_tokens, round_weights, scale_scores
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
 from accelsim.errors import InputError
@@ -160,8 +160,7 @@ def machine_weight(
 def through_low_rank(dropped: torch.Tensor, state: State, precision: str) -> torch.Tensor:
     """Return `[T, O]`, what comes back of dropped values `[T, K]`, at the precision."""
     inner = dropped @ round_weights(state["in"], precision).T
-    held = round_tokens(inner.float(), precision)[1].to(inner.dtype)
-    return held @ round_weights(state["out"], precision).T
+    return held(inner, precision) @ round_weights(state["out"], precision).T
 
 
 class Pruner:
@@ -281,7 +280,7 @@ class Pruner:
         is_context = place < self.rows.context
         if name in self._dropped:
             self._dropped[name] = self._dropped[name] * ~is_context[:, None]
-        dense = round_tokens(flat.float(), layer.precision)[1].to(flat.dtype)
+        dense = held(flat, layer.precision)
         return torch.where(is_context[:, None], dense, pruned)
 
     def _after(self, name: str, layer: LayerPruning) -> Any:
