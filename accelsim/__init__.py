@@ -34,16 +34,16 @@ from typing import TYPE_CHECKING, Any
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
-    from accelsim.cache import DiskCache as DiskCache
+    from accelsim.base.cache import DiskCache as DiskCache
+    from accelsim.base.errors import InputError as InputError
     from accelsim.config import Architecture as Architecture
     from accelsim.config import load_arch as load_arch
-    from accelsim.errors import InputError as InputError
-    from accelsim.policy import Policy as Policy
-    from accelsim.policy import load_policy as load_policy
     from accelsim.results.result import Result as Result
-    from accelsim.simulation import compare as compare
-    from accelsim.simulation import simulate as simulate
-    from accelsim.simulation import simulate_all as simulate_all
+    from accelsim.run.simulation import compare as compare
+    from accelsim.run.simulation import simulate as simulate
+    from accelsim.run.simulation import simulate_all as simulate_all
+    from accelsim.sparsity.policy import Policy as Policy
+    from accelsim.sparsity.policy import load_policy as load_policy
     from accelsim.sweeps import sweep as sweep
     from accelsim.trace import Trace as Trace
     from accelsim.trace import load_trace as load_trace
@@ -52,17 +52,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Architecture": "accelsim.config",
-    "DiskCache": "accelsim.cache",
-    "InputError": "accelsim.errors",
-    "Policy": "accelsim.policy",
+    "DiskCache": "accelsim.base.cache",
+    "InputError": "accelsim.base.errors",
+    "Policy": "accelsim.sparsity.policy",
     "Result": "accelsim.results.result",
     "Trace": "accelsim.trace",
-    "compare": "accelsim.simulation",
+    "compare": "accelsim.run.simulation",
     "load_arch": "accelsim.config",
-    "load_policy": "accelsim.policy",
+    "load_policy": "accelsim.sparsity.policy",
     "load_trace": "accelsim.trace",
-    "simulate": "accelsim.simulation",
-    "simulate_all": "accelsim.simulation",
+    "simulate": "accelsim.run.simulation",
+    "simulate_all": "accelsim.run.simulation",
     "sweep": "accelsim.sweeps",
     "synthesise": "accelsim.trace.shapes",
     "synthesise_gemms": "accelsim.trace.shapes",

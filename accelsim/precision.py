@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from accelsim.errors import InputError
-from accelsim.registry import Registry
+from accelsim.base.errors import InputError
+from accelsim.base.registry import Registry
 
 Values = NDArray[Any]
 

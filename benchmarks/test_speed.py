@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import accelsim as acs
-from accelsim.compiled.ranking import keep_largest
+from accelsim.base.compiled.ranking import keep_largest
+from accelsim.dataflows.pipeline import build_machine
 from accelsim.engine import engine_named
-from accelsim.layers import whole_work
-from accelsim.machine import build_machine
+from accelsim.mapping import Gemm
+from accelsim.run.layers import whole_work
+from accelsim.selection.sparsify import select_input
 from accelsim.sparsity import parse_pattern
 from accelsim.trace.shapes import synthesise
-from accelsim.workload import Gemm
-from accelsim.workload.sparsify import select_input
 
 ROOT = Path(__file__).parent.parent
 ARCH, TRACE = ROOT / "arch_configs/nm816.yaml", ROOT / "traces/llama.npz"

@@ -5,12 +5,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accelsim.base.errors import InputError
 from accelsim.capture.linears import select
-from accelsim.errors import InputError
-from accelsim.policy import Method, Policy, load_policy, with_rules
 from accelsim.report.window import Window
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.policy import Method, Policy, load_policy, with_rules
 from accelsim.trace import Linear
 
 FALLBACK = Method(parse_pattern("8:16"))

@@ -6,11 +6,11 @@ import math
 import pytest
 from oracle.small import ROOT, SHIPPED_TRACE, load
 
+from accelsim.base.errors import InputError
+from accelsim.base.strict_json import json_text, parse_json, read_json
 from accelsim.cli import main
-from accelsim.errors import InputError
 from accelsim.report.saved import load_run
-from accelsim.simulation import simulate
-from accelsim.strict_json import json_text, parse_json, read_json
+from accelsim.run.simulation import simulate
 from accelsim.trace import load_trace
 
 

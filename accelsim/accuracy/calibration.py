@@ -15,15 +15,15 @@ from accelsim.accuracy.greedy import greedy_sparsities
 from accelsim.accuracy.hooks import rows_of, watching
 from accelsim.accuracy.pruning import FACTORS, LEVEL, LayerPruning, Rows, State, weight_of
 from accelsim.accuracy.subject import Subject
+from accelsim.base.errors import InputError
+from accelsim.base.files import check_regular, replacing
+from accelsim.base.strict_json import json_text
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
-from accelsim.errors import InputError
-from accelsim.files import check_regular, replacing
-from accelsim.policy import Method, Policy
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import Sample, parse_mitigation
-from accelsim.sparsity.threshold import Threshold
-from accelsim.strict_json import json_text
+from accelsim.sparsity.patterns.threshold import Threshold
+from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace.archive import Archive, naming
 
 if TYPE_CHECKING:

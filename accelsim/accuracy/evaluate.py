@@ -27,13 +27,13 @@ from accelsim.accuracy.pruning import DENSE, Pruner, States
 from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
 from accelsim.accuracy.windows import Window, sliding_windows
+from accelsim.base.errors import InputError
 from accelsim.capture.coverage import coverage_of_linears
-from accelsim.errors import InputError
-from accelsim.policy import Method, Policy
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.demands import Demands
-from accelsim.sparsity.threshold import Threshold
+from accelsim.sparsity.patterns.threshold import Threshold
+from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace.coverage import Coverage
 from accelsim.trace.places import Place
 from accelsim.version import __version__

@@ -16,10 +16,10 @@ from accelsim.accuracy.arithmetic import running
 from accelsim.accuracy.hooks import rows_of, watching
 from accelsim.accuracy.pruning import LEVEL, Pruner
 from accelsim.accuracy.subject import Subject
+from accelsim.base.errors import InputError
 from accelsim.capture.linears import LinearModule
-from accelsim.errors import InputError
-from accelsim.policy import Method, Policy
-from accelsim.sparsity.threshold import Threshold
+from accelsim.sparsity.patterns.threshold import Threshold
+from accelsim.sparsity.policy import Method, Policy
 
 if TYPE_CHECKING:
     import torch

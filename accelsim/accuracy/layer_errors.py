@@ -21,8 +21,8 @@ from accelsim.accuracy.pruning import (
 from accelsim.accuracy.subject import Subject
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
-from accelsim.policy import Method, Policy
 from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.policy import Method, Policy
 
 if TYPE_CHECKING:
     import torch

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accelsim.base.errors import InputError
 from accelsim.capture.extra import require
-from accelsim.errors import InputError
 from accelsim.precision import PRECISIONS, Float8
 from accelsim.sparsity import Pattern
-from accelsim.sparsity.nm import NM
-from accelsim.sparsity.threshold import Threshold
+from accelsim.sparsity.patterns.nm import NM
+from accelsim.sparsity.patterns.threshold import Threshold
 
 if TYPE_CHECKING:
     import torch

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from accelsim.accuracy.arithmetic import at_least_single, plainly
 from accelsim.accuracy.masks import FLOAT, held, keep, round_tokens, round_weights, scale_scores
+from accelsim.base.errors import InputError
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
-from accelsim.errors import InputError
-from accelsim.policy import Method, Policy
 from accelsim.sparsity import Pattern, parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import Mitigation, Pruned, parse_mitigation
+from accelsim.sparsity.policy import Method, Policy
 
 if TYPE_CHECKING:
     import torch

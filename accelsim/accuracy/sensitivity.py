@@ -8,7 +8,7 @@ from typing import Any
 from accelsim.accuracy.greedy import blocks_of
 from accelsim.accuracy.perplexity import Losses, known
 from accelsim.accuracy.pruning import DENSE
-from accelsim.policy import Policy
+from accelsim.sparsity.policy import Policy
 from accelsim.trace.places import Place, places
 
 
@@ -22,7 +22,7 @@ def probes(
         layers: names of all layers.
         found: their places; default: told from the names alone.
 
-    >>> from accelsim.policy import Method
+    >>> from accelsim.sparsity.policy import Method
     >>> from accelsim.sparsity import parse_pattern
     >>> found = probes(Policy(Method(parse_pattern("2:4"))), ["h.0.up", "h.0.down", "h.1.up"])
     >>> list(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelsim.accuracy.arithmetic import running
 from accelsim.accuracy.texts import Text
+from accelsim.base.errors import InputError
 from accelsim.capture.experts import take_apart
 from accelsim.capture.extra import require
 from accelsim.capture.huggingface import (
@@ -22,7 +23,6 @@ from accelsim.capture.huggingface import (
 from accelsim.capture.linears import LinearModule, find_linears, select
 from accelsim.capture.pretrained import check_device, check_positions
 from accelsim.capture.tokens import NOTHING, Beginning, token_ids, vocabulary_of
-from accelsim.errors import InputError
 from accelsim.trace.places import Place, places
 
 if TYPE_CHECKING:

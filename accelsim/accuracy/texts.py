@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelsim.errors import InputError
-from accelsim.files import is_file, read_text
+from accelsim.base.errors import InputError
+from accelsim.base.files import is_file, read_text
 
 BUILT_IN = "python-topics"
 BUILT_IN_CALIBRATION = "python-topics-calibration"

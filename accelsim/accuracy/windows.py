@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 _BATCH_TOKENS = 4096
 _LOGITS_AT_ONCE = 2**27  # of a batch: tokens × vocabulary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from accelsim.errors import MissingExtraError
+from accelsim.base.errors import MissingExtraError
 
 
 def require(module: str) -> Any:

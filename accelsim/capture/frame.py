@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.base.errors import InputError
 from accelsim.capture.extra import require
-from accelsim.errors import InputError
 
 if TYPE_CHECKING:
     import torch

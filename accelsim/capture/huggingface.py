@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelsim.base.errors import InputError
+from accelsim.base.files import check_regular, exists, is_folder, open_regular
 from accelsim.capture import memory
 from accelsim.capture.extra import require
 from accelsim.capture.tokens import check_vocabulary
-from accelsim.errors import InputError
-from accelsim.files import check_regular, exists, is_folder, open_regular
 
 if TYPE_CHECKING:
     import torch

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from accelsim.base.errors import InputError, shown
+from accelsim.base.registry import named
 from accelsim.capture.extra import require
 from accelsim.capture.weights import is_lazy
-from accelsim.errors import InputError, shown
-from accelsim.registry import named
 
 if TYPE_CHECKING:
     import torch

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accelsim.base.errors import InputError
+from accelsim.base.files import folder_beside
 from accelsim.capture.coverage import BY_LAYERS, Account, tell
 from accelsim.capture.extra import require
 from accelsim.capture.frame import BatchReader
@@ -16,8 +18,6 @@ from accelsim.capture.linears import candidates, find_linears, find_stacks, sele
 from accelsim.capture.run import Progress, ignore, run_batches
 from accelsim.capture.spill import Spill, stored_dtype
 from accelsim.capture.table import Sequences, linear_table, sort_out, write_inputs
-from accelsim.errors import InputError
-from accelsim.files import folder_beside
 from accelsim.trace import Trace, TraceMeta, TraceWriter, load_trace
 from accelsim.version import __version__
 

@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelsim.base.errors import InputError
+from accelsim.base.files import check_folders, read_bytes
 from accelsim.capture.extra import require
 from accelsim.capture.huggingface import (
     Source,
@@ -20,8 +22,6 @@ from accelsim.capture.module import capture
 from accelsim.capture.run import Progress, ignore
 from accelsim.capture.spill import stored_dtype
 from accelsim.capture.tokens import Beginning, token_ids, vocabulary_of
-from accelsim.errors import InputError
-from accelsim.files import check_folders, read_bytes
 from accelsim.trace import Trace
 
 if TYPE_CHECKING:

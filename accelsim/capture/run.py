@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from accelsim.base.errors import InputError
 from accelsim.capture.extra import require
 from accelsim.capture.frame import BatchReader, Frame
 from accelsim.capture.hooks import Recorder
-from accelsim.errors import InputError
 
 if TYPE_CHECKING:
     import torch

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
+from accelsim.base.registry import did_you_mean
 from accelsim.precision import BFloat16, Int8, Values
-from accelsim.registry import did_you_mean
 from accelsim.trace.archive import MAX_ARRAY_BYTES
 from accelsim.trace.npz import STORED_DTYPES
 from accelsim.trace.record import SCALES, InputInfo, StoredDtype

@@ -7,11 +7,11 @@ from itertools import chain
 
 import numpy as np
 
+from accelsim.base.errors import InputError
 from accelsim.capture.frame import Frame, Ints
 from accelsim.capture.hooks import Input, Piece, Tap
 from accelsim.capture.run import WRITING, Progress
 from accelsim.capture.spill import Spill
-from accelsim.errors import InputError
 from accelsim.trace import InputInfo, Linear, TraceWriter
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from accelsim.base.errors import InputError
 from accelsim.capture.extra import require
-from accelsim.errors import InputError
 
 if TYPE_CHECKING:
     import torch

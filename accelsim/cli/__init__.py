@@ -14,10 +14,10 @@ from importlib import import_module
 
 import typer
 
+from accelsim.base.errors import InputError
 from accelsim.cli.completion import with_completion
 from accelsim.cli.paths import Command, flowing
 from accelsim.cli.streams import drop_output, take_over, tell, use_lookalikes
-from accelsim.errors import InputError
 from accelsim.version import __version__
 
 COMMANDS = (

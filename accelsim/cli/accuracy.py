@@ -13,7 +13,7 @@ from accelsim.cli.streams import tell
 
 if TYPE_CHECKING:
     from accelsim.accuracy.subject import Subject
-    from accelsim.policy import Method, Policy
+    from accelsim.sparsity.policy import Method, Policy
 
 EXAMPLE = (
     "accelsim accuracy --model traces/models/llama-docs-16m --patterns 2:4,8:16 "
@@ -149,8 +149,8 @@ def command(
     from accelsim.accuracy.sensitivity import probes, sensitivity_rows
     from accelsim.accuracy.subject import load_subject
     from accelsim.accuracy.texts import load_text
-    from accelsim.errors import InputError
-    from accelsim.files import check_folders, check_inputs, write_texts
+    from accelsim.base.errors import InputError
+    from accelsim.base.files import check_folders, check_inputs, write_texts
     from accelsim.report.style import check_format
     from accelsim.results.export import csv_text
 
@@ -242,8 +242,8 @@ def _names(texts: str) -> list[str]:
 
 def _policies(methods: Sequence[Method], file: Path | None, *, has_patterns: bool) -> list[Policy]:
     """Return one policy a method; a policy file makes rules of its own around it."""
-    from accelsim.errors import InputError
-    from accelsim.policy import Policy, load_policy
+    from accelsim.base.errors import InputError
+    from accelsim.sparsity.policy import Policy, load_policy
 
     if file is None:
         return [Policy(method) for method in methods]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from accelsim.base.errors import InputError
 from accelsim.cli.options import JsonOption, SetOption, show, show_json
-from accelsim.errors import InputError
 
 if TYPE_CHECKING:
-    from accelsim.results.cost import AreaReport
+    from accelsim.run.area import AreaReport
 
 EXAMPLE = (
     "accelsim area arch_configs/nm816.yaml\n\n"
@@ -62,7 +62,7 @@ def command(
     if arch is not None:
         _show_architecture(arch, overrides, json_=json_)
         return
-    from accelsim.hardware.single import single_block
+    from accelsim.hardware.block_report import single_block
     from accelsim.report.tables import block_table
     from accelsim.tech.technology import Technology
 
@@ -96,7 +96,7 @@ def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) 
     from accelsim.config import load_arch
     from accelsim.report.quantity import change
     from accelsim.report.tables import area_table
-    from accelsim.results.cost import AreaReport
+    from accelsim.run.area import AreaReport
 
     machine = load_arch(arch, overrides or ())
     report = AreaReport.of(machine)

@@ -57,13 +57,13 @@ def command(
     out: OutOption = None,
 ) -> None:
     """Put architectures side by side on one trace, with ratios to the first."""
+    from accelsim.base.errors import InputError
+    from accelsim.base.files import folder, write_texts
     from accelsim.config import load_arch
-    from accelsim.errors import InputError
-    from accelsim.files import folder, write_texts
     from accelsim.report.tables import comparison_table, power_table
     from accelsim.results.comparison import comparison_rows
     from accelsim.results.export import csv_text, folder_files
-    from accelsim.simulation import equip, simulate_all
+    from accelsim.run.simulation import equip, simulate_all
     from accelsim.trace import load_trace
     from accelsim.trace.coverage import coverage_line
 
@@ -106,7 +106,7 @@ def command(
 
 def _warnings(machine: Architecture, result: Result) -> list[str]:
     """Return what to know of a machine before one believes its numbers, by its name."""
-    from accelsim.results.balance import run_notes
+    from accelsim.run.balance import run_notes
 
     power = (f"{machine.name}: {note}" for note in result.power_notes)
     return [*result.notes, *clock_warnings(machine), *run_notes(machine, result), *power]

@@ -15,9 +15,9 @@ from accelsim.cli.streams import tell
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from accelsim.cache import DiskCache
+    from accelsim.base.cache import DiskCache
     from accelsim.config import Architecture
-    from accelsim.policy import Policy
+    from accelsim.sparsity.policy import Policy
     from accelsim.trace import Trace
 
 _WIDEST = 1000  # characters of a table
@@ -91,7 +91,7 @@ def warn(*warnings: str) -> None:
 
 def show_json(data: Any) -> None:
     """Print one JSON object."""
-    from accelsim.strict_json import json_text
+    from accelsim.base.strict_json import json_text
 
     sys.stdout.write(json_text(data, indent=1) + "\n")
 
@@ -154,7 +154,7 @@ def stages() -> Iterator[StageProgress]:
 
 def warn_of_batches(trace: Trace, batches: Iterable[int]) -> None:
     """Print which decode batches take tokens of one sequence for those of several."""
-    from accelsim.workload.decode import decode_batches, decode_notes
+    from accelsim.selection.decode import decode_batches, decode_notes
 
     lengths = trace.meta.sequence_lengths
     for batch in batches:
@@ -165,7 +165,7 @@ def warn_of_batches(trace: Trace, batches: Iterable[int]) -> None:
 
 def clock_warnings(machine: Architecture) -> list[str]:
     """Return which units of a machine miss its clock."""
-    from accelsim.results.cost import clock_notes
+    from accelsim.run.area import clock_notes
 
     notes = clock_notes(machine, machine.load_technology())
     missed = [note for note in notes if note.startswith("warning: ")]
@@ -174,14 +174,14 @@ def clock_warnings(machine: Architecture) -> list[str]:
 
 def selection_cache(wanted: bool) -> DiskCache | None:
     """Return the user's store of selections, or None with `--no-cache`."""
-    from accelsim.cache import DiskCache
+    from accelsim.base.cache import DiskCache
 
     return DiskCache.of_user() if wanted else None
 
 
 def policy_of(file: Path | None, machine: Architecture) -> Policy | None:
     """Return what a policy file says of a machine's layers; None for no file or a dense machine."""
-    from accelsim.policy import load_policy
+    from accelsim.sparsity.policy import load_policy
 
     if file is None or machine.pattern.is_dense:
         return None
@@ -190,8 +190,8 @@ def policy_of(file: Path | None, machine: Architecture) -> Policy | None:
 
 def check_choice(flag: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raise InputError unless a flag has one of the allowed values."""
-    from accelsim.errors import InputError
-    from accelsim.registry import did_you_mean
+    from accelsim.base.errors import InputError
+    from accelsim.base.registry import did_you_mean
 
     if value not in allowed:
         near = did_you_mean(value, allowed)
@@ -200,8 +200,8 @@ def check_choice(flag: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def check_run_flags(phase: str, batch: int | None, engine: str) -> None:
     """Check the flags of commands that simulate."""
+    from accelsim.base.errors import InputError
     from accelsim.engine import ENGINES
-    from accelsim.errors import InputError
 
     check_choice("--phase", phase, ("prefill", "decode"))
     check_choice("--engine", engine, ENGINES)

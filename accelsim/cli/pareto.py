@@ -34,7 +34,7 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Show and draw the non-dominated points of a sweep for two metrics."""
-    from accelsim.errors import InputError
+    from accelsim.base.errors import InputError
     from accelsim.report.sweep import front_figure, front_table
     from accelsim.sweeps.metrics import METRICS
     from accelsim.sweeps.pareto import best_rows, usable
@@ -73,7 +73,7 @@ def _only(
     rows: list[dict[str, Any]], columns: list[str], conditions: Iterable[str]
 ) -> list[dict[str, Any]]:
     """Return the rows that meet `column=value` conditions."""
-    from accelsim.errors import InputError
+    from accelsim.base.errors import InputError
 
     for condition in conditions:
         name, separator, value = condition.partition("=")
@@ -86,7 +86,7 @@ def _only(
 
 
 def _check_metrics(x: str, y: str) -> None:
-    from accelsim.errors import InputError
+    from accelsim.base.errors import InputError
     from accelsim.sweeps.metrics import check_metric
 
     for flag, metric in (("--x", x), ("--y", y)):
@@ -100,7 +100,7 @@ def _check_metrics(x: str, y: str) -> None:
 
 def _figure_path(folder: Path, plot: Path | None, no_plot: bool) -> Path | None:
     """Return where the figure goes, if there will be one; refuse what cannot be written."""
-    from accelsim.errors import InputError
+    from accelsim.base.errors import InputError
     from accelsim.report.style import check_format
 
     if no_plot:

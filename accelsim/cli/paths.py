@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from typer.core import TyperCommand
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 
 class Command(TyperCommand):

@@ -111,8 +111,8 @@ def _panels(plot: type[Plot], runs: list[Run]) -> list[list[Run]]:
 
 def _accuracy(path: Path) -> Any:
     """Read what `accelsim accuracy --json` printed."""
-    from accelsim.errors import InputError, shown
-    from accelsim.strict_json import json_text, read_json
+    from accelsim.base.errors import InputError, shown
+    from accelsim.base.strict_json import json_text, read_json
 
     data = read_json(path)
     keys = {"pattern", "criterion", "mitigation", "relative_drop"}

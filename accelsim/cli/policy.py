@@ -38,7 +38,7 @@ from accelsim.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from accelsim.accuracy.search import Found
+    from accelsim.studies.policy_search import Found
 
 EXAMPLE = (
     "accelsim policy search arch_configs/nm816.yaml --trace traces/llama.npz "
@@ -86,13 +86,13 @@ def search_command(
     machine; the policy found is judged by perplexity on another text.
     """
     from accelsim.accuracy.evaluate import Settings
-    from accelsim.accuracy.search import PROXIES, Budget, search
     from accelsim.accuracy.subject import load_subject
     from accelsim.accuracy.texts import load_text
+    from accelsim.base.errors import InputError
+    from accelsim.base.files import check_folders, write_texts
     from accelsim.config import load_arch
-    from accelsim.errors import InputError
-    from accelsim.files import check_folders, write_texts
-    from accelsim.policy import Method
+    from accelsim.sparsity.policy import Method
+    from accelsim.studies.policy_search import PROXIES, Budget, search
     from accelsim.trace import load_trace
 
     goal = Budget.parse(budget)

@@ -22,8 +22,8 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Write the RTL of an architecture: design, testbench, stimulus, expected events, README."""
+    from accelsim.base.files import filling
     from accelsim.config import load_arch
-    from accelsim.files import filling
     from accelsim.rtl.design import parameters
     from accelsim.rtl.generator import write_design
     from accelsim.version import __version__

@@ -32,10 +32,10 @@ from accelsim.cli.options import (
 
 if TYPE_CHECKING:
     from accelsim.config import Architecture
-    from accelsim.policy import Policy
     from accelsim.report.window import Window
     from accelsim.results.result import Result
-    from accelsim.runner import Observer
+    from accelsim.run.runner import Observer
+    from accelsim.sparsity.policy import Policy
     from accelsim.trace import Trace
 
 _MANY_TILES = 100_000
@@ -78,12 +78,12 @@ def command(
     out: OutOption = None,
 ) -> None:
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
+    from accelsim.base.files import folder, write_texts
     from accelsim.config import load_arch
-    from accelsim.files import folder, write_texts
-    from accelsim.results.balance import run_notes
     from accelsim.results.comparison import Ratios
     from accelsim.results.export import csv_text, folder_files, layer_rows
-    from accelsim.simulation import equip
+    from accelsim.run.balance import run_notes
+    from accelsim.run.simulation import equip
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine)
@@ -130,8 +130,8 @@ def command(
 
 def _baseline(choice: str, machine: Architecture) -> Architecture | None:
     """Return the machine to compare with, or None."""
+    from accelsim.base.errors import InputError
     from accelsim.config import load_arch
-    from accelsim.errors import InputError
 
     if choice == "none":
         return None
@@ -145,7 +145,7 @@ def _baseline(choice: str, machine: Architecture) -> Architecture | None:
 
 def _policy(file: Path | None, machine: Architecture) -> Policy | None:
     """Return the policy of a file; a dense machine has no use for one."""
-    from accelsim.errors import InputError
+    from accelsim.base.errors import InputError
 
     if file is not None and machine.pattern.is_dense:
         raise InputError("--policy: is for machines that are not dense")
@@ -154,7 +154,7 @@ def _policy(file: Path | None, machine: Architecture) -> Policy | None:
 
 def _window(workload: Trace, layers: str, tiles: str, *, is_used: bool) -> Window:
     """Return the part of the run that is shown."""
-    from accelsim.errors import InputError
+    from accelsim.base.errors import InputError
     from accelsim.report.window import Window
 
     window = Window.parse(layers, tiles)
@@ -170,9 +170,9 @@ def _warn_of_size(
     """Say on stderr how much a timeline will draw if it is very much."""
     from math import prod
 
-    from accelsim.layers import layer_tiling
-    from accelsim.simulation import decode_steps, layer_runs
-    from accelsim.workload import Gemm
+    from accelsim.mapping import Gemm
+    from accelsim.run.layers import layer_tiling
+    from accelsim.run.simulation import decode_steps, layer_runs
 
     steps = None if batch is None else decode_steps(workload, "decode", batch)
     tiles = 0
@@ -212,7 +212,7 @@ def _simulate(
     machines: list[Architecture], workload: Trace, observers: list[Observer], **flags: Any
 ) -> tuple[Result, Result | None]:
     """Run the machine, observed, and the reference if there is one."""
-    from accelsim.simulation import simulate_all
+    from accelsim.run.simulation import simulate_all
 
     def observe(*event: Any) -> None:
         for observer in observers:
@@ -226,7 +226,7 @@ def _simulate(
 
 def _verify(machine: Architecture, workload: Trace, rules: Policy | None) -> dict[str, Any]:
     """Run the functional check on every layer; raise if a layer computes something else."""
-    from accelsim.verify import verify
+    from accelsim.run.verify import verify
 
     with progress("verify", len(workload.linears)) as advance:
         checks = []

@@ -88,7 +88,7 @@ def _made(
     of_models: dict[str, Any],
 ) -> Trace:
     """Write the trace of a model or of a file of shapes."""
-    from accelsim.errors import InputError
+    from accelsim.base.errors import InputError
     from accelsim.trace.shapes import synthesise, synthesise_gemms
 
     if (model is None) == (shapes is None):

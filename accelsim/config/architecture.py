@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from accelsim.errors import InputError, KeyedError, shown
+from accelsim.base.errors import InputError, KeyedError, shown
+from accelsim.base.registry import Registry
 from accelsim.hardware import (
     CROSSBARS,
     SELECTORS,
@@ -38,16 +39,15 @@ from accelsim.hardware import (
     WeightBuffer,
 )
 from accelsim.hardware.crossbars.none import NoCrossbar
-from accelsim.policy import Method
+from accelsim.mapping import Datapath, Gemm, Stores, Tiling, ceil_div, check_tiling, choose_tiling
+from accelsim.mapping.tiling import Order
 from accelsim.precision import PRECISIONS
-from accelsim.registry import Registry
 from accelsim.sparsity import FORMATS, PATTERNS, Pattern, parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
+from accelsim.sparsity.policy import Method
 from accelsim.tech.scaling import area_ratio
 from accelsim.tech.technology import Technology, dram_pj_per_bit
-from accelsim.workload import Datapath, Gemm, Stores, Tiling, ceil_div, check_tiling, choose_tiling
-from accelsim.workload.tiling import Order
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 METHOD_UNITS: tuple[type[LaneUnit], ...] = (Statistics, PreShifter, PreScaler, Moments, Epilogue)

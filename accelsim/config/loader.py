@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from accelsim.arguments import path_of, texts_of
+from accelsim.base.arguments import path_of, texts_of
+from accelsim.base.errors import InputError, KeyedError, shown
+from accelsim.base.registry import Registry, did_you_mean
+from accelsim.base.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 from accelsim.config.architecture import Architecture
-from accelsim.errors import InputError, KeyedError, shown
 from accelsim.hardware import CROSSBARS, SELECTORS
-from accelsim.registry import Registry, did_you_mean
-from accelsim.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 
 _KINDS: dict[str, Registry[Any]] = {"selector": SELECTORS, "crossbar": CROSSBARS}
 _UNITS_OF_MEASURE = {

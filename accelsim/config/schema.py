@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from accelsim.base.registry import Registry
 from accelsim.config.architecture import METHOD_UNITS, Architecture
 from accelsim.config.loader import unit_of
 from accelsim.hardware import (
@@ -16,7 +17,6 @@ from accelsim.hardware import (
     WeightBuffer,
 )
 from accelsim.precision import PRECISIONS
-from accelsim.registry import Registry
 from accelsim.sparsity import FORMATS
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.tech.technology import dram_standards

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib import import_module
 
+from accelsim.base.errors import InputError
 from accelsim.engine.network import (
     Network,
     Requests,
@@ -13,7 +14,6 @@ from accelsim.engine.network import (
     check_cycles,
     program_order,
 )
-from accelsim.errors import InputError
 
 ENGINES = ("recurrence", "simpy")
 

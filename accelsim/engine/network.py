@@ -21,9 +21,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from accelsim.errors import DeadlockError, InputError
-from accelsim.workload import Ints
-from accelsim.workload.datapath import stacked
+from accelsim.base.errors import DeadlockError, InputError
+from accelsim.mapping import Ints
+from accelsim.mapping.datapath import stacked
 
 MAX_CYCLES = 2**53  # of a layer: what a double counts exactly, 104 days at 1 GHz
 

@@ -15,9 +15,9 @@ from dataclasses import fields
 
 import numpy as np
 
-from accelsim.compiled import run_loop
+from accelsim.base.compiled import run_loop
 from accelsim.engine.network import Network, Times, deadlock
-from accelsim.workload import Ints
+from accelsim.mapping import Ints
 
 _INTERPRETED_NS = 700  # of one job of one stage in the interpreter
 

@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 
 from accelsim.engine.network import Network, Requests, Stage, Times, deadlock
-from accelsim.workload import Ints
+from accelsim.mapping import Ints
 
 Steps = Generator[simpy.Event, Any, None]
 

@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.hardware.unit import Unit
+from accelsim.mapping import Datapath, Ints, Store, Work, ceil_div
 from accelsim.tech.sram import SramCost
 from accelsim.tech.technology import Technology
-from accelsim.workload import Datapath, Ints, Store, Work, ceil_div
 
 
 class Buffer(Unit):

@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.hardware.output_buffer import stored_bytes
 from accelsim.hardware.unit import Unit
+from accelsim.mapping import Datapath, Ints, Work, bytes_of, ceil_div
 from accelsim.tech.technology import Technology, dram_pj_per_bit
-from accelsim.workload import Datapath, Ints, Work, bytes_of, ceil_div
 
 _MAX_CYCLES = 2**62
 

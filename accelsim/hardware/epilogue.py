@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.lanes import TableUnit
-from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
+from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of
 
 
 class Epilogue(TableUnit):

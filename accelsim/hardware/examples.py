@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
-from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
 
 
 def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 - immutable

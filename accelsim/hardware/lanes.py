@@ -15,13 +15,13 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, field_validator
 from typing_extensions import override
 
-from accelsim.errors import InputError, shown
+from accelsim.base.errors import InputError, shown
 from accelsim.hardware.logic import block_cost, lane_pj_per_um2
 from accelsim.hardware.unit import Unit
+from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of, ceil_div
 from accelsim.sparsity.demands import Demands
 from accelsim.tech.sram import SramCost
 from accelsim.tech.technology import Technology
-from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of, ceil_div
 
 _MACRO_BYTES = 32  # of an access of one of the memories side by side, as in the shipped machines
 UNSIZED_KIB = 32  # of a table before a trace is known

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from accelsim.mapping import Datapath
 from accelsim.precision import PRECISIONS
 from accelsim.tech.blocks import Shape, stage_register_bits
 from accelsim.tech.technology import BlockCost, Technology
-from accelsim.workload import Datapath
 
 _MEASURED_LANES = 16  # of the dot products in energy_*.csv
 

@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from accelsim.hardware.logic import block_cost, period_ps, shape
 from accelsim.hardware.unit import Unit
+from accelsim.mapping import Datapath, Ints, Work
 from accelsim.tech.blocks import index_bits, stage_register_bits
 from accelsim.tech.technology import BlockCost, Technology
-from accelsim.workload import Datapath, Ints, Work
 
 _WORTH = 0.9  # of the energy: less is within the error of the prices
 

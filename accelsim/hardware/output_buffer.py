@@ -8,7 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.workload import Datapath, Ints, TileJobs, Work, bytes_of, ceil_div
+from accelsim.mapping import Datapath, Ints, TileJobs, Work, bytes_of, ceil_div
 
 
 class OutputBuffer(Buffer):

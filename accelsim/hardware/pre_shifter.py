@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.lanes import ChannelUnit
-from accelsim.workload import Ints, Work
+from accelsim.mapping import Ints, Work
 
 
 class PreShifter(ChannelUnit):

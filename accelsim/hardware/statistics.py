@@ -8,7 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from accelsim.hardware.lanes import TableUnit
-from accelsim.workload import Datapath, Gemm, Ints, Work, bytes_of
+from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of
 
 _SUM_BYTES = 4
 

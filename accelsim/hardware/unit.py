@@ -8,8 +8,8 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from accelsim.mapping import Datapath, Ints, Work
 from accelsim.tech.technology import Technology
-from accelsim.workload import Datapath, Ints, Work
 
 
 class Unit(BaseModel, ABC):

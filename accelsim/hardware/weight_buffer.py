@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.workload import Ints, Work, bytes_of
+from accelsim.mapping import Ints, Work, bytes_of
 
 
 class WeightBuffer(Buffer):

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelsim.errors import InputError
-from accelsim.files import exists, read_bytes
+from accelsim.base.errors import InputError
+from accelsim.base.files import exists, read_bytes
+from accelsim.base.strict_json import read_json
 from accelsim.results.comparison import Ratios
 from accelsim.results.export import raw_cell
 from accelsim.results.result import SCHEMA
-from accelsim.strict_json import read_json
 from accelsim.trace.places import places
 
 Run = Mapping[str, Any]

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from accelsim.errors import InputError, check_extra
-from accelsim.files import replacing
+from accelsim.base.errors import InputError, check_extra
+from accelsim.base.files import replacing
 from accelsim.report.labels import spread
 
 if TYPE_CHECKING:

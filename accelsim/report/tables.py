@@ -10,7 +10,8 @@ from rich import box
 from rich.table import Table
 from typing_extensions import override
 
-from accelsim.hardware.single import SingleBlock
+from accelsim.accounting.breakdown import Breakdown
+from accelsim.hardware.block_report import SingleBlock
 from accelsim.report.quantity import (
     Scale,
     area_scale,
@@ -22,9 +23,8 @@ from accelsim.report.quantity import (
     times,
 )
 from accelsim.report.text import escaped
-from accelsim.results.breakdown import Breakdown
-from accelsim.results.cost import AreaReport
 from accelsim.results.result import LayerResult, Result
+from accelsim.run.area import AreaReport
 from accelsim.trace.statistics import InputStatistics
 
 _SEEN = 10  # three digits, one of them behind the point

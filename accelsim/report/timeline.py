@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from accelsim.files import replacing
+from accelsim.accounting.tally import Run
+from accelsim.base.files import replacing
+from accelsim.base.strict_json import json_text
+from accelsim.mapping import Work
 from accelsim.report.window import Window
-from accelsim.results.tally import Run
-from accelsim.strict_json import json_text
 from accelsim.trace import Linear
-from accelsim.workload import Work
 
 
 class Timeline:

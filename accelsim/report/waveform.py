@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from accelsim.errors import MissingExtraError
-from accelsim.files import replacing
+from accelsim.accounting.tally import Run
+from accelsim.base.errors import MissingExtraError
+from accelsim.base.files import replacing
+from accelsim.mapping import Work
 from accelsim.report.text import escaped
 from accelsim.report.window import Window
-from accelsim.results.tally import Run
 from accelsim.trace import Linear
-from accelsim.workload import Work
 
 
 class Waveform:

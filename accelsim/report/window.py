@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from accelsim.errors import InputError, shown
-from accelsim.registry import named
-from accelsim.results.ledger import intervals
-from accelsim.results.tally import Run
+from accelsim.accounting.ledger import intervals
+from accelsim.accounting.tally import Run
+from accelsim.base.errors import InputError, shown
+from accelsim.base.registry import named
 from accelsim.trace import Linear, Trace
 
 

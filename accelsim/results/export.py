@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from accelsim.base.strict_json import json_text
 from accelsim.results.result import Result
-from accelsim.strict_json import json_text
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -8,12 +8,12 @@ from functools import reduce
 from operator import add, mul
 from typing import TYPE_CHECKING, Any
 
-from accelsim.errors import MissingExtraError
-from accelsim.policy import Method, Policy
-from accelsim.results.breakdown import Breakdown, bound
-from accelsim.results.ledger import UnitLedger
-from accelsim.results.tally import weighted_sum
-from accelsim.strict_json import json_text
+from accelsim.accounting.breakdown import Breakdown, bound
+from accelsim.accounting.ledger import UnitLedger
+from accelsim.accounting.tally import weighted_sum
+from accelsim.base.errors import MissingExtraError
+from accelsim.base.strict_json import json_text
+from accelsim.sparsity.policy import Method, Policy
 from accelsim.version import __version__
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from accelsim.base.errors import InputError
 from accelsim.config import Architecture
-from accelsim.errors import InputError
 from accelsim.hardware import Crossbar, Selector
 
 SELECTOR_KINDS = {"rank": 0, "bitonic": 1, "radix": 2, "cascade": 3}

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from accelsim.accounting.ledger import previous_finish
 from accelsim.config import Architecture
+from accelsim.dataflows.pipeline import build_machine
 from accelsim.engine import Network, StageTimes, recurrence
-from accelsim.machine import build_machine
+from accelsim.mapping import Datapath, Gemm, Ints, TileJobs, Tiling, Work, ceil_div
 from accelsim.precision import Values
-from accelsim.results.ledger import previous_finish
 from accelsim.rtl.program import (
     Program,
     Words,
@@ -22,7 +23,6 @@ from accelsim.rtl.program import (
     token_groups,
 )
 from accelsim.rtl.reference import add_fp32, dot_bf16
-from accelsim.workload import Datapath, Gemm, Ints, TileJobs, Tiling, Work, ceil_div
 
 # Stage of the RTL → stage of the machine.
 STAGES = {

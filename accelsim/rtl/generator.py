@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from accelsim.config import Architecture
+from accelsim.mapping import Gemm, Tiling
 from accelsim.precision import PRECISIONS, Values
 from accelsim.rtl.design import Parameters, parameters, sources, with_parameters
 from accelsim.rtl.expected import expected_log
 from accelsim.rtl.program import Program, Stalls, compile_program
-from accelsim.workload import Gemm, Tiling
 
 _MAKEFILE = """\
 # `make`: simulate with Icarus; `make verilator`: with Verilator; `make area LIBERTY=cells.lib`.

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.config import Architecture
+from accelsim.mapping import Datapath, Gemm, Ints, TileJobs, Tiling, ceil_div, tile_jobs
+from accelsim.mapping.jobs import fill_of, last_uses
+from accelsim.mapping.tiling import TileBytes
 from accelsim.precision import Float8, Values
 from accelsim.rtl.design import Parameters, parameters
-from accelsim.workload import Datapath, Gemm, Ints, TileJobs, Tiling, ceil_div, tile_jobs
-from accelsim.workload.jobs import fill_of, last_uses
-from accelsim.workload.tiling import TileBytes
 
 STREAMS = ("activation", "weight", "output")
 Words = NDArray[np.unsignedinteger]

@@ -15,8 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelsim.errors import InputError
-from accelsim.files import replacing
+from accelsim.base.errors import InputError
+from accelsim.base.files import replacing
 from accelsim.results.export import csv_text
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelsim.cache import DiskCache
-from accelsim.errors import InputError
+from accelsim.base.cache import DiskCache
+from accelsim.base.errors import InputError
 from accelsim.results.comparison import Ratios
 from accelsim.results.result import Result
-from accelsim.simulation import simulate_all
+from accelsim.run.simulation import simulate_all
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.task import Bench, Ready
 

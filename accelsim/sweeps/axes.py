@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 _MOST_VALUES = 100_000  # of a range; more is a slip of the pen
 _FARTHEST = 1e100  # numbers of a range, so that no arithmetic on them overflows

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-from accelsim.errors import InputError, MissingExtraError
+from accelsim.base.errors import InputError, MissingExtraError
 from accelsim.sweeps.local import Step, chunks, deaf
 from accelsim.sweeps.passwords import masked
 from accelsim.sweeps.plan import Plan

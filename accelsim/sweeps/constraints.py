@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
 
-from accelsim.errors import InputError, shown
+from accelsim.base.errors import InputError, shown
 from accelsim.sweeps.metrics import check_metric
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from accelsim.errors import InputError
-from accelsim.files import is_file, write_texts
+from accelsim.base.errors import InputError
+from accelsim.base.files import is_file, write_texts
 from accelsim.sweeps.metrics import METRICS
 from accelsim.sweeps.passwords import masked, without_passwords
 from accelsim.sweeps.plan import Plan, digest_of

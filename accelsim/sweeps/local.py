@@ -16,7 +16,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Protocol
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sweeps.plan import Plan
 from accelsim.sweeps.task import Bench, Checked, Row
 

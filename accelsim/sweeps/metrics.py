@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from accelsim.errors import InputError, shown
-from accelsim.registry import did_you_mean
+from accelsim.base.errors import InputError, shown
+from accelsim.base.registry import did_you_mean
 
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
 

@@ -10,17 +10,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from accelsim.base.errors import InputError
+from accelsim.base.yaml_source import YamlSource, read_yaml
 from accelsim.config import Architecture
 from accelsim.config.loader import arch_of
-from accelsim.errors import InputError
 from accelsim.sweeps.axes import Axis, Grid
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.metrics import METRICS
 from accelsim.sweeps.spec import SweepFile, at, load_sweep
-from accelsim.sweeps.tables import KEY, SECTION, TableFile, table_in, with_table
+from accelsim.sweeps.technology_tables import KEY, SECTION, TableFile, table_in, with_table
 from accelsim.trace import Trace, load_trace
 from accelsim.version import __version__
-from accelsim.yaml_source import YamlSource, read_yaml
 
 RUN_KEYS = ("base", "trace", "phase", "batch", "policy")
 """What a point says besides keys of its architecture."""

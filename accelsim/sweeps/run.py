@@ -11,16 +11,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelsim.arguments import check_count, path_of
-from accelsim.cache import DiskCache
-from accelsim.errors import InputError
-from accelsim.files import open_regular
+from accelsim.base.arguments import check_count, path_of
+from accelsim.base.cache import DiskCache
+from accelsim.base.errors import InputError
+from accelsim.base.files import open_regular
+from accelsim.selection.selections import Wish, selections_of
 from accelsim.sweeps import search
 from accelsim.sweeps.local import OneProcess, Processes, Workers
 from accelsim.sweeps.plan import Plan, load_plan
 from accelsim.sweeps.store import PARQUET, Store, Tell, check_libraries, log, open_store
 from accelsim.sweeps.task import Row
-from accelsim.workload.selections import Wish, selections_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelsim.errors import MissingExtraError
-from accelsim.files import write_texts
+from accelsim.base.errors import MissingExtraError
+from accelsim.base.files import write_texts
 from accelsim.sweeps.axes import Axis
 from accelsim.sweeps.database import Database
 from accelsim.sweeps.metrics import METRICS

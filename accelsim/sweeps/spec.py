@@ -18,14 +18,14 @@ from pydantic import (
     ValidationError,
 )
 
+from accelsim.base.errors import InputError, shown
+from accelsim.base.registry import did_you_mean
+from accelsim.base.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 from accelsim.config.loader import is_key, keys_below
-from accelsim.errors import InputError, shown
-from accelsim.registry import did_you_mean
 from accelsim.sweeps.axes import Range
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.metrics import METRICS, check_metric
 from accelsim.sweeps.passwords import masked, without_passwords
-from accelsim.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 _MOST_BATCH = 2**20

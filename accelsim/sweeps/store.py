@@ -27,8 +27,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from accelsim.errors import InputError, MissingExtraError, check_extra
-from accelsim.files import (
+from accelsim.base.errors import InputError, MissingExtraError, check_extra
+from accelsim.base.files import (
     check_regular,
     exists,
     is_file,
@@ -37,7 +37,7 @@ from accelsim.files import (
     replacing,
     write_texts,
 )
-from accelsim.files import folder as output_folder
+from accelsim.base.files import folder as output_folder
 from accelsim.results.export import safe_cell
 from accelsim.sweeps.metrics import COUNTS, METRICS
 from accelsim.sweeps.plan import Plan, digest_of

@@ -11,24 +11,24 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from accelsim.cache import DiskCache
+from accelsim.accounting.cost import Prices
+from accelsim.base.cache import DiskCache
+from accelsim.base.errors import InputError
+from accelsim.base.yaml_source import KeyPath, YamlSource, read_yaml
 from accelsim.config import Architecture
 from accelsim.config.loader import arch_of
-from accelsim.errors import InputError
-from accelsim.layers import naming
-from accelsim.policy import Method, Policy, load_policy
-from accelsim.results.cost import Prices
-from accelsim.simulation import decode_steps, equip, layer_runs
+from accelsim.mapping import Gemm
+from accelsim.mapping.mapper import check_room
+from accelsim.run.layers import naming
+from accelsim.run.simulation import decode_steps, equip, layer_runs
+from accelsim.selection.selections import Wish
+from accelsim.sparsity.policy import Method, Policy, load_policy
 from accelsim.sweeps.constraints import largest_within
 from accelsim.sweeps.plan import RUN_KEYS, Plan
-from accelsim.sweeps.tables import KEY, SECTION, TableFile, name_in, with_table
+from accelsim.sweeps.technology_tables import KEY, SECTION, TableFile, name_in, with_table
 from accelsim.sweeps.totals import Workload, new_memory, totals_of, wishes_of
 from accelsim.trace import Trace
 from accelsim.version import __version__
-from accelsim.workload import Gemm
-from accelsim.workload.mapper import check_room
-from accelsim.workload.selections import Wish
-from accelsim.yaml_source import KeyPath, YamlSource, read_yaml
 
 Row = dict[str, Any]
 OK, INVALID, EXCLUDED, FAILED = "ok", "invalid", "excluded", "failed"

@@ -14,21 +14,21 @@ from itertools import groupby
 from math import prod
 from typing import Any
 
-from accelsim.cache import DiskCache
+from accelsim.accounting.tally import Run, Tally, combine
+from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
+from accelsim.dataflows.pipeline import build_machine
 from accelsim.engine import check_cycles
 from accelsim.hardware import Crossbar
-from accelsim.layers import naming
-from accelsim.machine import build_machine
-from accelsim.policy import Method, Policy
+from accelsim.mapping import Gemm, Ints, Work
 from accelsim.results.result import headline, mean_if_known
-from accelsim.results.tally import Run, Tally, combine
-from accelsim.runner import DEFAULT_ENGINE, Product, Runner
-from accelsim.simulation import Phase, decode_steps, simulate, wish_of
+from accelsim.run.layers import naming
+from accelsim.run.runner import DEFAULT_ENGINE, Product, Runner
+from accelsim.run.simulation import Phase, decode_steps, simulate, wish_of
+from accelsim.selection.selections import Wish, selections_of
+from accelsim.selection.sparsify import Selection
+from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Linear, Trace
-from accelsim.workload import Gemm, Ints, Work
-from accelsim.workload.selections import Wish, selections_of
-from accelsim.workload.sparsify import Selection
 
 _REMEMBERED_TALLIES = 8192  # some 3 KB each
 _REMEMBERED_SURVIVORS = 256

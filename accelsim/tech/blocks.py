@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log2
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 Parts = Mapping[str, float]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 SUPPLY_V = 0.8
 # Energy factor of a node = a V² + b V + c.

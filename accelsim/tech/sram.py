@@ -18,7 +18,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 _Array = npt.NDArray[np.float64]
 

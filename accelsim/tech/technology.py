@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.errors import InputError, shown
-from accelsim.registry import did_you_mean
+from accelsim.base.errors import InputError, shown
+from accelsim.base.registry import did_you_mean
+from accelsim.base.yaml_source import dotted, hint, read_yaml
 from accelsim.tech.blocks import BLOCKS, Parts, Shape, block
 from accelsim.tech.scaling import area_ratio, energy_ratio
 from accelsim.tech.sram import NATIVE_NODES_NM, SramCost, sram_cost
-from accelsim.yaml_source import dotted, hint, read_yaml
 
 _MOST = 1e15  # of any price: no result of it is beyond what a number can be
 NonNegative = Annotated[float, Field(strict=True, ge=0, le=_MOST, allow_inf_nan=False)]

@@ -15,8 +15,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from accelsim.errors import InputError
-from accelsim.files import check_regular
+from accelsim.base.errors import InputError
+from accelsim.base.files import check_regular
 from accelsim.precision import Values
 
 MAX_ARRAY_BYTES = 8 * 2**30  # one layer must fit in memory; refuse before allocating

@@ -18,11 +18,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.errors import InputError
-from accelsim.files import read_text
-from accelsim.registry import did_you_mean
+from accelsim.base.errors import InputError
+from accelsim.base.files import read_text
+from accelsim.base.registry import did_you_mean
+from accelsim.base.yaml_source import read_yaml
 from accelsim.trace.record import MAX_TOKENS, Linear
-from accelsim.yaml_source import read_yaml
 
 MAX_GEMMS = 65536  # layers of a trace of shapes, repeated ones included
 _MAX_BYTES = 2**22  # of a CSV file: as many rows of a page's width

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from typing_extensions import override
 
-from accelsim.arguments import path_of
-from accelsim.errors import InputError
-from accelsim.files import open_regular, replacing
+from accelsim.base.arguments import path_of
+from accelsim.base.errors import InputError
+from accelsim.base.files import open_regular, replacing
+from accelsim.base.strict_json import json_text
 from accelsim.precision import Values
-from accelsim.strict_json import json_text
 from accelsim.trace.archive import Archive, naming
 from accelsim.trace.record import (
     MAX_SEQUENCES,

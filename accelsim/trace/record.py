@@ -19,8 +19,8 @@ from pydantic import (
     model_serializer,
 )
 
-from accelsim.compiled import compiled, pays
-from accelsim.errors import InputError
+from accelsim.base.compiled import compiled, pays
+from accelsim.base.errors import InputError
 from accelsim.precision import PRECISIONS, Int8, Values
 from accelsim.trace.coverage import Coverage
 from accelsim.trace.places import Place, places

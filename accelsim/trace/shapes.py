@@ -12,9 +12,9 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from accelsim.arguments import check_count, check_text, path_of
-from accelsim.errors import InputError
-from accelsim.registry import did_you_mean
+from accelsim.base.arguments import check_count, check_text, path_of
+from accelsim.base.errors import InputError
+from accelsim.base.registry import did_you_mean
 from accelsim.trace.archive import Archive, naming
 from accelsim.trace.gemms import read_gemms
 from accelsim.trace.npz import TraceWriter, load_trace

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import override
 
-from accelsim.compiled import compiled, pays
-from accelsim.errors import InputError
+from accelsim.base.compiled import compiled, pays
+from accelsim.base.errors import InputError
+from accelsim.base.registry import did_you_mean
 from accelsim.precision import Values
-from accelsim.registry import did_you_mean
 from accelsim.trace.archive import MAX_ARRAY_BYTES, Archive
 from accelsim.trace.record import SHAPES_ONLY, Rows, TraceMeta, ValueSource
 

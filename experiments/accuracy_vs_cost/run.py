@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelsim.files import write_texts
+from accelsim.base.files import write_texts
 from accelsim.report import style
 from accelsim.report.plots import draw
 from accelsim.studies import Claim, Page, Run, claims_table, markdown_table, row, runs_of

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
-from accelsim.files import replacing
+from accelsim.base.files import replacing
 from accelsim.tech.blocks import BLOCKS, Parts, Shape
 from accelsim.tech.technology import Technology
 

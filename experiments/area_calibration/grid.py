@@ -25,7 +25,7 @@ from pathlib import Path
 
 from synthesis import KITS, ROOT, RTL, SCRIPTS, Kitted, Row, SynthesisError, kitted, synthesise
 
-from accelsim.files import replacing
+from accelsim.base.files import replacing
 
 HERE = Path(__file__).parent
 DATA = ROOT / "accelsim" / "tech" / "data"

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from synthesis import KITS, Kitted, kitted, synthesise, yosys_version
 from vectors import STREAMS, Vectors, select
 
-from accelsim.files import replacing
+from accelsim.base.files import replacing
 from accelsim.rtl.reference import dot_bf16, dot_int8
 
 # Of all edges, for the tables of the library: what its smallest gates make with two or three loads.

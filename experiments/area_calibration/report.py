@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 from fit import DATA, HERE, point, read
 
 from accelsim.config import load_arch
-from accelsim.results.cost import AreaReport
+from accelsim.run.area import AreaReport
 from accelsim.tech.blocks import Shape
 from accelsim.tech.technology import Technology
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report import style
 from accelsim.report.plots import draw
 from accelsim.report.plots.bars import grouped

@@ -18,9 +18,9 @@ from accelsim.accuracy.calibration import (  # noqa: E402
     save_calibration,
     wanted_states,
 )
-from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 SEQ_LEN = 16
 FACTS = {"model": {"model_id": "tiny"}, "precision": "float", "tokens": 64}

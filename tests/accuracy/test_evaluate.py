@@ -16,9 +16,9 @@ from accelsim.accuracy.perplexity import measure  # noqa: E402
 from accelsim.accuracy.pruning import DENSE, Pruner  # noqa: E402
 from accelsim.accuracy.texts import Text  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 TEXT = Text("text", "".join(chr(33 + (7 * i * i + i // 3) % 90) for i in range(160)))
 OTHER = Text("other", "".join(chr(33 + (5 * i * i + i // 2) % 90) for i in range(160)))

@@ -17,8 +17,8 @@ from accelsim.accuracy.hooks import rows_of, watching  # noqa: E402
 from accelsim.accuracy.perplexity import measure, rounding_noise  # noqa: E402
 from accelsim.accuracy.pruning import DENSE, Pruner  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 EIGHT = Policy(Method(parse_pattern("8:16"), "act", "none"))

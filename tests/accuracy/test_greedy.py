@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 
 from accelsim.accuracy.calibration import calibrate  # noqa: E402
 from accelsim.accuracy.greedy import blocks_of, greedy_sparsities  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method  # noqa: E402
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method  # noqa: E402
 
 SEQ_LEN = 48
 

@@ -12,8 +12,8 @@ nn = torch.nn
 from accelsim.accuracy.layer_errors import LayerError, Outliers, layer_errors  # noqa: E402
 from accelsim.accuracy.subject import Subject  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 
 def method(pattern, criterion="act", mitigation="none"):

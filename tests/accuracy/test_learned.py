@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 
 from accelsim.accuracy.pruning import LayerPruning, Pruner, Rows  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.mitigations import Sample, parse_mitigation  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 TOKENS, WIDTH, OUTPUTS = 9, 6, 4
 SEEDS = range(6)

@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 
 from accelsim.accuracy import masks  # noqa: E402
 from accelsim.accuracy.pruning import LayerPruning  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method  # noqa: E402
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.precision import PRECISIONS  # noqa: E402
+from accelsim.selection.sparsify import select  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
-from accelsim.sparsity.threshold import Threshold  # noqa: E402
-from accelsim.workload.sparsify import select  # noqa: E402
+from accelsim.sparsity.patterns.threshold import Threshold  # noqa: E402
+from accelsim.sparsity.policy import Method  # noqa: E402
 
 PATTERNS = ("dense", "1:4", "2:4", "3:5", "8:16", "16:32", "topk:0.3")
 GROUPED = ("1:1", "1:4", "2:4", "3:5", "8:16", "16:32", "1:64")

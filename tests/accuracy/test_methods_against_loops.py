@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 
 from accelsim.accuracy.masks import round_tokens, round_weights, scale_scores  # noqa: E402
 from accelsim.accuracy.pruning import FACTORS, LEVEL, LayerPruning, Rows  # noqa: E402
-from accelsim.policy import Method  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.criteria import CRITERIA  # noqa: E402
+from accelsim.sparsity.policy import Method  # noqa: E402
 
 PRECISIONS = ("float", "int8", "bf16", "fp16")
 MITIGATIONS = ("none", "dpts", "spts", "lpts", "var", "ls", "rsparse3")

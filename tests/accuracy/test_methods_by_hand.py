@@ -7,10 +7,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from accelsim.accuracy.pruning import LayerPruning, Rows  # noqa: E402
-from accelsim.policy import Method  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.criteria import CRITERIA  # noqa: E402
 from accelsim.sparsity.mitigations import Sample, parse_mitigation  # noqa: E402
+from accelsim.sparsity.policy import Method  # noqa: E402
 
 
 def prune(rows, *, pattern="2:4", criterion="act", mitigation="none", sequences=1, **state):

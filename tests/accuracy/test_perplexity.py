@@ -16,8 +16,8 @@ from accelsim.accuracy import windows as windows_module  # noqa: E402
 from accelsim.accuracy.perplexity import Losses, measure  # noqa: E402
 from accelsim.accuracy.pruning import DENSE, Pruner, Rows  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 
 def method(pattern, criterion="act", mitigation="none"):

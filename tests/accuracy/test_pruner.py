@@ -13,10 +13,10 @@ from accelsim.accuracy.masks import round_weights  # noqa: E402
 from accelsim.accuracy.perplexity import measure  # noqa: E402
 from accelsim.accuracy.pruning import DENSE, Pruner, Rows, machine_weight  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 PRECISIONS = ("float", "int8", "bf16", "fp16")
 

@@ -15,8 +15,8 @@ from accelsim.accuracy.pruning import DENSE, Pruner  # noqa: E402
 from accelsim.accuracy.subject import load_subject  # noqa: E402
 from accelsim.accuracy.texts import load_text  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "text"

@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch")
 from accelsim.accuracy.layer_errors import layer_errors  # noqa: E402
 from accelsim.accuracy.pruning import Pruner, Rows  # noqa: E402
 from accelsim.capture import capture  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.precision import PRECISIONS  # noqa: E402
+from accelsim.selection.sparsify import select_input  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
-from accelsim.workload.sparsify import select_input  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 SEQUENCES, LENGTH = 3, 7
 METHODS = [

@@ -12,8 +12,8 @@ pytest.importorskip("tokenizers")
 
 from accelsim.accuracy.subject import load_subject  # noqa: E402
 from accelsim.accuracy.texts import Text, load_text  # noqa: E402
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture import huggingface, memory  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 from accelsim.accuracy.windows import Window, batches, sliding_windows
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 
 @st.composite

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from oracle import cache_users
 from oracle.cache_users import check, value
 
-from accelsim.cache import DiskCache
-from accelsim.errors import InputError
+from accelsim.base.cache import DiskCache
+from accelsim.base.errors import InputError
 
 CHECKSUM = 32  # bytes before each entry
 SPAWN = multiprocessing.get_context("spawn")

@@ -13,11 +13,11 @@ from oracle.checkpoints import WORDS, tiny_llama  # noqa: E402
 from accelsim.accuracy.evaluate import Settings, evaluate  # noqa: E402
 from accelsim.accuracy.subject import load_subject  # noqa: E402
 from accelsim.accuracy.texts import Text  # noqa: E402
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture import capture_pretrained  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
-from accelsim.policy import Method, Policy  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
+from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
 BOS = 16
 

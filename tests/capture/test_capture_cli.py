@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.cli import capture  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture import capture  # noqa: E402
 from accelsim.capture import spill as spill_module  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
 
 ONES = torch.ones(2, 2)
 

@@ -11,8 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
+from accelsim.base.errors import InputError, MissingExtraError  # noqa: E402
 from accelsim.capture import capture  # noqa: E402
-from accelsim.errors import InputError, MissingExtraError  # noqa: E402
 from accelsim.trace import load_trace  # noqa: E402
 
 

@@ -9,8 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture import capture_pretrained, huggingface, memory  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from oracle.checkpoints import tiny_llama
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture import capture_pretrained, huggingface, memory  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
 
 SOURCE = huggingface.Source("m", "", None, {})
 

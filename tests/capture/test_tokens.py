@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
+from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture import capture  # noqa: E402
-from accelsim.errors import InputError  # noqa: E402
 
 
 class Embedded(nn.Module):

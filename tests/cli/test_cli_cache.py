@@ -5,7 +5,7 @@ import json
 import pytest
 from oracle.small import load
 
-from accelsim.simulation import simulate, simulate_all
+from accelsim.run.simulation import simulate, simulate_all
 from accelsim.trace import load_trace
 
 INT8 = ("dense", "nm24", "nm48", "nm816", "nm1632")

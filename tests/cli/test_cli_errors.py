@@ -340,12 +340,12 @@ def test_a_name_that_is_no_folder_cannot_leave_the_folder(cli, renamed, trace, t
 
 
 def test_a_defect_is_not_blamed_on_the_user(cli, arch, trace, monkeypatch):
-    import accelsim.simulation
+    import accelsim.run.simulation
 
     def fail(*_, **__):
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr(accelsim.simulation, "simulate_all", fail)
+    monkeypatch.setattr(accelsim.run.simulation, "simulate_all", fail)
     outcome = cli("run", arch("nm816"), "--trace", trace)
     assert outcome.code == 1
     assert "ZeroDivisionError: boom" in outcome.err

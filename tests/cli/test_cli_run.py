@@ -340,7 +340,7 @@ def test_a_crossbar_that_misroutes_is_caught(cli, arch, trace, tmp_path, monkeyp
 
 
 def test_a_selector_that_loses_a_value_is_caught(cli, arch, trace, tmp_path, monkeypatch):
-    import accelsim.verify as module
+    import accelsim.run.verify as module
 
     compress = module.compress
 
@@ -368,7 +368,7 @@ def test_values_out_of_index_order_are_caught_where_the_crossbar_relies_on_it(
 
 
 def test_a_tile_that_is_left_out_is_caught(cli, arch, trace, tmp_path, monkeypatch):
-    import accelsim.verify as module
+    import accelsim.run.verify as module
 
     steps = module._steps  # the order in which the lanes are fed: private, but what is under test
     monkeypatch.setattr(module, "_steps", lambda *a: list(steps(*a))[:-1])

@@ -13,8 +13,8 @@ from oracle.decode import fetched
 from oracle.engines import loops
 from oracle.small import ROOT
 
-from accelsim import compiled
-from accelsim.workload.decode import touched_bursts
+from accelsim.base import compiled
+from accelsim.selection.decode import touched_bursts
 
 integers = st.integers(-(2**40), 2**40)
 

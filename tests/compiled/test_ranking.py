@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from oracle.decode import kept
 from oracle.engines import loops
 
-from accelsim.compiled.ranking import keep_largest
+from accelsim.base.compiled.ranking import keep_largest
 from accelsim.sparsity import parse_pattern
 
 # Each pair of M and type is compiled by itself; a register of 64 bytes holds, of these, from one

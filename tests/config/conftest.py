@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from accelsim.base.errors import InputError
 from accelsim.config import load_arch
-from accelsim.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 NM816 = (ROOT / "arch_configs" / "nm816.yaml").read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from accelsim.base.errors import InputError
 from accelsim.config import load_arch
-from accelsim.errors import InputError
 
 # --- the file ------------------------------------------------------------------------------------
 

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.toy import toy_table
 
+from accelsim.base.errors import InputError
 from accelsim.config import load_arch
-from accelsim.errors import InputError
-from accelsim.policy import Method, load_policy
 from accelsim.sparsity import parse_pattern
+from accelsim.sparsity.policy import Method, load_policy
 from accelsim.sweeps.spec import load_sweep
 from accelsim.tech.technology import Technology
 

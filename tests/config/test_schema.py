@@ -11,10 +11,10 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from accelsim.base.errors import InputError
+from accelsim.base.yaml_source import YamlSource
 from accelsim.config.loader import arch_of
 from accelsim.config.schema import architecture_schema, key_table
-from accelsim.errors import InputError
-from accelsim.yaml_source import YamlSource
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "arch_configs").glob("*.yaml"))

@@ -8,12 +8,12 @@ torch = pytest.importorskip("torch")
 from accelsim.accuracy.calibration import _fit  # noqa: E402
 from accelsim.accuracy.pruning import LayerPruning, Rows  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
-from accelsim.policy import Method  # noqa: E402
 from accelsim.precision import PRECISIONS  # noqa: E402
 from accelsim.sparsity import PATTERNS, parse_pattern  # noqa: E402
 from accelsim.sparsity.criteria import CRITERIA  # noqa: E402
 from accelsim.sparsity.demands import Demands  # noqa: E402
 from accelsim.sparsity.mitigations import MITIGATIONS, parse_mitigation  # noqa: E402
+from accelsim.sparsity.policy import Method  # noqa: E402
 
 MITIGATION_NAMES = sorted(f"{name}3" if name == "rsparse" else name for name in MITIGATIONS)
 PRECISION_NAMES = ["float", *sorted(PRECISIONS)]

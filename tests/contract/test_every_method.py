@@ -8,7 +8,7 @@ from oracle.small import load
 
 from accelsim import simulate
 from accelsim.hardware import LaneUnit
-from accelsim.results.cost import AreaReport
+from accelsim.run.area import AreaReport
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import MITIGATIONS, parse_mitigation
 

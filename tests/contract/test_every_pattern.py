@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sparsity import PATTERNS, parse_pattern
 
 NM = ("1:4", "2:4", "3:4", "4:8", "8:16", "16:32", "4:16", "8:32", "5:7", "3:5", "64:64", "1:64")

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.hardware import MacArray
+from accelsim.mapping import Datapath
 from accelsim.precision import PRECISIONS, BFloat16, Float16, Int8
 from accelsim.tech.technology import Technology
-from accelsim.workload import Datapath
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 20))
 values = arrays(np.float32, shapes, elements=st.floats(-1e4, 1e4, width=32, allow_subnormal=False))

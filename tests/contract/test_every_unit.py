@@ -32,12 +32,12 @@ from accelsim.hardware import (
     WeightBuffer,
 )
 from accelsim.hardware.logic import shape
+from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
+from accelsim.selection.decode import dense_weight_bytes
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
 from accelsim.tech.blocks import BLOCKS
 from accelsim.tech.technology import Technology
-from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
-from accelsim.workload.decode import dense_weight_bytes
 
 TECH = Technology.load("nangate45")
 EVERYTHING = Demands(
@@ -151,7 +151,7 @@ def test_counts_are_whole_and_not_negative(unit, pattern):
         assert count >= 0
 
 
-# --- sums: a layer of many runs is counted once (`accelsim.results.tally`) ------------------------
+# --- sums: a layer of many runs is counted once (`accelsim.accounting.tally`) ---------------
 
 BURST_BYTES = UNITS["dram"].burst_bytes
 

@@ -11,13 +11,13 @@ from typing_extensions import override
 
 import accelsim as acs
 from accelsim.hardware import CROSSBARS, SELECTORS, Crossbar, Selector
-from accelsim.results.cost import AreaReport
+from accelsim.run.area import AreaReport
+from accelsim.run.verify import verify
 from accelsim.sparsity import FORMATS, PATTERNS, Format, Pattern
 from accelsim.sparsity.formats.base import positions_of
 from accelsim.tech.blocks import BLOCKS, Block
 from accelsim.tech.technology import Technology
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter
-from accelsim.verify import verify
 
 NM816 = (Path(__file__).parents[2] / "arch_configs" / "nm816.yaml").read_text(encoding="utf-8")
 TOKENS, IN, OUT = 12, 80, 24

@@ -66,7 +66,7 @@ def test_the_import_contracts_hold():
         ("simpy", "engine/"),
         ("torch", ("capture/", "accuracy/")),
         ("vcd", "report/"),
-        ("numba", "compiled/"),
+        ("numba", "base/compiled/"),
         ("matplotlib", "report/"),
         ("pyarrow", "sweeps/"),
         ("optuna", "sweeps/"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import accelsim as acs
-from accelsim.errors import ArgumentError
+from accelsim.base.errors import ArgumentError
 
 ROOT = Path(__file__).parents[2]
 DENSE, SPARSE = (ROOT / "arch_configs" / f"{name}.yaml" for name in ("dense", "nm816"))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from oracle.engines import run_everywhere
 
+from accelsim.accounting.ledger import UnitLedger, ledgers
+from accelsim.base.errors import DeadlockError
+from accelsim.dataflows.pipeline import Machine, Member
 from accelsim.engine import Network, Requests, Room, Stage, program_order
-from accelsim.errors import DeadlockError
-from accelsim.machine import Machine, Member
-from accelsim.results.ledger import UnitLedger, ledgers
-from accelsim.workload import slot_releases
+from accelsim.mapping import slot_releases
 
 
 def ints(*values):

@@ -10,7 +10,7 @@ from oracle.recurrence import solve
 from oracle.small import ARCHITECTURES, cramped, layer_runs, load
 
 from accelsim import simulate
-from accelsim.errors import DeadlockError
+from accelsim.base.errors import DeadlockError
 
 KINDS = ("ready", "roomy", "start", "finish")
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]

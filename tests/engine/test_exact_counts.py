@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from oracle.engines import loops
 from oracle.small import machine_for, trace_of
 
+from accelsim.base.errors import InputError
 from accelsim.engine import Network, Stage
 from accelsim.engine.network import MAX_CYCLES, check_cycles
-from accelsim.errors import InputError
-from accelsim.runner import Runner
-from accelsim.simulation import simulate
+from accelsim.mapping import jobs
+from accelsim.run.runner import Runner
+from accelsim.run.simulation import simulate
+from accelsim.selection.sparsify import Selection
 from accelsim.trace import Linear
-from accelsim.workload import jobs
-from accelsim.workload.sparsify import Selection
 
 
 def logarithmic(low, high):

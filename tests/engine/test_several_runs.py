@@ -13,17 +13,18 @@ from oracle.random_machines import batches, machines, shapes
 from oracle.random_networks import machines_of, several_runs
 from oracle.small import ARCHITECTURES, cramped, load, machine_for, trace_of, works_of
 
-from accelsim import layers, simulate
+from accelsim import simulate
+from accelsim.accounting.blame import blame
+from accelsim.accounting.breakdown import breakdown, busy_totals
+from accelsim.accounting.ledger import UnitLedger, ledgers
+from accelsim.base.errors import DeadlockError, InputError
+from accelsim.dataflows.pipeline import Machine, Member, build_machine
 from accelsim.engine import Network, Requests, Room, Stage
-from accelsim.errors import DeadlockError, InputError
-from accelsim.layers import layer_work
-from accelsim.machine import Machine, Member, build_machine
-from accelsim.results.blame import blame
-from accelsim.results.breakdown import breakdown, busy_totals
-from accelsim.results.ledger import UnitLedger, ledgers
-from accelsim.runner import Runner
-from accelsim.simulation import selections
-from accelsim.workload.decode import decode_batches
+from accelsim.run import layers
+from accelsim.run.layers import layer_work
+from accelsim.run.runner import Runner
+from accelsim.run.simulation import selections
+from accelsim.selection.decode import decode_batches
 
 KINDS = ("ready", "roomy", "start", "finish")
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]

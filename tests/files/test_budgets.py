@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
+from accelsim.base.errors import InputError
 from accelsim.cli import main
-from accelsim.errors import InputError
+from accelsim.selection.decode import decode_batches
 from accelsim.trace import load_trace
-from accelsim.workload.decode import decode_batches
 
 ROOT = Path(__file__).parents[2]
 DENSE = str(ROOT / "arch_configs" / "dense.yaml")

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
+from accelsim.base.errors import InputError
 from accelsim.config import load_arch
-from accelsim.errors import InputError
 from accelsim.report.plots import PLOTS, draw
 from accelsim.report.saved import labels, load_runs
 from accelsim.report.style import figure
-from accelsim.simulation import simulate
+from accelsim.run.simulation import simulate
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
 from accelsim.trace.shapes import QUANTILE_ARRAYS, synthesise
 from accelsim.trace.statistics import statistics
@@ -252,8 +252,8 @@ def test_calibration(tmp_path):
         save_calibration,
     )
     from accelsim.capture.linears import find_linears
-    from accelsim.policy import Method
     from accelsim.sparsity import parse_pattern
+    from accelsim.sparsity.policy import Method
 
     method = Method(parse_pattern("2:4"), "amber", "spts")
     state = {"shift": np.ones(4, np.float32), "factors": np.ones(4)}

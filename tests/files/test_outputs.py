@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from accelsim.base.errors import InputError
+from accelsim.base.files import filling, folder_beside, replacing
 from accelsim.cli import main
-from accelsim.errors import InputError
-from accelsim.files import filling, folder_beside, replacing
 
 ROOT = Path(__file__).parents[2]
 NM24 = ROOT / "arch_configs" / "nm24.yaml"
@@ -22,7 +22,7 @@ SMALL = ("--set", "mac_array.rows=2", "--set", "mac_array.columns=2")
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from accelsim.files import folder_beside, replacing
+from accelsim.base.files import folder_beside, replacing
 out = Path(sys.argv[1])
 with replacing(out) as temporary, folder_beside(out) as folder:
     temporary.write_text("half")

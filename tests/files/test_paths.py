@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from accelsim.errors import InputError, MissingExtraError, check_extra
-from accelsim.files import check_folders, filling, folder, replacing, write_texts
+from accelsim.base.errors import InputError, MissingExtraError, check_extra
+from accelsim.base.files import check_folders, filling, folder, replacing, write_texts
 from accelsim.sweeps.run import sweep
 
 ROOT = Path(__file__).parents[2]

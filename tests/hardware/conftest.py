@@ -3,9 +3,9 @@
 import pytest
 from oracle import toy as toys
 
+from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
+from accelsim.selection.decode import dense_weight_bytes
 from accelsim.sparsity import FORMATS, parse_pattern
-from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
-from accelsim.workload.decode import dense_weight_bytes
 
 
 @pytest.fixture(scope="session")

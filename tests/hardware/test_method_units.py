@@ -2,12 +2,12 @@
 
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.hardware import Epilogue, Moments, PreScaler, PreShifter, Statistics
+from accelsim.mapping import Gemm
 from accelsim.sparsity.demands import Demands
 from accelsim.tech.blocks import Shape, block
 from accelsim.tech.technology import Technology
-from accelsim.workload import Gemm
 
 TECH = Technology.load("nangate45")
 INT8 = Shape(bits=8)

@@ -16,7 +16,7 @@ from oracle.small import (
 )
 
 from accelsim import load_trace, simulate
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.hardware import SELECTORS
 
 # 256 bytes a cycle everywhere, so that ports are as fast as DRAM and the array is the slowest.

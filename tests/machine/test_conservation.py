@@ -9,7 +9,7 @@ from oracle.random_machines import batches, machines, shapes
 from oracle.small import ARCHITECTURES, changed, layer_runs, load, machine_for, tile
 
 from accelsim import simulate
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
 TOKENS = 8 + 6 + 7  # of the small trace

@@ -18,8 +18,8 @@ from oracle.small import (
 )
 
 from accelsim import load_trace
-from accelsim.workload import Gemm, Store, Stores, Tiling, tile_jobs
-from accelsim.workload.decode import Fetches
+from accelsim.mapping import Gemm, Store, Stores, Tiling, tile_jobs
+from accelsim.selection.decode import Fetches
 
 LENGTHS = (5, 9, 2, 6)
 

@@ -8,7 +8,7 @@ from oracle.small import changed, load, tile, trace_of
 
 from accelsim import simulate
 from accelsim.engine import Network, Stage
-from accelsim.sparsity.nm import NM
+from accelsim.sparsity.patterns.nm import NM
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from oracle.random_methods import METHODS, pruning_machines, with_method
 from oracle.small import changed, cycles_of, layer_runs, load, machine_for, tile, trace_of
 
 from accelsim import simulate
-from accelsim.errors import InputError
-from accelsim.layers import layer_tiling, whole_work
-from accelsim.machine import build_machine
-from accelsim.periodic import periodic_tally
+from accelsim.accounting.breakdown import bound
+from accelsim.accounting.ledger import intervals
+from accelsim.base.errors import InputError
+from accelsim.dataflows.pipeline import build_machine
+from accelsim.mapping import Gemm
 from accelsim.report.window import Window
-from accelsim.results.breakdown import bound
-from accelsim.results.ledger import intervals
-from accelsim.runner import Runner
-from accelsim.workload import Gemm
+from accelsim.run.layers import layer_tiling, whole_work
+from accelsim.run.periodic import periodic_tally
+from accelsim.run.runner import Runner
 
 
 def method_machine(criterion="act", mitigation="none", changes=None):

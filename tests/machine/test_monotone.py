@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracle.random_machines import batches, machines, shapes, tiles
 from oracle.small import ARCHITECTURES, changed, cycles_of, layer_runs, load, tile
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 
 SHAPES = [(21, 256, 130), (40, 100, 24), (3, 640, 320)]
 PHASES = [None, 2]

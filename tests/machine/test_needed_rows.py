@@ -6,8 +6,8 @@ from oracle.small import SHIPPED_TRACE, load, trace_of
 
 import accelsim as acs
 from accelsim.precision import PRECISIONS
-from accelsim.simulation import simulate
-from accelsim.workload.decode import decode_batches
+from accelsim.run.simulation import simulate
+from accelsim.selection.decode import decode_batches
 
 
 def brute_force(machine, trace, key, batch):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from oracle.random_machines import batches, machines, shapes
 from oracle.small import ARCHITECTURES, changed, cycles_of, layer_runs, load, tile
 
-from accelsim.errors import DeadlockError, InputError
+from accelsim.base.errors import DeadlockError, InputError
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

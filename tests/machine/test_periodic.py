@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 from oracle.random_machines import machines
 from oracle.small import ARCHITECTURES, changed, cramped, load, machine_for, tile, trace_of
 
-from accelsim import periodic, runner, simulate
+from accelsim import simulate
+from accelsim.base.errors import InputError
 from accelsim.engine import Network, Room, Stage, program_order, recurrence
 from accelsim.engine.steady import reach, repeats
-from accelsim.errors import InputError
-from accelsim.layers import layer_tiling, whole_work
-from accelsim.runner import Runner
+from accelsim.mapping import Gemm
+from accelsim.mapping.jobs import MAX_JOBS
+from accelsim.mapping.tiling import TileBytes
+from accelsim.run import periodic, runner
+from accelsim.run.layers import layer_tiling, whole_work
+from accelsim.run.runner import Runner
 from accelsim.trace import Trace
-from accelsim.workload import Gemm
-from accelsim.workload.jobs import MAX_JOBS
-from accelsim.workload.tiling import TileBytes
 
 
 def ints(*values):

@@ -11,12 +11,12 @@ from oracle.random_methods import METHODS
 from oracle.small import ARCHITECTURES, SHIPPED_TRACE, load, machine_for, trace_of
 
 from accelsim import load_trace, simulate
-from accelsim.errors import InputError
-from accelsim.policy import Method, Policy
-from accelsim.results.cost import AreaReport
-from accelsim.simulation import equip, simulate_all
+from accelsim.base.errors import InputError
+from accelsim.run.area import AreaReport
+from accelsim.run.simulation import equip, simulate_all
+from accelsim.run.verify import verify
 from accelsim.sparsity import parse_pattern
-from accelsim.verify import verify
+from accelsim.sparsity.policy import Method, Policy
 
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
 by_phase = pytest.mark.parametrize(("phase", "batch"), PHASES)

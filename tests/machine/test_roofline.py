@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from oracle.small import changed, layer_runs, load, tile, trace_of
 
 from accelsim import simulate
-from accelsim.results.breakdown import bound, busy_totals
+from accelsim.accounting.breakdown import bound, busy_totals
 
 # Ports and selectors out of the way: only the array and DRAM are left to bind.
 FAST = {

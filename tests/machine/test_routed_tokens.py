@@ -7,13 +7,13 @@ import pytest
 from oracle.small import load
 from typer.testing import CliRunner
 
+from accelsim.base.errors import InputError
 from accelsim.cli import app
-from accelsim.errors import InputError
-from accelsim.simulation import decode_steps, layer_steps, simulate
+from accelsim.run.simulation import decode_steps, layer_steps, simulate
+from accelsim.run.verify import verify
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
 from accelsim.trace.coverage import Coverage, LeftOut
-from accelsim.verify import verify
 
 WIDTH, OUTPUTS = 64, 48
 VALUES = np.random.default_rng(0).standard_normal((6, WIDTH)).astype(np.float16)

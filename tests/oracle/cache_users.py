@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 from unittest.mock import patch
 
-from accelsim.cache import DiskCache
+from accelsim.base.cache import DiskCache
 
 
 def value(key, version):

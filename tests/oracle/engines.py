@@ -5,10 +5,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from accelsim import compiled
+from accelsim.base import compiled
+from accelsim.base.errors import DeadlockError
 from accelsim.engine import recurrence, simpy_engine
-from accelsim.errors import DeadlockError
-from accelsim.sparsity import nm
+from accelsim.sparsity.patterns import nm
 
 
 @contextmanager

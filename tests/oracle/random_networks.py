@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
+from accelsim.dataflows.pipeline import Machine, Member
 from accelsim.engine import Network, Room, Stage, program_order
-from accelsim.machine import Machine, Member
-from accelsim.workload import slot_releases
+from accelsim.mapping import slot_releases
 
 RESOURCES = ("dram", "port")
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from accelsim.config import load_arch
 from accelsim.config.architecture import TilingChoice
-from accelsim.layers import layer_work
-from accelsim.runner import Runner
-from accelsim.simulation import selections
+from accelsim.run.layers import layer_work
+from accelsim.run.runner import Runner
+from accelsim.run.simulation import selections
+from accelsim.selection.decode import decode_batches
 from accelsim.trace import Linear, Trace
 from accelsim.trace.record import InputInfo, TraceMeta, ValueSource
-from accelsim.workload.decode import decode_batches
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURES = sorted(path.stem for path in (ROOT / "arch_configs").glob("*.yaml"))

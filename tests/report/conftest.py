@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from accelsim.config import load_arch
-from accelsim.simulation import simulate
+from accelsim.run.simulation import simulate
 
 FOLDER = Path(__file__).parents[2] / "arch_configs"
 

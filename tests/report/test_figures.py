@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.labels import _labels, label_point, name_groups
 from accelsim.report.plots import PLOTS
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from oracle.small import load
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.plots import PLOTS, draw
 from accelsim.report.saved import load_runs
-from accelsim.simulation import simulate_all
+from accelsim.run.simulation import simulate_all
 
 pytest.importorskip("matplotlib")
 from accelsim.report import style

@@ -5,12 +5,12 @@ import copy
 import pytest
 from oracle.small import load, trace_of
 
-from accelsim.errors import InputError
-from accelsim.policy import Method, Policy
+from accelsim.base.errors import InputError
 from accelsim.report.plots import PLOTS, draw
 from accelsim.report.saved import captions, labels
-from accelsim.simulation import simulate, simulate_all
+from accelsim.run.simulation import simulate, simulate_all
 from accelsim.sparsity import parse_pattern
+from accelsim.sparsity.policy import Method, Policy
 
 pytest.importorskip("matplotlib")
 from accelsim.report import style

@@ -5,9 +5,9 @@ import json
 import pytest
 from oracle.small import load
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.saved import labels, load_run, load_runs, ratios
-from accelsim.simulation import simulate
+from accelsim.run.simulation import simulate
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from accelsim.report.tables import (
     unit_table,
 )
 from accelsim.results.comparison import comparison_rows
-from accelsim.results.cost import AreaReport
-from accelsim.simulation import simulate, simulate_all
+from accelsim.run.area import AreaReport
+from accelsim.run.simulation import simulate, simulate_all
 from accelsim.trace import load_trace
 
 ZERO = re.compile(r"[-+]?0(\.0+)?[×%]?")

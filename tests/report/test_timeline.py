@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.timeline import Timeline
 
 CAUSES = ("busy", "starved", "blocked", "contended")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.plots import PLOTS
 
 NAMES = {1: "mac_array", 2: "dram"}

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from accelsim.errors import InputError, MissingExtraError
+from accelsim.base.errors import InputError, MissingExtraError
 from accelsim.report.waveform import Waveform
 
 vcd_reader = pytest.importorskip("vcd.reader")

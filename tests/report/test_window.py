@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.timeline import Timeline
 from accelsim.report.window import Window
-from accelsim.simulation import simulate
+from accelsim.run.simulation import simulate
 
 SMALL = ("tiling={tokens: 8, columns: 8, reduction: 32, order: tokens_outer}",)
 

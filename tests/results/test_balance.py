@@ -6,8 +6,8 @@ from math import ceil, log2
 import pytest
 from oracle.small import ARCHITECTURES, SHIPPED_TRACE, load, machine_for
 
-from accelsim.results.balance import area_notes, balanced_ports, bottlenecks, run_notes
-from accelsim.simulation import simulate
+from accelsim.run.balance import area_notes, balanced_ports, bottlenecks, run_notes
+from accelsim.run.simulation import simulate
 from accelsim.trace import load_trace
 from accelsim.trace.shapes import synthesise
 

@@ -6,9 +6,9 @@ from oracle.random_machines import batches, machines, shapes
 from oracle.small import ARCHITECTURES, changed, layer_runs, load, tile
 
 from accelsim import simulate
-from accelsim.errors import DeadlockError, InputError
-from accelsim.results.blame import blame
-from accelsim.results.breakdown import Breakdown, bound, busy_totals
+from accelsim.accounting.blame import blame
+from accelsim.accounting.breakdown import Breakdown, bound, busy_totals
+from accelsim.base.errors import DeadlockError, InputError
 
 
 def one_run(name, shape, changes=None, *, batch=None):

@@ -7,9 +7,9 @@ import pytest
 from oracle.small import ARCHITECTURES, SHIPPED_TRACE, changed, cramped, layer_runs, load, tile
 
 from accelsim import load_trace, simulate
+from accelsim.accounting.ledger import UnitLedger, intervals, ledgers
+from accelsim.dataflows.pipeline import Machine, Member
 from accelsim.engine import Network, Requests, Room, Stage, recurrence
-from accelsim.machine import Machine, Member
-from accelsim.results.ledger import UnitLedger, intervals, ledgers
 
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
 CAUSES = ("busy", "starved", "blocked", "contended")

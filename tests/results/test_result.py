@@ -2,7 +2,7 @@
 
 from oracle.small import load, trace_of
 
-from accelsim.simulation import simulate
+from accelsim.run.simulation import simulate
 
 
 def test_a_result_is_shown_in_a_line():

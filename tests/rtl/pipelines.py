@@ -6,12 +6,12 @@ import numpy as np
 from rtl.bench import run, tool
 
 from accelsim.config import Architecture
+from accelsim.mapping import Gemm, Tiling
+from accelsim.mapping.tiling import TileBytes
 from accelsim.precision import PRECISIONS
 from accelsim.rtl.design import sources, with_parameters
 from accelsim.rtl.expected import expected_log
 from accelsim.rtl.program import Stalls, compile_program
-from accelsim.workload import Gemm, Tiling
-from accelsim.workload.tiling import TileBytes
 
 PATTERNS = ("1:4", "2:4", "3:4", "4:8", "8:16", "16:32", "4:16", "8:32", "3:5", "2:7")
 SELECTORS = (

@@ -8,8 +8,8 @@ import pytest
 from rtl.bench import icarus
 
 from accelsim.hardware.selectors import SELECTORS
-from accelsim.sparsity.nm import NM
-from accelsim.workload import Datapath
+from accelsim.mapping import Datapath
+from accelsim.sparsity.patterns.nm import NM
 
 # Offers groups in the cycles that `offers` names, resets once if asked, and tells what went in and
 # came out in which cycle. While no group is offered, the input carries noise.

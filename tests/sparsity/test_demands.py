@@ -2,11 +2,11 @@
 
 import pytest
 
-from accelsim.policy import Method
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.mitigations import MITIGATIONS, parse_mitigation
+from accelsim.sparsity.policy import Method
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_which_mitigations_read_a_text():
 
 @pytest.mark.parametrize("text", ["rsparse", "rsparse0", "rsparse-3", "rsparse1.5", "VAR", "", "x"])
 def test_an_unknown_mitigation_is_refused_with_what_is_allowed(text):
-    from accelsim.errors import InputError
+    from accelsim.base.errors import InputError
 
     with pytest.raises(InputError, match=rf"unknown mitigation '{text}'; allowed: .*rsparse64"):
         parse_mitigation(text)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sparsity import parse_pattern
-from accelsim.sparsity.threshold import Threshold
-from accelsim.sparsity.topk import TopK
+from accelsim.sparsity.patterns.threshold import Threshold
+from accelsim.sparsity.patterns.topk import TopK
 
 values = st.one_of(
     arrays(

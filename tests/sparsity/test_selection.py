@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from accelsim.selection.sparsify import select
 from accelsim.sparsity import magnitude, parse_pattern
-from accelsim.workload.sparsify import select
 
 codes = arrays(np.int8, st.tuples(st.integers(1, 4), st.integers(1, 40)))
 

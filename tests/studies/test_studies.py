@@ -6,7 +6,7 @@ import pytest
 from oracle.small import ROOT
 
 import accelsim as acs
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.studies import CONSTANTS, Claim, Page, claims_table, picked, row, runs_of, scaled, the
 from accelsim.studies.constants import corners, sides
 

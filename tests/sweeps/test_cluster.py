@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from sweeps_common import ROOT, command, finished, tables
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sweeps import cluster
 from accelsim.sweeps.run import run_plan
 

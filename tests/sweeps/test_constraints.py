@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sweeps.constraints import Constraint, largest_within
 
 

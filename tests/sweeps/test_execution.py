@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sweeps_common import command, rows_written, tables
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sweeps import local, run
 from accelsim.sweeps.local import Processes, chunks
 from accelsim.sweeps.plan import load_plan

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sweeps_common import ARCHS
 
 import accelsim as acs
+from accelsim.base.errors import InputError
 from accelsim.cli import main
-from accelsim.errors import InputError
 from accelsim.sweeps import totals
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.task import Bench, Task
@@ -190,7 +190,7 @@ def test_arrays_fill_the_area_of_a_reference(plan, scale, reference):
 
 
 def area_of(path, *sets):
-    from accelsim.results.cost import AreaReport
+    from accelsim.run.area import AreaReport
 
     return AreaReport.of(acs.load_arch(path, sets)).total_um2
 

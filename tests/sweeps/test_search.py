@@ -10,7 +10,7 @@ import pytest
 from sweeps_common import ROOT, command, rows_written, tables
 
 import accelsim as acs
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.search import random_points

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from sweeps_common import ARCHS
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sweeps.passwords import without_passwords
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan

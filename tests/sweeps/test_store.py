@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sweeps.rows import to_line
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.store import column_types, open_store, read_rows

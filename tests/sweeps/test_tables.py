@@ -6,7 +6,7 @@ import pytest
 import yaml
 from sweeps_common import ARCHS
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.task import Bench

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import accelsim.tech
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.tech.blocks import BLOCKS, Shape, block, index_bits
 
 SYNTHESIS = Path(accelsim.tech.__file__).parent / "data" / "synthesis_nangate45.csv"

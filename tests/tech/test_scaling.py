@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.tech.scaling import NODES_NM, area_ratio, energy_ratio
 
 nodes = st.floats(7, 65)

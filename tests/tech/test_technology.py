@@ -13,7 +13,7 @@ from oracle.toy import cells, toy, toy_table
 
 import accelsim.tech
 from accelsim import simulate
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.tech.blocks import BLOCKS, Shape
 from accelsim.tech.scaling import area_ratio, energy_ratio
 from accelsim.tech.technology import Table, Technology, built_in, dram_pj_per_bit, dram_standards

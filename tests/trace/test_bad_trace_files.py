@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.trace import load_trace
 from accelsim.trace.statistics import statistics
 

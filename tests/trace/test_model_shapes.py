@@ -3,7 +3,7 @@
 import pytest
 
 import accelsim as acs
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.trace.shapes import model_shape, model_shapes
 from accelsim.trace.synthetic import Routing
 

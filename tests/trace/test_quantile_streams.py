@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from accelsim.compiled import compiled as compiled_loop
+from accelsim.base.compiled import compiled as compiled_loop
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
 from accelsim.trace.record import _float32_of
 from accelsim.trace.synthetic import DISTRIBUTIONS, _from_quantiles, _halve, quantile_array

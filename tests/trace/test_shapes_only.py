@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from oracle.small import ARCHITECTURES, changed, load, tile
 
-from accelsim.errors import InputError
-from accelsim.simulation import simulate
+from accelsim.base.errors import InputError
+from accelsim.run.simulation import simulate
 from accelsim.trace import load_trace
 from accelsim.trace.shapes import synthesise
 from accelsim.trace.statistics import statistics

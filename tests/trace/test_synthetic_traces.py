@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.trace import load_trace
 from accelsim.trace.shapes import model_shapes, synthesise
 from accelsim.trace.synthetic import DISTRIBUTIONS

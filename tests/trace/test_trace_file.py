@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
 
 SHAPE = (6, 8)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.workload import Datapath, bytes_of, ceil_div
+from accelsim.mapping import Datapath, bytes_of, ceil_div
 
 
 def packed_steps(groups, kept, lanes):

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
-from accelsim.sparsity import parse_pattern
-from accelsim.workload import Gemm, Store, Stores, Tiling, tile_jobs
-from accelsim.workload.decode import (
+from accelsim.base.errors import InputError
+from accelsim.mapping import Gemm, Store, Stores, Tiling, tile_jobs
+from accelsim.selection.decode import (
     Fetches,
     decode_batches,
     decode_notes,
     dense_weight_bytes,
     touched_bursts,
 )
-from accelsim.workload.sparsify import select
+from accelsim.selection.sparsify import select
+from accelsim.sparsity import parse_pattern
 
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from oracle.small import load, trace_of
 
-from accelsim.cache import DiskCache
-from accelsim.policy import Method, Policy
+from accelsim.base.cache import DiskCache
 from accelsim.precision import PRECISIONS
-from accelsim.simulation import selections, wish_of
+from accelsim.run.simulation import selections, wish_of
+from accelsim.selection.selections import Wish, selections_of
+from accelsim.selection.sparsify import Selection
 from accelsim.sparsity import parse_pattern
+from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
-from accelsim.workload.selections import Wish, selections_of
-from accelsim.workload.sparsify import Selection
 
 LENGTHS, WIDTH = (5, 3, 9), 40
 ENDS = np.cumsum(LENGTHS)

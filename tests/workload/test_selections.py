@@ -12,14 +12,14 @@ import pytest
 from oracle.small import load, machine_for
 
 import accelsim
-from accelsim.cache import DiskCache
-from accelsim.simulation import selections, simulate
+from accelsim.base.cache import DiskCache
+from accelsim.run.simulation import selections, simulate
+from accelsim.selection import selections as module
+from accelsim.selection import sparsify
+from accelsim.selection.selections import Wish, selections_of
 from accelsim.sparsity import parse_pattern
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
 from accelsim.trace.shapes import synthesise
-from accelsim.workload import selections as module
-from accelsim.workload import sparsify
-from accelsim.workload.selections import Wish, selections_of
 
 TOKENS = 12
 WIDTHS = {"a": 37, "b": 64}
@@ -372,7 +372,7 @@ PLUMBING = {"cache.py", "files.py", "registry.py"}
 )
 def test_all_code_that_selects_is_in_the_name(trace, store, monkeypatch, is_compiled):
     digested = set(module._files_of_package())
-    monkeypatch.setattr("accelsim.sparsity.nm.pays", lambda _: is_compiled)
+    monkeypatch.setattr("accelsim.sparsity.patterns.nm.pays", lambda _: is_compiled)
     selections_of(trace, "a", [wish()])  # compiled from here on, if at all
     with watched() as called:
         selections_of(trace, "a", [wish()], store)

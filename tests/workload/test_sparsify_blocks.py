@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracle import decode as oracle
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.precision import PRECISIONS
+from accelsim.selection import sparsify
+from accelsim.selection.sparsify import select_input
 from accelsim.sparsity import parse_pattern
 from accelsim.trace import InputInfo, Linear, Trace, TraceMeta
 from accelsim.trace.record import ValueSource
-from accelsim.workload import sparsify
-from accelsim.workload.sparsify import select_input
 
 PATTERNS = ("dense", "2:4", "3:5", "8:16")
 SCALE = 0.3  # of stored int8 codes

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from workload_cases import cases
 
-from accelsim.errors import InputError
-from accelsim.workload import Gemm, Store, Stores, Tiling, slot_releases, tile_jobs
-from accelsim.workload.tiling import TileBytes
+from accelsim.base.errors import InputError
+from accelsim.mapping import Gemm, Store, Stores, Tiling, slot_releases, tile_jobs
+from accelsim.mapping.tiling import TileBytes
 
 
 @given(case=cases)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from workload_cases import cases
 
-from accelsim.errors import InputError
-from accelsim.workload import (
+from accelsim.base.errors import InputError
+from accelsim.mapping import (
     Gemm,
     Reuse,
     Store,
@@ -19,8 +19,8 @@ from accelsim.workload import (
     choose_tiling,
     tile_jobs,
 )
-from accelsim.workload.mapper import PREFERRED_JOBS
-from accelsim.workload.tiling import dram_bytes, store_lag
+from accelsim.mapping.mapper import PREFERRED_JOBS
+from accelsim.mapping.tiling import dram_bytes, store_lag
 
 BIG = Store(1 << 20)
 

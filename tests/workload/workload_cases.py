@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
+from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling
 from accelsim.sparsity import parse_pattern
-from accelsim.workload import Datapath, Gemm, Store, Stores, Tiling
 
 PATTERNS = ("dense", "1:4", "2:4", "3:4", "4:8", "8:16", "3:5", "16:32")
 

@@ -2,8 +2,8 @@
 
 import sys
 
+from accelsim.base.registry import import_siblings
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
-from accelsim.registry import import_siblings
 
 import_siblings(sys.modules[__name__])
 

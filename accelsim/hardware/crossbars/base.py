@@ -8,11 +8,11 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
+from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
-from accelsim.registry import Registry
+from accelsim.mapping import Datapath, Ints, Work
 from accelsim.tech.technology import BlockCost, Technology, clock_periods
-from accelsim.workload import Datapath, Ints, Work
 
 # Parts of a crossbar that all columns of a row share: they turn metadata into multiplexer controls.
 _SHARED = frozenset({"places", "substep_bits"})

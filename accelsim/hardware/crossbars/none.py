@@ -9,8 +9,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
+from accelsim.mapping import Datapath
 from accelsim.tech.technology import Technology
-from accelsim.workload import Datapath
 
 
 @CROSSBARS.register("none")

@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
+from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
-from accelsim.registry import Registry
+from accelsim.mapping import Datapath, Ints, Work, ceil_div
 from accelsim.tech.technology import BlockCost, Technology, clock_periods
-from accelsim.workload import Datapath, Ints, Work, ceil_div
 
 
 class Selector(Unit):

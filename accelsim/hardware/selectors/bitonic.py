@@ -8,8 +8,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from accelsim.hardware.selectors.base import SELECTORS, Selector
+from accelsim.mapping import Datapath
 from accelsim.tech.blocks import network
-from accelsim.workload import Datapath
 
 
 @SELECTORS.register("bitonic")

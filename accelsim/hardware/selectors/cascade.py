@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from accelsim.hardware.selectors.base import SELECTORS, Selector
-from accelsim.workload import Datapath
+from accelsim.mapping import Datapath
 
 
 @SELECTORS.register("cascade")

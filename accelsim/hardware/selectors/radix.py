@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from accelsim.hardware.logic import shape
 from accelsim.hardware.selectors.base import SELECTORS, Selector
-from accelsim.workload import Datapath
+from accelsim.mapping import Datapath
 
 
 @SELECTORS.register("radix")

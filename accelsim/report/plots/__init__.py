@@ -7,7 +7,7 @@ style.save(figure, Path("cost.pdf"))
 
 import sys
 
-from accelsim.registry import import_siblings
+from accelsim.base.registry import import_siblings
 from accelsim.report.plots.base import PLOTS, Plot, draw
 
 import_siblings(sys.modules[__name__])

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from accelsim.errors import InputError
-from accelsim.registry import Registry
+from accelsim.base.errors import InputError
+from accelsim.base.registry import Registry
 from accelsim.report.saved import WORK, Run, check_same_work
 from accelsim.report.style import styled
 

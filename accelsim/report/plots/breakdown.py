@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.plots.bars import stacked
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.quantity import area_scale, scale_of, times

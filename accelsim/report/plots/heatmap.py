@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.heatmap import layer_map
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, is_dense

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, is_dense, ratios
 from accelsim.report.style import COLOURS, MARKERS

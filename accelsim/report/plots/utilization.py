@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from accelsim.errors import InputError
-from accelsim.files import exists
+from accelsim.base.errors import InputError
+from accelsim.base.files import exists
+from accelsim.base.strict_json import read_json
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run
 from accelsim.report.style import legend_above, named, unit_colour
-from accelsim.strict_json import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

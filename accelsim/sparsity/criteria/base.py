@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from accelsim.base.registry import Registry
 from accelsim.precision import Values
-from accelsim.registry import Registry
 from accelsim.sparsity.demands import Demands
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from accelsim.registry import import_siblings
+from accelsim.base.registry import import_siblings
 from accelsim.sparsity.formats.base import FORMATS, Format
 
 import_siblings(sys.modules[__name__])

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.registry import Registry
-from accelsim.sparsity.pattern import Mask
+from accelsim.base.registry import Registry
+from accelsim.sparsity.patterns.base import Mask
 
 Bits = NDArray[np.bool_]
 Positions = NDArray[np.integer[Any]]

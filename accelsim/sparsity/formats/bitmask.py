@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from accelsim.sparsity.formats.base import FORMATS, Bits, Format, Positions, positions_of
-from accelsim.sparsity.pattern import Mask
+from accelsim.sparsity.patterns.base import Mask
 
 
 @FORMATS.register("bitmask")

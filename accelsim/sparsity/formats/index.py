@@ -6,7 +6,7 @@ import numpy as np
 from typing_extensions import override
 
 from accelsim.sparsity.formats.base import FORMATS, Bits, Format, Positions, positions_of
-from accelsim.sparsity.pattern import Mask
+from accelsim.sparsity.patterns.base import Mask
 
 
 @FORMATS.register("index")

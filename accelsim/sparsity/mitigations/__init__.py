@@ -2,7 +2,7 @@
 
 import sys
 
-from accelsim.registry import import_siblings
+from accelsim.base.registry import import_siblings
 from accelsim.sparsity.mitigations.base import (
     MITIGATIONS,
     Mitigation,

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from accelsim.errors import InputError, shown
-from accelsim.registry import Registry
+from accelsim.base.errors import InputError, shown
+from accelsim.base.registry import Registry
 from accelsim.sparsity.demands import Demands
 
 Tensor = Any  # torch.Tensor, `[T, K]` unless said otherwise

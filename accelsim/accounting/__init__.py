@@ -1,0 +1,1 @@
+"""Where cycles went and what counts cost."""

@@ -1,0 +1,1 @@
+"""What every room uses: registry, cache, files, YAML with its lines, errors."""

@@ -1,0 +1,1 @@
+"""Block diagrams: which units stream into each other, and what joins them."""

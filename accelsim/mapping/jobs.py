@@ -1,0 +1,178 @@
+"""The tile jobs of one layer as integer arrays: what travels through the machine, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.base.errors import InputError
+from accelsim.mapping.datapath import Datapath, Ints, ceil_div
+from accelsim.mapping.tiling import Gemm, Reuse, Stores, Tiling, describe
+
+Flags = NDArray[np.bool_]
+MAX_JOBS = 2**20  # memory and time are in proportion; 2.5 million services take a second or two
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileJobs:
+    """One entry a tile, in program order; all arrays `[jobs]`.
+
+    `tokens`, `columns`, `reduction` are the extents of the tile, `*_start` its origin. The flags
+    say which jobs bring a tile on chip or select it; the others find it there.
+    """
+
+    tokens: Ints
+    columns: Ints
+    reduction: Ints
+    token_start: Ints
+    column_start: Ints
+    reduction_start: Ints
+    activation_tile: Ints
+    weight_tile: Ints
+    output_tile: Ints
+    loads_activations: Flags
+    selects: Flags
+    loads_weights: Flags
+    first_reduction: Flags
+    last_reduction: Flags
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def selected(self) -> Ints:
+        """Positions that each job selects from: those of its tile, unless it finds it selected."""
+        return self.tokens * self.reduction * self.selects
+
+    def blocks(self, path: Datapath) -> Ints:
+        """Return the R × C output blocks of each tile."""
+        return self.row_blocks(path) * self.column_blocks(path)
+
+    def row_blocks(self, path: Datapath) -> Ints:
+        """Return ceil(tokens / R) of each tile."""
+        return ceil_div(self.tokens, path.rows)
+
+    def column_blocks(self, path: Datapath) -> Ints:
+        """Return ceil(columns / C) of each tile."""
+        return ceil_div(self.columns, path.columns)
+
+
+@lru_cache(maxsize=32)
+def tile_jobs(
+    gemm: Gemm, tiling: Tiling, path: Datapath, stores: Stores, outer_tiles: int | None = None
+) -> TileJobs:
+    """Lay out the jobs of a layer in program order, with what each finds on chip.
+
+    Args:
+        gemm: the layer.
+        tiling: its tile and loop order.
+        path: the machine's step.
+        stores: its buffers.
+        outer_tiles: lay out only so many of the outer iterations, the last one among them.
+
+    Raises:
+        InputError: more tiles than an engine could run.
+
+    >>> from accelsim.mapping.tiling import Store
+    >>> path = Datapath(rows=2, columns=2, lanes=2, value_bits=8, accumulator_bits=32)
+    >>> stores = Stores(Store(64), Store(16), Store(64))
+    >>> jobs = tile_jobs(Gemm(4, 4, 4), Tiling(2, 2, 4, "tokens_outer"), path, stores)
+    >>> jobs.loads_activations.tolist(), jobs.loads_weights.tolist()
+    ([True, False, True, False], [True, True, False, False])
+    """
+    reuse, count = Reuse.of(tiling, gemm, path, stores), prod(tiling.counts(gemm))
+    if outer_tiles is not None:
+        gemm = tiling.shortened(gemm, outer_tiles)
+    if prod(tiling.counts(gemm)) > MAX_JOBS:
+        made = f"tiling {describe(tiling)} makes {count} tiles"
+        raise InputError(f"{made}; at most {MAX_JOBS} are run, unless they repeat soon")
+    token, column, step = _loop_indices(gemm, tiling)
+    column_tiles, reduction_tiles = int(column.max()) + 1, int(step.max()) + 1
+    first_column, first_token = column == 0, token == 0
+    selects = first_column | (reuse.selections > 1)
+    return TileJobs(
+        tokens=_extent(token, tiling.tokens, gemm.tokens),
+        columns=_extent(column, tiling.columns, gemm.out_features),
+        reduction=_extent(step, tiling.reduction, gemm.in_features),
+        token_start=token * tiling.tokens,
+        column_start=column * tiling.columns,
+        reduction_start=step * tiling.reduction,
+        activation_tile=token * reduction_tiles + step,
+        weight_tile=column * reduction_tiles + step,
+        output_tile=token * column_tiles + column,
+        loads_activations=first_column | (reuse.activation_loads > 1),
+        selects=selects,
+        loads_weights=first_token | (reuse.weight_loads > 1),
+        first_reduction=step == 0,
+        last_reduction=step == reduction_tiles - 1,
+    )
+
+
+def slot_releases(fills: Flags, tile: Ints, slots: int, uses: Flags | None = None) -> Ints:
+    """Return, for each job that fills a buffer slot, the job whose end frees that slot.
+
+    A buffer of `slots` tiles is filled round robin: the k-th fill reuses the slot of fill
+    k - slots, which is free once the last job that uses that tile is done. -1: no wait.
+
+    Args:
+        fills: `[jobs]`, whether the job brings its tile into the buffer.
+        tile: `[jobs]`, which tile the job works on.
+        slots: tiles that the buffer holds, the one being filled included.
+        uses: `[jobs]`, whether the job reads its tile; default: every job.
+
+    Example:
+        Two slots, three tiles of two jobs each: the third fill (job 4) waits for job 1, the last
+        user of the first tile.
+
+        >>> fills = np.array([1, 0, 1, 0, 1, 0], bool)
+        >>> slot_releases(fills, np.array([0, 0, 1, 1, 2, 2]), slots=2).tolist()
+        [-1, -1, -1, -1, 1, -1]
+    """
+    fill_jobs = np.flatnonzero(fills)
+    last_use = last_uses(fills, tile, uses)
+    releases = np.full(len(fills), -1, np.int64)
+    releases[fill_jobs[slots:]] = last_use[: max(0, len(fill_jobs) - slots)]
+    return releases
+
+
+def last_uses(fills: Flags, tile: Ints, uses: Flags | None = None) -> Ints:
+    """Return, for each fill of a buffer, the last job that reads it; arguments: `slot_releases`."""
+    last_use = np.flatnonzero(fills)
+    used = np.arange(len(fills)) if uses is None else np.flatnonzero(uses)
+    np.maximum.at(last_use, fill_of(fills, tile)[used], used)
+    return last_use
+
+
+def fill_of(fills: Flags, tile: Ints) -> Ints:
+    """Return which fill each job's tile came from: the latest one of the same tile, `[jobs]`.
+
+    >>> fill_of(np.array([1, 1, 0, 1, 0], bool), np.array([0, 1, 0, 0, 1])).tolist()
+    [0, 1, 0, 2, 1]
+    """
+    jobs = np.arange(len(fills))
+    by_tile = np.lexsort((jobs, tile))  # then carry the latest fill forward
+    carried = np.maximum.accumulate(np.where(fills[by_tile], jobs, 0))
+    source = np.empty(len(jobs), np.int64)
+    source[by_tile] = (np.cumsum(fills) - 1)[by_tile[carried]]
+    return source
+
+
+def _loop_indices(gemm: Gemm, tiling: Tiling) -> tuple[Ints, Ints, Ints]:
+    """Return the tile index along tokens, columns and reduction of every job."""
+    token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
+    if tiling.order == "tokens_outer":
+        shape = (token_tiles, column_tiles, reduction_tiles)
+        token, column, step = np.indices(shape).reshape(3, -1)
+    else:
+        shape = (column_tiles, token_tiles, reduction_tiles)
+        column, token, step = np.indices(shape).reshape(3, -1)
+    return token, column, step
+
+
+def _extent(index: Ints, size: int, limit: int) -> Ints:
+    """Return the extent of each tile along one dimension; the last may be short."""
+    return np.minimum(size, limit - index * size)

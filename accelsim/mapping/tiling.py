@@ -1,0 +1,222 @@
+"""How a GEMM is cut into tiles, in which order, and what stays on chip between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from accelsim.base.errors import InputError
+from accelsim.mapping.datapath import Datapath, bytes_of, ceil_div
+
+Order = Literal["tokens_outer", "columns_outer"]
+ORDERS: tuple[Order, ...] = ("tokens_outer", "columns_outer")
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """`Y[tokens, out_features] = X[tokens, in_features] @ W[in_features, out_features]`."""
+
+    tokens: int
+    in_features: int
+    out_features: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the dense product: T × K × O."""
+        return self.tokens * self.in_features * self.out_features
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Room of one on-chip buffer for tiles, and the width of its ports."""
+
+    capacity_bytes: int
+    double_buffered: bool = True
+    port_bytes: int = 2**31
+
+    def slots(self, tile_bytes: int) -> int:
+        """Return how many tiles it holds; one at a time unless double-buffered."""
+        slots = self.capacity_bytes // max(1, tile_bytes)
+        return slots if self.double_buffered else min(slots, 1)
+
+    def fits(self, tile_bytes: int) -> bool:
+        """Return whether a tile fits, twice where one is filled while another is used."""
+        return self.slots(tile_bytes) >= (2 if self.double_buffered else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The on-chip buffers, as the tiling sees them; `compressed` only on a sparse machine.
+
+    `store_lag_tiles` tiles of output wait on chip while later loads go first.
+    """
+
+    activations: Store
+    weights: Store
+    outputs: Store
+    compressed: Store | None = None
+    store_lag_tiles: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Tile of `tokens` × `reduction` × `columns`; the reduction is always the innermost loop.
+
+    `tokens_outer` keeps activations on chip while weights stream past; `columns_outer` the reverse.
+    """
+
+    tokens: int
+    columns: int
+    reduction: int
+    order: Order
+
+    def counts(self, gemm: Gemm) -> tuple[int, int, int]:
+        """Return the number of tiles along tokens, columns and reduction."""
+        return (
+            ceil_div(gemm.tokens, self.tokens),
+            ceil_div(gemm.out_features, self.columns),
+            ceil_div(gemm.in_features, self.reduction),
+        )
+
+    def outer_tiles(self, gemm: Gemm) -> int:
+        """Return how often the outermost loop runs that runs more than once (K apart)."""
+        tokens, columns, _ = self.counts(gemm)
+        return tokens if self._repeats_tokens(gemm) else columns
+
+    def shortened(self, gemm: Gemm, outer_tiles: int) -> Gemm:
+        """Return the layer without all but so many outer iterations; the last one stays.
+
+        >>> Tiling(8, 4, 4, "tokens_outer").shortened(Gemm(43, 4, 4), 3)  # 8 + 8 + 3 tokens
+        Gemm(tokens=19, in_features=4, out_features=4)
+        """
+        skipped = self.outer_tiles(gemm) - outer_tiles
+        if self._repeats_tokens(gemm):
+            return replace(gemm, tokens=gemm.tokens - skipped * self.tokens)
+        return replace(gemm, out_features=gemm.out_features - skipped * self.columns)
+
+    def _repeats_tokens(self, gemm: Gemm) -> bool:
+        tokens, columns, _ = self.counts(gemm)
+        return tokens > 1 if self.order == "tokens_outer" else columns == 1
+
+
+@dataclass(frozen=True, slots=True)
+class TileBytes:
+    """Bytes of one full tile in each buffer. Outputs are accumulators while K is split."""
+
+    activations: int
+    weights: int
+    outputs: int
+    compressed: int
+
+    @classmethod
+    def of(cls, tiling: Tiling, gemm: Gemm, path: Datapath) -> TileBytes:
+        """Return the sizes of the largest tile of this tiling."""
+        tokens = min(tiling.tokens, gemm.tokens)
+        columns = min(tiling.columns, gemm.out_features)
+        reduction = min(tiling.reduction, gemm.in_features)
+        is_split = reduction < gemm.in_features
+        output_bits = path.accumulator_bits if is_split else path.value_bits
+        return cls(
+            activations=bytes_of(tokens * reduction * path.value_bits),
+            weights=bytes_of(reduction * columns * path.value_bits),
+            outputs=bytes_of(tokens * columns * output_bits),
+            compressed=tokens * bytes_of(path.compressed_bits(reduction)),
+        )
+
+    def fit(self, stores: Stores) -> bool:
+        """Return whether they fit in every buffer."""
+        return all(store.fits(needed) for _, store, needed in _demands(self, stores))
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """How often each operand passes: 1 if it stays on chip, else once for each outer tile."""
+
+    activation_loads: int
+    selections: int
+    weight_loads: int
+
+    @classmethod
+    def of(cls, tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> Reuse:
+        """Derive the passes from buffer sizes.
+
+        A tile is still there at its next use if the tiles used in between fit beside one slot for
+        prefetch, or if all tiles of the operand fit. Activations that stay compressed on chip are
+        neither selected nor loaded again.
+        """
+        token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
+        tokens_outer = tiling.order == "tokens_outer"
+        size = TileBytes.of(tiling, gemm, path)
+        all_rows, all_columns = token_tiles * reduction_tiles, column_tiles * reduction_tiles
+        row_distance = reduction_tiles if tokens_outer else all_rows
+        column_distance = all_columns if tokens_outer else reduction_tiles
+
+        def passes(slots: int, distance: int, distinct: int, outer: int) -> int:
+            return 1 if distance <= max(1, slots - 1) or distinct <= slots else outer
+
+        loads = passes(
+            stores.activations.slots(size.activations), row_distance, all_rows, column_tiles
+        )
+        selections = loads
+        if stores.compressed is not None:
+            slots = stores.compressed.slots(size.compressed)
+            selections = passes(slots, row_distance, all_rows, column_tiles)
+            loads = min(loads, selections)
+        weight_slots = stores.weights.slots(size.weights)
+        weight_loads = passes(weight_slots, column_distance, all_columns, token_tiles)
+        return cls(loads, selections, weight_loads)
+
+
+def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> None:
+    """Raise InputError if a tile cuts a group of M, or naming the buffer that it does not fit."""
+    if tiling.reduction < gemm.in_features and tiling.reduction % path.group_size:
+        raise InputError(
+            f"impossible tiling {describe(tiling)}: tiling.reduction must be a multiple of the "
+            f"group size {path.group_size}, or all of K"
+        )
+    size = TileBytes.of(tiling, gemm, path)
+    for name, store, needed in _demands(size, stores):
+        if not store.fits(needed):
+            twice = " twice (double buffering)" if store.double_buffered else ""
+            raise InputError(
+                f"impossible tiling {describe(tiling)}: a tile of {needed} bytes must fit{twice} "
+                f"in buffers.{name} of {store.capacity_bytes} bytes"
+            )
+
+
+def describe(tiling: Tiling) -> str:
+    """Return the tile as `tokens × reduction × columns, order`."""
+    return f"{tiling.tokens} × {tiling.reduction} × {tiling.columns}, {tiling.order}"
+
+
+def store_lag(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int:
+    """Return how many jobs' loads may go before a store: as asked, or as outputs can wait on chip.
+
+    The store of job i follows the loads of job i + lag, and those may need every job before it to
+    finish. So the outputs of jobs i … i + lag - 1 need room at the same time: one for job i, and
+    one more for each output begun after it; the jobs that share a cut K share an output. A longer
+    lag would be a deadlock.
+    """
+    slots = stores.outputs.slots(TileBytes.of(tiling, gemm, path).outputs)
+    return min(stores.store_lag_tiles, 1 + (slots - 1) * tiling.counts(gemm)[2])
+
+
+def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
+    """Return the bytes that a tiling moves to and from DRAM, bursts not rounded up."""
+    return bytes_of(
+        path.value_bits
+        * (
+            gemm.tokens * gemm.in_features * reuse.activation_loads
+            + gemm.in_features * gemm.out_features * reuse.weight_loads
+            + gemm.tokens * gemm.out_features
+        )
+    )
+
+
+def _demands(size: TileBytes, stores: Stores) -> Iterator[tuple[str, Store, int]]:
+    yield "activations", stores.activations, size.activations
+    yield "weights", stores.weights, size.weights
+    yield "outputs", stores.outputs, size.outputs
+    if stores.compressed is not None:
+        yield "compressed", stores.compressed, size.compressed

@@ -1,0 +1,186 @@
+"""Which port, selector or lane keeps the array waiting, and how wide it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from accelsim.config import Architecture
+from accelsim.hardware import Unit
+from accelsim.mapping import Gemm, Work, bytes_of, ceil_div
+from accelsim.results.result import LayerResult, Result
+from accelsim.run.layers import layer_tiling, whole_work
+
+_NOTICEABLE = 0.01  # share of a run's cycles; less is filling and the edges of tiles
+_LONG_CYCLES = 10_000  # of a run that says something about selectors and tiles, not just filling
+_OUTER_TILES = 4  # of a layer that selectors are tried on: the others are like these
+_BUFFERS = {
+    "activation_buffer": "activations",
+    "weight_buffer": "weights",
+    "output_buffer": "outputs",
+    "compressed_buffer": "compressed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """A key with which a unit is too slow for the array.
+
+    Attributes:
+        key: of the architecture file, such as `selector.instances`.
+        value: what it is.
+        needed: the least value with which the unit keeps up.
+    """
+
+    key: str
+    value: int
+    needed: int
+
+
+def balanced_ports(arch: Architecture) -> dict[str, int]:
+    """Return by buffer the port that keeps up with the array, whatever the layer.
+
+    These are the formulas in the table of keys. What selectors, the ports behind them and outputs
+    need depends on the tiles of a layer.
+    """
+    path = arch.path
+    weight_bits = path.columns * path.positions_per_step * path.value_bits
+    weights = ceil_div(bytes_of(weight_bits), path.steps_per_group)
+    row_bytes = bytes_of(path.compressed_bits(path.positions_per_step))
+    source = "compressed_buffer" if path.is_sparse else "activation_buffer"
+    rows = ceil_div(path.rows * row_bytes, path.steps_per_group)
+    return {"weight_buffer": weights, source: rows}
+
+
+def narrow_ports(arch: Architecture) -> Iterator[Bottleneck]:
+    """Yield the keys of a machine with which its array can never run at full speed."""
+    for unit, needed in balanced_ports(arch).items():
+        key, value = _width(arch, unit)
+        if value < needed:
+            yield Bottleneck(key, value, _whole_macros(arch, unit, needed))
+
+
+def bottlenecks(arch: Architecture, result: Result) -> list[Bottleneck]:
+    """Return the keys of a machine that slow a run of it down by more than a hundredth.
+
+    Where there is one, ports with which the array can never run at full speed are among them: they
+    would be the next.
+
+    Args:
+        arch: the machine.
+        result: of a run on it.
+    """
+    ports = balanced_ports(arch)
+    judged = result.layers if result.cycles >= _LONG_CYCLES else ()
+    found, waited = {}, {}
+    for unit in arch.units:
+        if unit in ("dram", "mac_array", "crossbar"):
+            continue
+        slowed = [layer for layer in judged if _excess(layer, unit) > 0]
+        excess = sum(_excess(layer, unit) for layer in slowed)
+        waited[unit] = max(result.breakdown.stall_cycles.get(unit, 0), excess)
+        key, value = _width(arch, unit)
+        enough = arch.rate(unit) if unit in arch.method_units else ports.get(unit, 0)
+        needs = [_needed(arch, result, layer, unit, enough) for layer in _distinct(slowed)]
+        needed = max([enough, *needs])
+        if value < needed:
+            found[unit] = Bottleneck(key, value, _whole_macros(arch, unit, needed))
+    slow = {unit for unit in found if waited[unit] > _NOTICEABLE * result.cycles}
+    return [found[unit] for unit in found if unit in slow or (slow and unit in ports)]
+
+
+def area_notes(arch: Architecture) -> Iterator[str]:
+    """Yield a warning for each key with which the array can never run at full speed."""
+    for found in narrow_ports(arch):
+        share = found.value / found.needed
+        yield (
+            f"warning: {found.key} {found.value} keeps the array at {share:.0%} of its speed at "
+            f"most; write {found.needed}"
+        )
+
+
+def run_notes(arch: Architecture, result: Result) -> Iterator[str]:
+    """Yield a warning for each key that slows a run down, with the number to write.
+
+    Args:
+        arch: the machine.
+        result: of a run on it.
+    """
+    for found in bottlenecks(arch, result):
+        yield (
+            f"{arch.name}: {found.key} {found.value} keeps the array waiting; write {found.needed}"
+        )
+
+
+def _width(arch: Architecture, name: str) -> tuple[str, int]:
+    """Return the key that sets how much a unit does in a cycle, and its value."""
+    field = _field(name)
+    value = getattr(arch.units[name], field)
+    section = f"buffers.{_BUFFERS[name]}" if name in _BUFFERS else name
+    return f"{section}.{field}", value or 1
+
+
+def _field(name: str) -> str:
+    if name in _BUFFERS:
+        return "port_bytes"
+    return "instances" if name == "selector" else "lanes"
+
+
+def _whole_macros(arch: Architecture, name: str, needed: int) -> int:
+    """Return a width that the macros of a buffer can share."""
+    macros = getattr(arch.units[name], "macros", 1)
+    return ceil_div(needed, macros) * macros
+
+
+def _pace(bound_cycles: Mapping[str, int]) -> int:
+    """Return the cycles that array and DRAM take at least: nothing else has to be quicker."""
+    return max(bound_cycles.get("mac_array", 0), bound_cycles.get("dram", 0), 1)
+
+
+def _excess(layer: LayerResult, unit: str) -> int:
+    """Return the cycles that a unit needs for a layer beyond array and DRAM."""
+    return layer.bound_cycles.get(unit, 0) - _pace(layer.bound_cycles)
+
+
+def _distinct(layers: Iterable[LayerResult]) -> Iterable[LayerResult]:
+    """Return one layer of each method and size: the others need the same."""
+    return {
+        (layer.method, layer.tokens, layer.in_features, layer.out_features): layer
+        for layer in layers
+    }.values()
+
+
+def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, enough: int) -> int:
+    """Return the width with which a unit keeps up in a layer: in proportion, or a little more.
+
+    Tiles hold few groups, so that a number of selectors that does not divide them idles in part. In
+    proportion, what is rounded up at the present width counts as work: `enough` comes first, which
+    is that of the table of keys, where that keeps up with the array.
+    """
+    machine, is_decode = arch.running(layer.method), result.batch is not None
+    gemm = Gemm(result.batch or layer.tokens, layer.in_features, layer.out_features)
+    tiling = layer_tiling(machine, gemm, is_decode=is_decode)
+    outer = min(_OUTER_TILES, tiling.outer_tiles(gemm))
+    work = whole_work(machine, gemm, is_decode=is_decode, outer_tiles=outer)
+    mac_cycles, dram_cycles = (
+        int(machine.units[unit].busy_cycles(work).sum()) for unit in ("mac_array", "dram")
+    )
+    if enough and _busy_cycles(machine, name, enough, work) <= mac_cycles:
+        return enough
+    _, value = _width(arch, name)
+    least = ceil_div(value * layer.bound_cycles[name], _pace(layer.bound_cycles))
+    if name != "selector":
+        return least
+    pace = max(mac_cycles, dram_cycles)
+    unit: Unit = machine.units[name]
+    most = max(least, int(unit.model_copy(update={"instances": 1}).busy_cycles(work).max()))
+    for number in range(least, most, max(1, least // 64)):
+        if _busy_cycles(machine, name, number, work) <= pace:
+            return number
+    return most
+
+
+def _busy_cycles(machine: Architecture, name: str, width: int, work: Work) -> int:
+    """Return the cycles that a unit of another width takes."""
+    unit: Unit = machine.units[name].model_copy(update={_field(name): width})
+    return int(unit.busy_cycles(work).sum())

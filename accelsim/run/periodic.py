@@ -1,0 +1,86 @@
+"""Layers whose tiles do not depend on values: walk until the run repeats itself, then continue it.
+
+Every outer iteration of such a layer, the first and the last apart, has the same jobs. Once the
+times of one iteration are those of the one before, shifted, each further iteration adds the same
+cycles to every count (`accelsim.engine.steady`). So the counts of a run of n iterations follow
+exactly from those of two short ones, which end with the same last iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from accelsim.accounting.tally import Run, Tally, combine
+from accelsim.engine.steady import reach, repeats
+from accelsim.mapping import Stores, Work, ceil_div
+from accelsim.mapping.tiling import TileBytes
+
+_FEWEST = 5  # outer iterations: the first, one to repeat, one that repeats it, one spare, the last
+_CYCLES = (1, 2, 3, 4)  # iterations after which a run may repeat itself
+
+
+def periodic_tally(
+    work_of: Callable[[int], Work], outer_tiles: int, stores: Stores, run: Callable[[Work], Run]
+) -> Tally:
+    """Return what a layer adds up to, without walking all of its outer iterations if possible.
+
+    Args:
+        work_of: the layer with all but so many outer iterations left out.
+        outer_tiles: all of them.
+        stores: the machine's buffers.
+        run: runs a layer.
+    """
+    walked = _FEWEST
+    if outer_tiles > 2 * walked:
+        walked += _fills(work_of(_FEWEST), stores)
+    while 2 * walked < outer_tiles:
+        probe = run(work_of(walked))
+        period = probe.machine.network.jobs // walked
+        # The last iteration may differ, and what comes shortly before may wait for it.
+        end = (walked - 1 - ceil_div(reach(probe.machine.network), period)) * period
+        for cycle in _CYCLES:
+            if repeats(probe.machine.network, probe.times, cycle * period, end):
+                return _continued(work_of, walked, outer_tiles, cycle, run, probe)
+        walked *= 2
+    return run(work_of(outer_tiles)).tally
+
+
+def _continued(  # noqa: PLR0913, PLR0917
+    work_of: Callable[[int], Work],
+    walked: int,
+    outer_tiles: int,
+    cycle: int,
+    run: Callable[[Work], Run],
+    probe: Run,
+) -> Tally:
+    """Extrapolate from two runs, at least as long as the probe, that differ by one cycle."""
+    shorter = walked + (outer_tiles - walked) % cycle
+    works = work_of(shorter), work_of(shorter + cycle)
+    more = (outer_tiles - shorter) // cycle
+    less = probe if shorter == walked else run(works[0])
+    tally = combine([(1 - more, less.tally), (more, run(works[1]).tally)])
+    executed = (1 - more) * works[0].macs_executed + more * works[1].macs_executed
+    ideal = ceil_div(executed, works[0].path.macs_per_cycle)  # rounded up once, not twice
+    return replace(tally, breakdown=tally.breakdown.with_ideal(ideal))
+
+
+def _fills(work: Work, stores: Stores) -> int:
+    """Return the outer iterations until every buffer that is refilled has been filled once.
+
+    Before that, nothing waits for room, and a run may look periodic too early.
+    """
+    jobs, size = work.jobs, TileBytes.of(work.tiling, work.gemm, work.path)
+    period = len(jobs) // _FEWEST
+    filled = [
+        (stores.activations.slots(size.activations), jobs.loads_activations),
+        (stores.weights.slots(size.weights), jobs.loads_weights),
+        (stores.outputs.slots(size.outputs), jobs.first_reduction),
+    ]
+    if stores.compressed is not None:
+        filled.append((stores.compressed.slots(size.compressed), jobs.selects))
+    second = slice(period, 2 * period)
+    counts = [(slots, int(np.count_nonzero(fills[second]))) for slots, fills in filled]
+    return max((ceil_div(slots, count) for slots, count in counts if count), default=0)

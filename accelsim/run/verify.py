@@ -1,0 +1,191 @@
+"""The functional check: a layer's values sent through the machine as modelled, against numpy.
+
+select → compress (values and metadata bits) → decode → gather through the crossbar → multiply →
+accumulate, tile by tile and step by step in the order in which the timing model runs them. A timing
+model that loses or misroutes data cannot pass.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.base.errors import InputError
+from accelsim.config import Architecture
+from accelsim.mapping import Gemm, tile_jobs
+from accelsim.precision import PRECISIONS, Values
+from accelsim.run.simulation import wish_of
+from accelsim.selection.selections import selections_of
+from accelsim.selection.sparsify import held_values
+from accelsim.sparsity import FORMATS, Mask
+from accelsim.sparsity.patterns.base import keep_largest
+from accelsim.sparsity.policy import Method, Policy
+from accelsim.trace import Linear, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome for one layer. Integer machines must be exact; float ones within the bound.
+
+    `error` is the largest |difference|, `allowed` the bound at that place: for fp32 accumulation of
+    n products, n × 2^-24 × Σ|x||w| (plus as much for the reference's own products).
+    """
+
+    layer: str
+    outputs: int
+    error: float
+    allowed: float
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every output is bit-identical."""
+        return self.error == 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the machine computes what it should."""
+        return self.error <= self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """Activations as the compressed buffer holds them, all groups padded to exactly N.
+
+    Attributes:
+        values: `[T, slots]`, kept values in index order.
+        bits: `[T × groups, bits_per_group]`, metadata.
+    """
+
+    values: Values
+    bits: NDArray[np.bool_]
+
+
+def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> Iterator[Check]:
+    """Check every layer of a trace on `arch`, with seeded random weights (a trace has none).
+
+    Checked is the product of what each layer's method selects; not what follows it (an epilogue, a
+    low-rank product).
+    """
+    for linear in trace.linears:
+        wish = replace(wish_of(arch, policy, linear, is_decode=False), with_mask=True)
+        stored = trace.source.read(linear.input)
+        operands, _ = held_values(
+            trace, linear.input, stored, arch.precision, is_centred=wish.is_centred
+        )
+        mask = selections_of(trace, linear.input, [wish])[wish].kept
+        machine = arch.running(Method(wish.pattern))
+        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask)
+
+
+def random_weights(arch: Architecture, linear: Linear) -> Values:
+    """Return weights `[K, O]` in the machine's precision, the same for the same layer name."""
+    rng = np.random.default_rng(zlib.crc32(linear.name.encode()))
+    drawn = rng.standard_normal((linear.in_features, linear.out_features), np.float32)
+    return PRECISIONS[arch.precision].encode(drawn)[0]
+
+
+def check_layer(
+    arch: Architecture,
+    linear: Linear,
+    operands: Values,
+    weights: Values,
+    mask: Mask | None = None,
+) -> Check:
+    """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare.
+
+    `mask` says what is kept; by default, what the machine's pattern keeps of the operands.
+    """
+    mask = arch.pattern.keep(operands) if mask is None else mask
+    masked = np.where(mask, operands, operands.dtype.type(0))
+    if operands.dtype == np.int8:
+        expected: Values = masked.astype(np.int64) @ weights.astype(np.int64)
+        allowed = np.zeros(expected.shape)
+    else:
+        wide, heavy = masked.astype(np.float64), weights.astype(np.float64)
+        expected = wide @ heavy
+        products = arch.path.slots(linear.in_features) + 1
+        allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
+    computed = machine_matmul(arch, operands, weights, mask)
+    difference = np.abs(computed.astype(expected.dtype) - expected)
+    worst = np.unravel_index(np.argmax(difference - allowed), difference.shape)
+    return Check(linear.name, expected.size, float(difference[worst]), float(allowed[worst]))
+
+
+def compress(arch: Architecture, operands: Values, mask: Mask | None = None) -> Compressed:
+    """Store `[T, K]` activations as the selector writes them.
+
+    A group of which fewer than N are kept (padding, a sparser pattern than the machine's) gives
+    zeros from its first other positions: a crossbar needs N positions in index order.
+    """
+    path = arch.path
+    mask = arch.pattern.keep(operands) if mask is None else mask
+    padding = [(0, 0), (0, -operands.shape[1] % path.group_size)]
+    masked = np.where(mask, operands, operands.dtype.type(0))
+    padded, kept = np.pad(masked, padding), np.pad(mask, padding)
+    groups = keep_largest(kept.reshape(-1, path.group_size).view(np.int8), path.kept_per_group)
+    values = padded[groups.reshape(kept.shape)].reshape(len(padded), -1)
+    if arch.pattern.is_dense:
+        return Compressed(values, np.zeros((len(groups), 0), np.bool_))
+    return Compressed(values, FORMATS[arch.format].encode(groups))
+
+
+def machine_matmul(
+    arch: Architecture, operands: Values, weights: Values, mask: Mask | None = None
+) -> Values:
+    """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
+    path = arch.path
+    tokens, in_features = operands.shape
+    gemm = Gemm(tokens, in_features, weights.shape[1])
+    stored = compress(arch, operands, mask)
+    offsets = _offsets(arch, stored).reshape(tokens, -1)
+    rows_of_w = np.pad(weights, [(0, -in_features % path.group_size), (0, 0)])
+    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
+    outputs = np.zeros((tokens, gemm.out_features), accumulator)
+    jobs = tile_jobs(gemm, arch.tile(gemm), path, arch.stores)
+    for job in range(len(jobs)):
+        rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
+        columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
+        first_group = int(jobs.reduction_start[job]) // path.group_size
+        groups = path.groups(int(jobs.reduction[job]))
+        for slots in _steps(arch, first_group, groups):
+            lanes = stored.values[rows, slots].astype(accumulator)
+            base = slots // path.kept_per_group * path.group_size
+            routed = rows_of_w[base + offsets[rows, slots], columns].astype(accumulator)
+            outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
+    return outputs
+
+
+def _steps(arch: Architecture, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the slots (kept values, counted over the row) that the lanes take in each step."""
+    path = arch.path
+    n = path.kept_per_group
+    end = (first_group + groups) * n
+    for group in range(first_group, first_group + groups, path.groups_per_step):
+        last = min((group + path.groups_per_step) * n, end)
+        for slot in range(group * n, last, path.lanes):
+            yield np.arange(slot, min(slot + path.lanes, last))
+
+
+def _offsets(arch: Architecture, stored: Compressed) -> NDArray[np.integer[Any]]:
+    """Decode positions in the group, and check that the crossbar can reach each of them.
+
+    Kinds that rely on index order reach positions i … i + M - N for the i-th kept value.
+    """
+    path = arch.path
+    n, m = path.kept_per_group, path.group_size
+    if arch.pattern.is_dense:
+        return np.zeros((stored.values.size, 1), np.int64)
+    positions = FORMATS[arch.format].decode(stored.bits, n, m)
+    reach = positions - np.arange(n)
+    relies_on_order = arch.crossbar.decodes == "bitmask"
+    if relies_on_order and (reach.min() < 0 or reach.max() > m - n):
+        raise InputError(
+            f"crossbar.kind '{arch.crossbar.kind}' cannot route pattern {arch.pattern}: a kept "
+            f"value stands outside the window of its lane"
+        )
+    return positions

@@ -1,0 +1,1 @@
+"""Which activations survive, and what decode steps fetch for them."""

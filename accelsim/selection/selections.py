@@ -1,0 +1,140 @@
+"""Selections of a trace, remembered on disk: a sweep over anything else never selects again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from accelsim.base.cache import DiskCache
+from accelsim.precision import PRECISIONS
+from accelsim.selection.sparsify import Selection, select_input
+from accelsim.sparsity import Pattern
+from accelsim.sparsity.criteria import CRITERIA
+from accelsim.trace import Trace
+
+_COUNTS = ("nonzero", "alive", "energy", "dropped_energy")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one machine wants to know of a layer input.
+
+    Attributes:
+        precision: of its values.
+        pattern: what it keeps.
+        with_mask: whether it must be known which values those are.
+        criterion: how it ranks them.
+        is_centred: whether each token's median is subtracted first.
+    """
+
+    precision: str
+    pattern: Pattern
+    with_mask: bool = False
+    criterion: str = "act"
+    is_centred: bool = False
+
+    @property
+    def ranking(self) -> tuple[str, str, bool]:
+        """What wishes share that are granted in one pass."""
+        return self.precision, self.criterion, self.is_centred
+
+
+def selections_of(
+    trace: Trace, key: str, wishes: Sequence[Wish], store: DiskCache | None = None
+) -> dict[Wish, Selection]:
+    """Select input `key` of a trace in every way that is wished for, in one pass over its values.
+
+    Args:
+        trace: the workload.
+        key: one of its layer inputs.
+        wishes: what to select.
+        store: where earlier selections are found and new ones kept; those by patterns and
+            precisions from outside of the package are made each time.
+    """
+    if store is None or not trace.has_values:
+        return _select(trace, key, wishes)
+    storable = [wish for wish in wishes if _is_storable(wish)]
+    found = {wish: _load(store, trace, key, wish) for wish in storable}
+    missing = [wish for wish in wishes if found.get(wish) is None]
+    made = _select(trace, key, missing)
+    for wish in made.keys() & found.keys():
+        _save(store, trace, key, wish, made[wish])
+    return {wish: selection for wish, selection in (found | made).items() if selection is not None}
+
+
+def _select(trace: Trace, key: str, wishes: Sequence[Wish]) -> dict[Wish, Selection]:
+    """Select, all wishes of a ranking at once; a mask for one is a mask for all."""
+    made: dict[Wish, Selection] = {}
+    for ranking in dict.fromkeys(wish.ranking for wish in wishes):
+        same = [wish for wish in wishes if wish.ranking == ranking]
+        precision, criterion, is_centred = ranking
+        chosen = select_input(
+            trace,
+            key,
+            precision,
+            [wish.pattern for wish in same],
+            with_masks=any(wish.with_mask for wish in same),
+            criterion=criterion,
+            is_centred=is_centred,
+        )
+        made |= dict(zip(same, chosen, strict=True))
+    return made
+
+
+def _load(store: DiskCache, trace: Trace, key: str, wish: Wish) -> Selection | None:
+    counts = store.get(_name(trace, key, wish, "counts"))
+    mask = store.get(_name(trace, key, wish, "mask")) if wish.with_mask else b""
+    if counts is None or mask is None:
+        return None
+    columns = np.load(io.BytesIO(counts), allow_pickle=False)
+    packed = np.frombuffer(mask, np.uint8).reshape(trace.meta.rows(key), -1) if mask else None
+    named = dict(zip(_COUNTS, columns, strict=True))
+    named["nonzero"] = named["nonzero"].astype(np.int64)
+    return Selection(trace.features(key), **named, mask=packed)
+
+
+def _save(store: DiskCache, trace: Trace, key: str, wish: Wish, selection: Selection) -> None:
+    columns = np.array([getattr(selection, name) for name in _COUNTS], np.float64)
+    counts = io.BytesIO()
+    np.save(counts, columns)
+    store.put(_name(trace, key, wish, "counts"), counts.getvalue())
+    if selection.mask is not None:
+        store.put(_name(trace, key, wish, "mask"), selection.mask.tobytes())
+
+
+def _name(trace: Trace, key: str, wish: Wish, part: str) -> str:
+    """Return everything that an entry depends on, the code that makes it included."""
+    return json.dumps([trace.sha256, key, *wish.ranking, str(wish.pattern), part, _CODE])
+
+
+def _is_storable(wish: Wish) -> bool:
+    """Whether all code behind a selection is ours: what a user's class calls is not known."""
+    kinds = type(wish.pattern), PRECISIONS[wish.precision], CRITERIA[wish.criterion]
+    return all(kind.__module__.startswith(f"{__package__.partition('.')[0]}.") for kind in kinds)
+
+
+def _files_of_package() -> list[Path]:
+    """Return the sources that turn a trace into a selection, and a selection into an entry."""
+    root = Path(__file__).parents[1]
+    packages = (
+        root / name
+        for name in ("base/compiled", "trace", "sparsity", "sparsity/patterns", "sparsity/criteria")
+    )
+    files = (path for package in packages for path in sorted(package.glob("*.py")))
+    return [root / "precision.py", Path(__file__).with_name("sparsify.py"), Path(__file__), *files]
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """Return a hash of source files, so that no result outlives the code behind it."""
+    contents = b"".join(path.read_bytes() for path in files)
+    return hashlib.sha256(contents + np.__version__.encode()).hexdigest()
+
+
+# Of the files as they are when the code in them is loaded, not when a result is stored.
+_CODE = _digest(_files_of_package())

@@ -1,0 +1,124 @@
+"""Which activations survive: the protocol of a sparsity pattern, and the patterns by name."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.base.errors import InputError, shown
+from accelsim.base.registry import Registry
+from accelsim.precision import Values
+
+Mask = NDArray[np.bool_]
+
+
+class Pattern(ABC):
+    """Selects values along K. The machine sees it as N kept values in every group of M.
+
+    A pattern is one file in this package; its shorthand (`8:16`, `dense`) is what YAML holds.
+    Patterns that are not grouped have no N and M, and no machine runs them: their quality is a
+    bound for those that are.
+    """
+
+    group_size: int
+    kept_per_group: int
+    is_grouped: ClassVar[bool] = True
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the pattern written as `text`, or None if `text` is not of this family.
+
+        Raises:
+            InputError: of this family, but with impossible numbers.
+        """
+
+    @abstractmethod
+    def keep(self, values: Values) -> Mask:
+        """Return which of the values `[..., K]` (int8 codes or floats) survive, same shape."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the shorthand."""
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every value survives, so that no selector is needed."""
+        return self.is_grouped and self.kept_per_group == self.group_size == 1
+
+    def kept(self, length: int) -> int:
+        """Return how many of `length` values survive, zero padding of the last group apart."""
+        whole, rest = divmod(length, self.group_size)
+        return whole * self.kept_per_group + min(rest, self.kept_per_group)
+
+    def runs_on(self, machine: Pattern) -> bool:
+        """Whether hardware for the pattern `machine` can run this one.
+
+        It can if each of its masks is one of the machine's: 2:4 on 8:16 (four groups of 4 with 2
+        each are a group of 16 with 8), 1:4 on 8:16 (slots stay empty), not 8:16 on 2:4. Every
+        sparse machine runs dense layers by leaving its selector out.
+
+        >>> [parse_pattern(p).runs_on(parse_pattern("8:16")) for p in ("2:4", "16:32", "dense")]
+        [True, False, True]
+        """
+        if not (self.is_grouped and machine.is_grouped):
+            return False
+        groups, ragged = divmod(machine.group_size, self.group_size)
+        fits = not ragged and groups * self.kept_per_group <= machine.kept_per_group
+        return self.is_dense or (fits and not machine.is_dense)
+
+
+PATTERNS: Registry[Pattern] = Registry("pattern")
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Return the pattern for a shorthand such as `dense` or `8:16`; raise InputError if none fits.
+
+    >>> str(parse_pattern("8:16")), parse_pattern("8:16").kept(40)
+    ('8:16', 24)
+    """
+    for family in PATTERNS.values():
+        pattern = family.parse(text.strip())
+        if pattern is not None:
+            return pattern
+    raise InputError(
+        f"unknown pattern '{shown(text)}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, and for "
+        f"accuracy topk:0.5, threshold:0.5, greedy-threshold:0.5"
+    )
+
+
+def share(family: str, text: str) -> float | None:
+    """Return the number in `family:0.5`; None for any other text.
+
+    >>> share("topk", "topk:0.5"), share("topk", "8:16")
+    (0.5, None)
+    """
+    match = re.fullmatch(rf"{family}:([0-9]{{0,9}}\.?[0-9]{{1,20}})", text)
+    return float(match[1]) if match else None
+
+
+def keep_largest(strength: Values, count: int) -> Mask:
+    """Select `count` of each row of `[rows, M]`: all above the count-th largest, equals from left.
+
+    >>> keep_largest(np.array([[3, 3, 1, 3]]), 2).tolist()
+    [[True, True, False, False]]
+    """
+    cut = strength.shape[-1] - count
+    threshold = np.partition(strength, cut, axis=-1)[:, cut : cut + 1]
+    above = strength > threshold
+    room = count - above.sum(axis=-1, keepdims=True)
+    equal = strength == threshold
+    first_equals: Mask = np.cumsum(equal, axis=-1) <= room
+    mask: Mask = above | (equal & first_equals)
+    return mask
+
+
+def magnitude(values: Values) -> Values:
+    """Return |x|; int8 widens to int16 first, because |-128| does not fit int8."""
+    wide = values.astype(np.int16) if values.dtype == np.int8 else values
+    strength: Values = np.abs(wide)
+    return strength
