@@ -1,9 +1,9 @@
-"""Why a layer takes as long as it does, seen from the MAC array; and what bounds it."""
+"""Why a layer takes as long as it does, seen from the array; and what bounds it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from accelsim.accounting.blame import blame
 from accelsim.accounting.ledger import total
-from accelsim.dataflows.pipeline import Machine
+from accelsim.dataflows.diagram import Diagram, Role
+from accelsim.dataflows.pipeline import Pipeline
 from accelsim.engine import Times
 from accelsim.mapping import Ints, Work, ceil_div
 from accelsim.mapping.datapath import stacked
@@ -53,70 +54,83 @@ class Breakdown:
         return parts + sum(self.stall_cycles.values())
 
 
-def breakdown(machine: Machine, times: Times, work: Work) -> Breakdown:
-    """Split the cycles of the runs of a layer's work."""
-    compute, repeats = times.stages["compute"], work.repeats
-    array_cycles = total(_busy_of(machine, "compute", "mac_array").sum(axis=-1), repeats)
+def breakdown(pipeline: Pipeline, times: Times, work: Work) -> Breakdown:
+    """Split the cycles of the runs of a layer's work, as seen from the array."""
+    (stage, array), repeats = pipeline.array, work.repeats
+    computing = times.stages[stage]
+    array_cycles = total(array.busy.sum(axis=-1), repeats)
     ideal = total(ceil_div(work.macs_executed, work.path.macs_per_cycle), repeats)
-    stalls = _lockstep_stalls(machine, repeats) + blame(machine, times, "compute", repeats)
-    prologue = _prologue_stalls(machine, times, repeats)
+    stalls = _lockstep_stalls(pipeline, repeats) + blame(pipeline, times, stage, repeats)
+    prologue = _prologue_stalls(pipeline, times, repeats)
     return Breakdown(
         ideal_cycles=ideal,
         edge_cycles=array_cycles - ideal,
-        fill_cycles=total(compute.start[..., 0], repeats) - prologue.total(),
-        drain_cycles=total(times.cycles - compute.finish[..., -1], repeats),
+        fill_cycles=total(computing.start[..., 0], repeats) - prologue.total(),
+        drain_cycles=total(times.cycles - computing.finish[..., -1], repeats),
         stall_cycles=dict(sorted((stalls + prologue).items())),
     )
 
 
-def busy_totals(machine: Machine, repeats: Ints | int = 1) -> dict[str, int]:
+def busy_totals(pipeline: Pipeline, repeats: Ints | int = 1) -> dict[str, int]:
     """Return the cycles that each resource needs at least: a lower bound of the run each.
 
-    A buffer counts its busier port; the channel counts all streams.
+    A buffer counts its busier port; a shared resource counts all of its streams.
     """
     needs: dict[str, Any] = {}
-    for members in machine.members.values():
+    for members in pipeline.members.values():
         for member in members:
             busy = member.busy.sum(axis=-1)
-            if member.is_stream:
-                needs["dram"] = needs.get("dram", 0) + busy
+            if member.role is Role.STREAM:
+                needs[member.cause] = needs.get(member.cause, 0) + busy
             else:
-                needs[member.unit] = np.maximum(needs.get(member.unit, 0), busy)
+                needs[member.cause] = np.maximum(needs.get(member.cause, 0), busy)
     return {name: total(cycles, repeats) for name, cycles in needs.items()}
 
 
-def bound(totals: Mapping[str, int]) -> str:
-    """Name the resource with the highest lower bound; `compute` is the MAC array.
+def leaders(diagram: Diagram) -> tuple[str, ...]:
+    """Return who is named first where several bound a run alike: array, resources, selector."""
+    of_role = {
+        role: [part.name for part in diagram.parts if part.role is role]
+        for role in (Role.COMPUTE, Role.SELECT)
+    }
+    return (*of_role[Role.COMPUTE], *diagram.resources, *of_role[Role.SELECT])
 
-    It wins ties, then DRAM, then the selector.
+
+def bound(totals: Mapping[str, int], first: Sequence[str]) -> str:
+    """Name the unit or resource with the highest lower bound; `compute` is the array.
+
+    Args:
+        totals: of `busy_totals`.
+        first: who wins ties, the array before all others: `leaders`.
+
+    >>> bound({"dram": 7, "selector": 9, "mac_array": 9}, ("mac_array", "dram", "selector"))
+    'compute'
     """
-    labels = {("compute" if unit == "mac_array" else unit): busy for unit, busy in totals.items()}
-    ties = {"compute": 3, "dram": 2, "selector": 1}
-    return max(labels, key=lambda label: (labels[label], ties.get(label, 0)))
+    ranks = {name: -place for place, name in enumerate(first)}
+    name = max(totals, key=lambda unit: (totals[unit], ranks.get(unit, -len(ranks))))
+    return "compute" if name == first[0] else name
 
 
-def _busy_of(machine: Machine, stage: str, unit: str) -> Ints:
-    return next(m.busy for m in machine.members[stage] if m.unit == unit)
-
-
-def _prologue_stalls(machine: Machine, times: Times, repeats: Ints | int) -> Counter[str]:
+def _prologue_stalls(pipeline: Pipeline, times: Times, repeats: Ints | int) -> Counter[str]:
     """Charge the prologue, for which the first product always waits, to what sets its pace."""
-    if "prologue" not in machine.members:
+    if not pipeline.once:
         return Counter()
-    loading, *counting = machine.members["prologue"]
-    slower = [member.unit for member in counting if (member.busy > loading.busy).any()]
-    cause = slower[0] if slower else "dram"
-    return Counter({cause: total(times.stages["prologue"].finish[..., 0], repeats)})
+    members = pipeline.members[pipeline.once]
+    (loading,) = (member for member in members if member.role is Role.STREAM)
+    slower = [member.cause for member in members if (member.busy > loading.busy).any()]
+    cause = slower[0] if slower else loading.cause
+    return Counter({cause: total(times.stages[pipeline.once].finish[..., 0], repeats)})
 
 
-def _lockstep_stalls(machine: Machine, repeats: Ints | int) -> Counter[str]:
+def _lockstep_stalls(pipeline: Pipeline, repeats: Ints | int) -> Counter[str]:
     """Charge the cycles in which the array waits for a slower unit of its own stage."""
-    members = machine.members["compute"]
+    stage, array = pipeline.array
+    members = pipeline.members[stage]
     busy = stacked([member.busy for member in members])
-    slack = busy.max(axis=-2) - _busy_of(machine, "compute", "mac_array")
+    slack = busy.max(axis=-2) - array.busy
     slowest = busy.argmax(axis=-2)
     charged = {
-        member.unit: total((slack * (slowest == row)).sum(axis=-1), repeats)
+        member.cause: total((slack * (slowest == row)).sum(axis=-1), repeats)
         for row, member in enumerate(members)
     }
     return +Counter(charged)

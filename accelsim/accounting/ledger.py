@@ -8,7 +8,8 @@ from typing import Self
 
 import numpy as np
 
-from accelsim.dataflows.pipeline import Machine, Member
+from accelsim.dataflows.diagram import Role
+from accelsim.dataflows.pipeline import Member, Pipeline
 from accelsim.engine import StageTimes, Times
 from accelsim.mapping import Ints
 from accelsim.mapping.datapath import stacked
@@ -20,7 +21,7 @@ class UnitLedger:
     """Cycles of one unit by cause; they add up to the cycles of the run.
 
     busy: it worked. starved: it waited for input. blocked: it waited for room downstream.
-    contended: it waited for the shared channel. idle: after its last job.
+    contended: it waited for its turn on a shared resource. idle: after its last job.
     """
 
     busy_cycles: int = 0
@@ -39,16 +40,19 @@ class UnitLedger:
         return sum(getattr(self, f.name) for f in fields(UnitLedger))
 
 
-def ledgers(machine: Machine, times: Times, repeats: Ints | int = 1) -> dict[str, UnitLedger]:
-    """Charge every cycle of every unit, and of the DRAM channel, to one cause.
+def ledgers(pipeline: Pipeline, times: Times, repeats: Ints | int = 1) -> dict[str, UnitLedger]:
+    """Charge every cycle of every unit, and of every shared resource, to one cause.
 
     Args:
-        machine: the machine.
+        pipeline: what ran.
         times: of one run, or of several.
         repeats: how often each run takes place.
     """
-    result = {"dram": _Channel.of(machine, times).ledger(times.cycles, repeats)}
-    for stage, members in machine.members.items():
+    result = {
+        name: _Channel.of(pipeline, times, name).ledger(times.cycles, repeats)
+        for name in pipeline.network.order
+    }
+    for stage, members in pipeline.members.items():
         result |= _charge(members, times.stages[stage], times.cycles, repeats)
     return result
 
@@ -95,11 +99,11 @@ def _charge(
 
 @dataclass(frozen=True, slots=True)
 class _Channel:
-    """What the DRAM channel did around each request, in program order; `[requests]` of each run.
+    """What a shared resource did around each request, in program order; `[requests]` of each run.
 
     From `free` it waits for the stage's data (starved) until `due`, then for its room (blocked)
-    until `start`. It works until `worked` and is held until `finish` if the port of the buffer is
-    slower: blocked by one that takes, starved by one that gives.
+    until `start`. It works until `worked` and is held until `finish` if another member of the stage
+    is slower: starved by one before the stream, which gives, blocked by one behind it.
     """
 
     job: Ints
@@ -111,18 +115,21 @@ class _Channel:
     finish: Ints
 
     @classmethod
-    def of(cls, machine: Machine, times: Times) -> Self:
-        order, stages = machine.network.order["dram"], machine.network.stages
-        row = {stage.name: i for i, stage in enumerate(stages)}
+    def of(cls, pipeline: Pipeline, times: Times, resource: str) -> Self:
+        order = pipeline.network.order[resource]
+        row = {stage.name: i for i, stage in enumerate(pipeline.network.stages)}
         where = np.array([row[name] for name in order.names], np.int64)[order.stage], order.job
         ready, _, start, finish = (times.table[(..., kind, *where)] for kind in range(4))
         free = np.roll(finish, 1, axis=-1)
         free[..., :1] = 0
-        groups = [machine.members[stage.name] for stage in stages]
-        busy = stacked([next(m.busy for m in group if m.is_charged) for group in groups])
-        gives = np.array([not group[0].is_charged for group in groups])[where[0]]
+        streams = [_stream_of(pipeline.members[name]) for name in order.names]
+        request = (..., order.stage, order.job)
+        worked, gives = start, np.zeros(start.shape, np.bool_)
+        if streams:
+            worked = start + stacked([busy for busy, _ in streams])[request]
+            gives = (stacked([place for _, place in streams]) < 0)[request]
         due = np.minimum(start, np.maximum(free, ready))
-        return cls(order.job, gives, free, due, start, start + busy[(..., *where)], finish)
+        return cls(order.job, gives, free, due, start, worked, finish)
 
     def ledger(self, cycles: Ints | int, repeats: Ints | int) -> UnitLedger:
         held = self.finish - self.worked
@@ -146,17 +153,24 @@ class _Channel:
                     yield job, cause, since, until
 
 
-def intervals(machine: Machine, times: Times, unit: str) -> Iterator[tuple[int, str, int, int]]:
+def _stream_of(members: tuple[Member, ...]) -> tuple[Ints, Ints]:
+    """Return how long the stream of a stage works, and how far the slowest member is behind it."""
+    place = next(i for i, member in enumerate(members) if member.role is Role.STREAM)
+    slowest = stacked([member.busy for member in members]).argmax(axis=-2)
+    return members[place].busy, slowest - place
+
+
+def intervals(pipeline: Pipeline, times: Times, unit: str) -> Iterator[tuple[int, str, int, int]]:
     """Yield (job, cause, start, end) of a unit in order of time; empty intervals are left out.
 
     In a job it first works, then waits for a slower unit of its stage; both engines agree on the
     sums, the order inside a job is a convention.
     """
-    if unit == "dram":
-        yield from _Channel.of(machine, times).intervals()
+    if unit in pipeline.network.order:
+        yield from _Channel.of(pipeline, times, unit).intervals()
         return
-    name = machine.stage_of[unit]
-    members, t = machine.members[name], times.stages[name]
+    name = pipeline.stage_of[unit]
+    members, t = pipeline.members[name], times.stages[name]
     position = next(i for i, m in enumerate(members) if m.unit == unit and m.is_charged)
     slowest = np.argmax([member.busy for member in members], axis=0)
     previous = previous_finish(t)

@@ -11,9 +11,8 @@ import numpy as np
 
 from accelsim.accounting.breakdown import Breakdown, breakdown, busy_totals
 from accelsim.accounting.ledger import UnitLedger, ledgers, total
-from accelsim.dataflows.pipeline import Machine
+from accelsim.dataflows.pipeline import Drawn, Pipeline, actions_of
 from accelsim.engine import Times, check_cycles
-from accelsim.hardware import Unit
 from accelsim.mapping import Work
 
 Counts = Mapping[str, int]
@@ -42,10 +41,10 @@ class Tally:
     @classmethod
     def of(
         cls,
-        machine: Machine,
+        machine: Drawn,
+        pipeline: Pipeline,
         times: Times,
         work: Work,
-        units: Mapping[str, Unit],
         *,
         is_brief: bool = False,
     ) -> Tally:
@@ -61,19 +60,19 @@ class Tally:
             replace(work, weight_bytes=fetched, nonzero=nonzero)
             for fetched, nonzero in ((weights[0], 0), (weights[0] + more, 0), (weights[0], 1))
         )
-        once = {name: unit.actions(first) for name, unit in units.items()}
+        once = {name: actions_of(machine, name, first) for name in machine.units}
         return cls(
             cycles=total(times.cycles, repeats),
-            ledgers={} if is_brief else ledgers(machine, times, repeats),
-            breakdown=Breakdown() if is_brief else breakdown(machine, times, work),
-            bound_cycles={} if is_brief else busy_totals(machine, repeats),
+            ledgers={} if is_brief else ledgers(pipeline, times, repeats),
+            breakdown=Breakdown() if is_brief else breakdown(pipeline, times, work),
+            bound_cycles={} if is_brief else busy_totals(pipeline, repeats),
             actions={
-                name: weighted_sum([(1, unit.actions(rest)), (runs - 1, once[name])])
-                for name, unit in units.items()
+                name: weighted_sum([(1, actions_of(machine, name, rest)), (runs - 1, once[name])])
+                for name in machine.units
             },
             nonzero_actions={
-                name: weighted_sum([(1, unit.actions(one)), (-1, once[name])])
-                for name, unit in units.items()
+                name: weighted_sum([(1, actions_of(machine, name, one)), (-1, once[name])])
+                for name in machine.units
             },
         )
 
@@ -86,7 +85,7 @@ class Tally:
 class Run:
     """One layer run (one decode step of a layer), or several, with what time tells about them."""
 
-    machine: Machine
+    pipeline: Pipeline
     times: Times
     tally: Tally
 

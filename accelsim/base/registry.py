@@ -13,9 +13,51 @@ from typing import Generic, TypeVar
 from accelsim.base.errors import InputError, shown
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
-class Registry(Generic[T]):
+class Named(Generic[V]):
+    """Values of one family by the name that configuration files use.
+
+    >>> shades: Named[int] = Named("shade")
+    >>> shades.add("white", 255)
+    255
+    >>> shades["white"], "black" in shades
+    (255, False)
+    """
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._known: dict[str, V] = {}
+
+    def add(self, name: str, value: V) -> V:
+        """File a value under `name`, and return it."""
+        if name in self._known:
+            raise ValueError(f"{self.noun} '{name}' is registered twice")
+        self._known[name] = value
+        return value
+
+    def __getitem__(self, name: str) -> V:
+        """Return the value called `name`; raise InputError with the known names otherwise."""
+        if name not in self._known:
+            raise InputError(
+                f"unknown {self.noun} '{shown(name)}'{did_you_mean(name, self._known)}; "
+                f"allowed: {', '.join(sorted(self._known))}"
+            )
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def values(self) -> list[V]:
+        """Return the registered values, in order of registration."""
+        return list(self._known.values())
+
+
+class Registry(Named[type[T]], Generic[T]):
     """Classes of one family by the name that configuration files use.
 
     >>> colours: Registry[object] = Registry("colour")
@@ -25,39 +67,13 @@ class Registry(Generic[T]):
     (True, ['red'])
     """
 
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
-        self._classes: dict[str, type[T]] = {}
-
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Return a decorator that files a class under `name`."""
 
         def add(cls: type[T]) -> type[T]:
-            if name in self._classes:
-                raise ValueError(f"{self.noun} '{name}' is registered twice")
-            self._classes[name] = cls
-            return cls
+            return self.add(name, cls)
 
         return add
-
-    def __getitem__(self, name: str) -> type[T]:
-        """Return the class called `name`; raise InputError with the known names otherwise."""
-        if name not in self._classes:
-            raise InputError(
-                f"unknown {self.noun} '{shown(name)}'{did_you_mean(name, self._classes)}; "
-                f"allowed: {', '.join(sorted(self._classes))}"
-            )
-        return self._classes[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._classes)
-
-    def __len__(self) -> int:
-        return len(self._classes)
-
-    def values(self) -> list[type[T]]:
-        """Return the registered classes, in order of registration."""
-        return list(self._classes.values())
 
 
 def did_you_mean(name: str, known: object) -> str:

@@ -18,10 +18,12 @@ from pydantic import (
 )
 
 from accelsim.base.errors import InputError, KeyedError, shown
-from accelsim.base.registry import Registry
+from accelsim.base.registry import Named, Registry
+from accelsim.dataflows import DATAFLOWS, Diagram
 from accelsim.hardware import (
     CROSSBARS,
     SELECTORS,
+    UNITS,
     ActivationBuffer,
     CompressedBuffer,
     Crossbar,
@@ -68,7 +70,22 @@ def _of_kind(registry: Registry[Any]) -> BeforeValidator:
     return BeforeValidator(build)
 
 
-def _one_of(registry: Registry[Any]) -> BeforeValidator:
+def _units_by_name(raw: object) -> object:
+    """Return units by name, each of the class registered under its `kind`, or under its name."""
+    if not isinstance(raw, dict):
+        return raw
+    return {str(name): _unit_named(str(name), section) for name, section in raw.items()}
+
+
+def _unit_named(name: str, section: object) -> object:
+    if not isinstance(section, dict):
+        return section
+    kind = str(section.get("kind", name))
+    keys = {key: value for key, value in section.items() if key != "kind"}
+    return UNITS[kind].model_validate(keys)
+
+
+def _one_of(registry: Named[Any]) -> BeforeValidator:
     """Return a validator that accepts the registered names only."""
 
     def check(raw: object) -> object:
@@ -222,6 +239,9 @@ class Architecture(BaseModel):
         Field(pattern=r"^[\w.+=-]*\w[\w.+=-]*$", max_length=80),
         Field(description="Name in tables and result folders"),
     ]
+    dataflow: Annotated[
+        str, _one_of(DATAFLOWS), Field(description="Block diagram: what stays where")
+    ] = "output_stationary"
     clock_mhz: Annotated[
         float, Field(strict=True, gt=1e-3, le=1e6), Field(description="Core clock")
     ]
@@ -302,6 +322,11 @@ class Architecture(BaseModel):
         Epilogue | None,
         Field(description="Scales outputs, adds to them; default: what the method asks for"),
     ] = None
+    extra_units: Annotated[
+        dict[str, SerializeAsAny[Unit]],
+        BeforeValidator(_units_by_name),
+        Field(alias="units", description="Units of the dataflow that have no key of their own"),
+    ] = {}
     technology: Annotated[TechnologyChoice, Field(description="Costs of area and energy")] = (
         TechnologyChoice()
     )
@@ -429,31 +454,39 @@ class Architecture(BaseModel):
         )
 
     @property
+    def diagram(self) -> Diagram:
+        """The block diagram."""
+        return DATAFLOWS[self.dataflow]
+
+    @property
     def units(self) -> dict[str, Unit]:
         """Every unit of the machine by name, in the order of the data flow."""
-        optional = {
+        present: dict[str, Unit | None] = {
             "dram": self.dram,
-            "statistics": self.statistics,
             "activation_buffer": self.buffers.activations,
-            "pre_shifter": self.pre_shifter,
-            "pre_scaler": self.pre_scaler,
             "selector": self.selector,
-            "moments": self.moments,
             "compressed_buffer": self.buffers.compressed,
             "weight_buffer": self.buffers.weights,
             "crossbar": self.crossbar if self.crossbar.is_routing else None,
             "mac_array": self.mac_array,
-            "epilogue": self.epilogue,
             "output_buffer": self.buffers.outputs,
+            **self.method_units,
+            **self.extra_units,
         }
-        return {name: unit for name, unit in optional.items() if unit is not None}
+        known = ((name, present.get(name)) for name in self.diagram.units)
+        return {name: unit for name, unit in known if unit is not None}
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams of the DRAM channel, by name."""
+        """The streams of shared resources that the machine may have, by name."""
         has_tables = any(unit.has_table for unit in self.method_units.values())
-        prologue = ("prologue_dma",) if has_tables else ()
-        return ("activation_dma", "output_dma", *prologue, "weight_dma")
+        return tuple(
+            sorted(
+                stage.stream.name
+                for stage in self.diagram.stages
+                if stage.stream and (has_tables or not stage.is_once)
+            )
+        )
 
     @property
     def method_units(self) -> dict[str, LaneUnit]:
@@ -575,6 +608,11 @@ class Architecture(BaseModel):
                 "criterion": "act",
                 "mitigation": "none",
                 **dict.fromkeys(unit.key for unit in METHOD_UNITS),
+                "extra_units": {
+                    name: unit
+                    for name, unit in self.extra_units.items()
+                    if name not in self.diagram.sparse_units
+                },
                 "selector": None,
                 "crossbar": NoCrossbar(kind="none"),
                 "buffers": self.buffers.model_copy(update={"compressed": None}),

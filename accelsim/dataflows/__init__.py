@@ -1,1 +1,10 @@
-"""Block diagrams: which units stream into each other, and what joins them."""
+"""Dataflows: one file a block diagram, registered when the package is imported."""
+
+import sys
+
+from accelsim.base.registry import import_siblings
+from accelsim.dataflows.diagram import DATAFLOWS, Diagram
+
+import_siblings(sys.modules[__name__])
+
+__all__ = ["DATAFLOWS", "Diagram"]

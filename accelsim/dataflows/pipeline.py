@@ -1,58 +1,86 @@
-"""The block diagram: which units move in lockstep, and how stages are joined.
-
-    dram ─► prologue ─────────────────────────────┐
-    dram ─► activation_dma ─► [activations] ─► select ─► [compressed] ─► compute ─► [outputs]
-    dram ─► weight_dma ─────► [weights] ───────────────────────────────────┘           │
-    dram ◄─────────────────────────────────────────────────────────── output_dma ◄─────┘
-
-Units of a stage stream into each other word by word, so they share one start and one end a tile and
-the slowest sets the pace. Brackets are buffers: they hold a few tiles and join the stages. The
-prologue has one job: what a pruning method must know before the first tile is selected.
-"""
+"""The network of one piece of work: a diagram with the service times of a machine's units."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from accelsim.config import Architecture
-from accelsim.engine import Network, Room, Stage, check_cycles, program_order
-from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Datapath, Ints, Work, slot_releases
+from accelsim.dataflows.diagram import Diagram, Part, Role, Stage, Wait
+from accelsim.engine import Network, Requests, Room, check_cycles, program_order
+from accelsim.engine import Stage as ServedStage
+from accelsim.hardware import READ, Buffer, Direction, Resource, Unit
+from accelsim.mapping import Ints, Stores, Work, slot_releases
 from accelsim.mapping.datapath import stacked
-from accelsim.mapping.tiling import TileBytes, store_lag
+from accelsim.mapping.tiling import store_lag
+
+
+class Drawn(Protocol):
+    """What a pipeline is made of: a machine as a layer finds it."""
+
+    @property
+    def diagram(self) -> Diagram:
+        """The block diagram."""
+
+    @property
+    def units(self) -> Mapping[str, Unit]:
+        """The units that the machine has, by the names of the diagram."""
+
+    @property
+    def stores(self) -> Stores:
+        """The buffers as the tiling sees them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A unit in a stage. `is_charged` is false for the far port of a buffer: it only limits."""
+    """A unit, a stream or the port of a buffer in a stage, with its service times.
+
+    Attributes:
+        unit: whose ledger its cycles go to.
+        busy: `[jobs]`, or `[runs, jobs]`: cycles in which it works.
+        role: what it is there for.
+        resource: of a stream, what it shares with others.
+        direction: of a stream.
+        is_charged: false for the port of a buffer that only limits; the other one is charged.
+    """
 
     unit: str
     busy: Ints
+    role: Role = Role.UNIT
+    resource: str = ""
+    direction: Direction = READ
     is_charged: bool = True
 
     @property
-    def is_stream(self) -> bool:
-        """Whether this is a stream of the DRAM channel."""
-        return self.unit.endswith("_dma")
+    def cause(self) -> str:
+        """Who is to blame where the others of the stage wait for it: of a stream, its resource."""
+        return self.resource or self.unit
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """A network, and the units behind each of its stages in the order of the data flow."""
+class Pipeline:
+    """A network, and the members of each of its stages in the order of the data flow.
+
+    Attributes:
+        network: what the engines run.
+        members: by stage.
+        once: the stage that serves the first job only, before all others, if there is one.
+    """
 
     network: Network
     members: dict[str, tuple[Member, ...]]
+    once: str = ""
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Every unit that has a ledger: the channel, and the charged units in order of the flow."""
-        return ("dram", *self.stage_of)
+        """Every name that has a ledger: resources, then the charged members in order of flow."""
+        return (*self.network.order, *self.stage_of)
 
     @property
     def stage_of(self) -> dict[str, str]:
-        """The stage in which each unit is charged."""
+        """The stage in which each member is charged."""
         return {
             member.unit: stage
             for stage, members in self.members.items()
@@ -60,156 +88,173 @@ class Machine:
             if member.is_charged
         }
 
+    @property
+    def array(self) -> tuple[str, Member]:
+        """The stage with the array, and the array: a run is told as seen from there."""
+        return next(
+            (stage, member)
+            for stage, members in self.members.items()
+            for member in members
+            if member.role is Role.COMPUTE
+        )
 
-def build_machine(arch: Architecture, work: Work) -> Machine:
-    """Return the network of `arch` with the service times of one layer.
+
+def build_pipeline(machine: Drawn, work: Work) -> Pipeline:
+    """Return the pipeline of a machine for one piece of work.
 
     Raises:
         InputError: its runs may take more cycles than are counted.
     """
-    members = _members(arch, work)
-    rooms = _rooms(arch, work)
-    inputs = _inputs(arch, work, has_prologue="prologue" in members)
-    stages = {
-        name: Stage(
-            name,
-            busy=stacked([member.busy for member in group]).max(axis=-2),
-            inputs=inputs.get(name, ()),
-            rooms=rooms.get(name, ()),
-            latency=_latency(arch, work.path, name, group),
-            resource="dram" if any(member.is_stream for member in group) else None,
+    stages = list(present_stages(machine, work))
+    members = {stage.name: tuple(_members(machine, work, stage)) for stage in stages}
+    rooms = {stage.name: tuple(_rooms(machine, work, stage, stages)) for stage in stages}
+    served = {
+        stage.name: ServedStage(
+            stage.name,
+            busy=stacked([member.busy for member in members[stage.name]]).max(axis=-2),
+            inputs=tuple(wait.stage for wait in stage.after),
+            rooms=rooms[stage.name],
+            latency=_latency(machine, work, members[stage.name]),
+            resource=stage.stream.resource if stage.stream else None,
         )
-        for name, group in members.items()
+        for stage in stages
     }
-    # Weights that depend on a selection follow the next tile's activations, so that the selection
-    # of the next tile overlaps the fetch for this one. Stores lag behind both.
-    store_delay = store_lag(work.tiling, work.gemm, work.path, arch.stores)
-    weight_lag = 1 if "select" in inputs.get("weight_dma", ()) else 0
-    first = [(stages["prologue"], 0)] if "prologue" in stages else []
-    order = program_order(
+    orders = {name: _order(machine, work, name, stages, served) for name in _shared(stages)}
+    network = Network(tuple(served.values()), orders)
+    check_cycles(float(np.sum(network.bound_cycles * work.repeats)))
+    once = next((stage.name for stage in stages if stage.is_once), "")
+    return Pipeline(network, members, once)
+
+
+def present_stages(machine: Drawn, work: Work) -> Iterator[Stage]:
+    """Yield the stages that a machine has in this work, with what they wait for and read there.
+
+    Who waits for a stage that is not there waits for what that one would wait for; so with buffers.
+    """
+    absent: dict[str, Stage] = {}
+    unfilled: dict[str, Stage] = {}
+    for stage in machine.diagram.stages:
+        waits = [wait for wait in stage.after if wait.applies(work)]
+        after = (absent[w.stage].after if w.stage in absent else (w,) for w in waits)
+        reads = (unfilled[b].reads if b in unfilled else (b,) for b in stage.reads)
+        found = replace(stage, after=_joined(after), reads=_joined(reads))
+        if _exists(machine, work, stage):
+            yield found
+        else:
+            absent[stage.name] = unfilled[stage.fills] = found
+
+
+def _joined(parts: Iterable[tuple[Wait, ...]] | Iterable[tuple[str, ...]]) -> tuple:  # type: ignore[type-arg]
+    return tuple(dict.fromkeys(item for part in parts for item in part))
+
+
+def _exists(machine: Drawn, work: Work, stage: Stage) -> bool:
+    if stage.needs and stage.needs not in machine.units:
+        return False
+    return not stage.is_once or bool(_moved(machine, work, stage.stream).any())
+
+
+def _moved(machine: Drawn, work: Work, stream: Part | None) -> Ints:
+    """Return the bytes that a stream moves, `[jobs]` or `[runs, jobs]`."""
+    assert stream is not None
+    return resource_of(machine, stream).moved_bytes(stream.operand, work)
+
+
+def resource_of(machine: Drawn, stream: Part) -> Resource:
+    """Return the unit that moves the tiles of a stream."""
+    resource = machine.units[stream.resource]
+    assert isinstance(resource, Resource)
+    return resource
+
+
+def actions_of(machine: Drawn, name: str, work: Work) -> Mapping[str, int]:
+    """Count the actions of a unit in a whole layer; of a resource, those of its streams."""
+    found = machine.units[name]
+    if isinstance(found, Resource):
+        streams = machine.diagram.streams_on(name)
+        return found.actions_of([(part.operand, part.direction) for part in streams], work)
+    return found.actions(work)
+
+
+def _members(machine: Drawn, work: Work, stage: Stage) -> Iterator[Member]:
+    """Yield the members of a stage: ports that give, its parts, the port that takes."""
+    for name in stage.reads:
+        yield _port(machine, work, name, "read")
+    for part in stage.parts:
+        if part.role is Role.STREAM:
+            resource = resource_of(machine, part)
+            moved = _moved(machine, work, part)
+            cycles = resource.transfer_cycles(moved, clock_mhz=work.path.clock_mhz)
+            yield Member(part.name, cycles, part.role, part.resource, part.direction)
+        elif part.name in machine.units and machine.units[part.name].serves(work.path):
+            yield Member(part.name, machine.units[part.name].busy_cycles(work), part.role)
+    if stage.fills:
+        yield _port(machine, work, stage.fills, "write")
+
+
+def _buffer(machine: Drawn, name: str) -> Buffer:
+    buffer = machine.units[name]
+    assert isinstance(buffer, Buffer)
+    return buffer
+
+
+def _port(machine: Drawn, work: Work, name: str, port: str) -> Member:
+    """Return one side of a buffer; the side towards the array is charged."""
+    buffer = _buffer(machine, name)
+    is_near = buffer.near_port == port
+    busy = buffer.busy_cycles(work) if is_near else buffer.far_cycles(work)
+    return Member(name, busy, Role.PORT, is_charged=is_near)
+
+
+def _latency(machine: Drawn, work: Work, members: tuple[Member, ...]) -> int:
+    """Return the pipeline depth of a stage: the sum over its members. Nobody waits for a store."""
+    return sum(
+        machine.units[member.cause].latency_cycles(work.path)
+        for member in members
+        if member.is_charged and member.direction is READ
+    )
+
+
+def _rooms(machine: Drawn, work: Work, stage: Stage, stages: list[Stage]) -> Iterator[Room]:
+    """Yield the buffer slots that a stage must find free."""
+    if not stage.fills:
+        return
+    buffer, jobs = _buffer(machine, stage.fills), work.jobs
+    reader = next(other.name for other in stages if stage.fills in other.reads)
+    releases = slot_releases(
+        buffer.fills(jobs),
+        buffer.tile(jobs),
+        slots=buffer.store.slots(buffer.tile_bytes(work)),
+        uses=buffer.uses(work),
+    )
+    yield Room(reader, releases, buffer.key)
+
+
+def _shared(stages: Iterable[Stage]) -> tuple[str, ...]:
+    """Return the resources of these stages, in the order of their first stream."""
+    return tuple(dict.fromkeys(stage.stream.resource for stage in stages if stage.stream))
+
+
+def _order(
+    machine: Drawn,
+    work: Work,
+    resource: str,
+    stages: list[Stage],
+    served: Mapping[str, ServedStage],
+) -> Requests:
+    """Return the program order of a resource: for each job its streams, as the diagram has them.
+
+    A load that waits for another stage, as weights that depend on a selection, follows the loads of
+    the next tile, so that the selection of the next tile overlaps the fetch for this one. Stores
+    lag behind all loads of the machine.
+    """
+    loads = {s.name: 1 if s.after else 0 for s in stages if s.stream and s.stream.direction is READ}
+    behind = store_lag(work.tiling, work.gemm, work.path, machine.stores)
+    store = behind + max(loads.values(), default=0)
+    return program_order(
         [
-            *first,
-            (stages["activation_dma"], 0),
-            (stages["weight_dma"], weight_lag),
-            (stages["output_dma"], store_delay + weight_lag),
+            (served[stage.name], loads.get(stage.name, store))
+            for stage in stages
+            if stage.stream and stage.stream.resource == resource
         ]
     )
-    network = Network(tuple(stages.values()), {"dram": order})
-    check_cycles(float(np.sum(network.bound_cycles * work.repeats)))
-    return Machine(network, members)
-
-
-def _members(arch: Architecture, work: Work) -> dict[str, tuple[Member, ...]]:
-    """Return the units of each stage; stages in topological order."""
-    buffers, dram, clock = arch.buffers, arch.dram, work.path.clock_mhz
-
-    def stream(name: str, size_bytes: Ints) -> Member:
-        return Member(name, dram.transfer_cycles(size_bytes, clock_mhz=clock))
-
-    def near(name: str, unit: Buffer) -> Member:
-        return Member(name, unit.busy_cycles(work))
-
-    def far(name: str, cycles: Ints) -> Member:
-        return Member(name, cycles, is_charged=False)
-
-    helping = {
-        name: (Member(name, unit.busy_cycles(work)),)
-        for name, unit in arch.method_units.items()
-        if unit.asked(work.path.demands)
-    }
-
-    def helper(name: str) -> tuple[Member, ...]:
-        return helping.get(name, ())
-
-    activations = near("activation_buffer", buffers.activations)
-    prologue: dict[str, tuple[Member, ...]] = {}
-    select: dict[str, tuple[Member, ...]] = {}
-    source = activations
-    if dram.prologue_bytes(work).any():
-        loading = stream("prologue_dma", dram.prologue_bytes(work))
-        prologue = {"prologue": (loading, *helper("statistics"))}
-    if arch.selector is not None and buffers.compressed is not None:
-        selector = Member("selector", arch.selector.busy_cycles(work))
-        filling = far("compressed_buffer", buffers.compressed.write_cycles(work))
-        before = (*helper("pre_shifter"), *helper("pre_scaler"))
-        select = {"select": (activations, *before, selector, *helper("moments"), filling)}
-        source = near("compressed_buffer", buffers.compressed)
-    routing = arch.crossbar.is_routing
-    crossbar = (Member("crossbar", arch.crossbar.busy_cycles(work)),) if routing else ()
-    return {
-        **prologue,
-        "activation_dma": (
-            stream("activation_dma", dram.activation_bytes(work)),
-            far("activation_buffer", buffers.activations.write_cycles(work)),
-        ),
-        **select,
-        "weight_dma": (
-            stream("weight_dma", dram.weight_bytes(work)),
-            far("weight_buffer", buffers.weights.write_cycles(work)),
-        ),
-        "compute": (
-            source,
-            near("weight_buffer", buffers.weights),
-            *crossbar,
-            Member("mac_array", arch.mac_array.busy_cycles(work)),
-            *helper("epilogue"),
-            near("output_buffer", buffers.outputs),
-        ),
-        "output_dma": (
-            far("output_buffer", buffers.outputs.drain_cycles(work)),
-            stream("output_dma", dram.output_bytes(work)),
-        ),
-    }
-
-
-def _inputs(arch: Architecture, work: Work, *, has_prologue: bool) -> dict[str, tuple[str, ...]]:
-    """Return what each stage waits for."""
-    if arch.selector is None:
-        return {"compute": ("activation_dma", "weight_dma"), "output_dma": ("compute",)}
-    inputs: dict[str, tuple[str, ...]] = {
-        "select": ("prologue", "activation_dma") if has_prologue else ("activation_dma",),
-        "compute": ("select", "weight_dma"),
-        "output_dma": ("compute",),
-    }
-    if work.is_decode:  # which weight rows to fetch is known once the tile is selected
-        inputs["weight_dma"] = ("select",)
-    return inputs
-
-
-def _latency(arch: Architecture, path: Datapath, stage: str, members: tuple[Member, ...]) -> int:
-    """Return the pipeline depth of a stage: the sum over its units. Nobody waits for a store."""
-    if stage == "output_dma":
-        return 0
-    units = arch.units
-    charged = [member for member in members if member.is_charged]
-    parts = [arch.dram if member.is_stream else units[member.unit] for member in charged]
-    return sum(unit.latency_cycles(path) for unit in parts)
-
-
-def _rooms(arch: Architecture, work: Work) -> dict[str, tuple[Room, ...]]:
-    """Return the buffer slots that each stage must find free."""
-    jobs, stores = work.jobs, arch.stores
-    size = TileBytes.of(work.tiling, work.gemm, work.path)
-    reader, reads = ("compute", None) if arch.selector is None else ("select", jobs.selects)
-    activations = slot_releases(
-        jobs.loads_activations,
-        jobs.activation_tile,
-        slots=stores.activations.slots(size.activations),
-        uses=reads,
-    )
-    weights = slot_releases(
-        jobs.loads_weights, jobs.weight_tile, slots=stores.weights.slots(size.weights)
-    )
-    outputs = slot_releases(
-        jobs.first_reduction, jobs.output_tile, slots=stores.outputs.slots(size.outputs)
-    )
-    rooms: dict[str, tuple[Room, ...]] = {
-        "activation_dma": (Room(reader, activations, "activations"),),
-        "weight_dma": (Room("compute", weights, "weights"),),
-        "compute": (Room("output_dma", outputs, "outputs"),),
-    }
-    if stores.compressed is not None:
-        slots = stores.compressed.slots(size.compressed)
-        compressed = slot_releases(jobs.selects, jobs.activation_tile, slots=slots)
-        rooms["select"] = (Room("compute", compressed, "compressed"),)
-    return rooms

@@ -1,6 +1,7 @@
 """Hardware units: one file each, pure descriptions of parameters, time, work and cost."""
 
 from accelsim.hardware.activation_buffer import ActivationBuffer
+from accelsim.hardware.buffer import Buffer
 from accelsim.hardware.compressed_buffer import CompressedBuffer
 from accelsim.hardware.crossbars import CROSSBARS, Crossbar
 from accelsim.hardware.dram import Dram
@@ -11,17 +12,23 @@ from accelsim.hardware.moments import Moments
 from accelsim.hardware.output_buffer import OutputBuffer
 from accelsim.hardware.pre_scaler import PreScaler
 from accelsim.hardware.pre_shifter import PreShifter
+from accelsim.hardware.resource import READ, WRITE, Direction, Resource
 from accelsim.hardware.selectors import SELECTORS, Selector
 from accelsim.hardware.statistics import Statistics
-from accelsim.hardware.unit import Unit
+from accelsim.hardware.unit import UNITS, Unit
 from accelsim.hardware.weight_buffer import WeightBuffer
 
 __all__ = [
     "CROSSBARS",
+    "READ",
     "SELECTORS",
+    "UNITS",
+    "WRITE",
     "ActivationBuffer",
+    "Buffer",
     "CompressedBuffer",
     "Crossbar",
+    "Direction",
     "Dram",
     "Epilogue",
     "LaneUnit",
@@ -30,6 +37,7 @@ __all__ = [
     "OutputBuffer",
     "PreScaler",
     "PreShifter",
+    "Resource",
     "Selector",
     "Statistics",
     "TableUnit",

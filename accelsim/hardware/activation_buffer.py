@@ -7,7 +7,8 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Ints, Work, bytes_of
+from accelsim.mapping import Ints, TileJobs, Work, bytes_of
+from accelsim.mapping.jobs import Flags
 
 
 class ActivationBuffer(Buffer):
@@ -32,7 +33,24 @@ class ActivationBuffer(Buffer):
         array([4])
     """
 
+    key: ClassVar[str] = "activations"
     balanced_port: ClassVar[str] = "R × L × B if dense, else its selectors instances × M × B / P"
+
+    @override
+    def tile(self, jobs: TileJobs) -> Ints:
+        return jobs.activation_tile
+
+    @override
+    def fills(self, jobs: TileJobs) -> Flags:
+        return jobs.loads_activations
+
+    @override
+    def uses(self, work: Work) -> Flags | None:
+        return work.jobs.selects if work.path.is_sparse else None
+
+    @override
+    def tile_bytes(self, work: Work) -> int:
+        return work.tile_bytes.activations
 
     @override
     def read_bytes(self, work: Work) -> Ints:

@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from accelsim.base.errors import InputError
 from accelsim.hardware.unit import Unit
-from accelsim.mapping import Datapath, Ints, Store, Work, ceil_div
+from accelsim.mapping import Datapath, Ints, Store, TileJobs, Work, ceil_div
+from accelsim.mapping.jobs import Flags
 from accelsim.tech.sram import SramCost
 from accelsim.tech.technology import Technology
 
@@ -34,6 +35,10 @@ class Buffer(Unit):
     """
 
     action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
+    # The key of its section in `buffers`.
+    key: ClassVar[str]
+    # The port that faces the array and is charged: it gives to the array, or takes from it.
+    near_port: ClassVar[str] = "read"
     # What `port_bytes` must be for the array not to wait, in the symbols of the table of keys.
     balanced_port: ClassVar[str]
 
@@ -78,6 +83,22 @@ class Buffer(Unit):
         return Store(int(self.capacity_kib * 1024), self.double_buffered, self.port_bytes)
 
     @abstractmethod
+    def tile(self, jobs: TileJobs) -> Ints:
+        """Return which tile each job works on, `[jobs]`."""
+
+    @abstractmethod
+    def fills(self, jobs: TileJobs) -> Flags:
+        """Return which jobs bring their tile into the buffer, `[jobs]`; others find it there."""
+
+    def uses(self, work: Work) -> Flags | None:  # noqa: ARG002
+        """Return which jobs read their tile, `[jobs]`; None: every job."""
+        return None
+
+    @abstractmethod
+    def tile_bytes(self, work: Work) -> int:
+        """Return the bytes that a full tile takes."""
+
+    @abstractmethod
     def read_bytes(self, work: Work) -> Ints:
         """Return the bytes that each job reads, `[jobs]`."""
 
@@ -89,8 +110,8 @@ class Buffer(Unit):
     def busy_cycles(self, work: Work) -> Ints:
         return ceil_div(self.read_bytes(work), self.port_bytes)
 
-    def write_cycles(self, work: Work) -> Ints:
-        """Return the cycles that each job occupies the write port, `[jobs]`."""
+    def far_cycles(self, work: Work) -> Ints:
+        """Return the cycles that each job occupies the port away from the array, `[jobs]`."""
         return ceil_div(self.write_bytes(work), self.port_bytes)
 
     @override

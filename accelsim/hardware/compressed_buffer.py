@@ -7,7 +7,8 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Ints, Work, bytes_of
+from accelsim.mapping import Ints, TileJobs, Work, bytes_of
+from accelsim.mapping.jobs import Flags
 
 
 class CompressedBuffer(Buffer):
@@ -30,7 +31,20 @@ class CompressedBuffer(Buffer):
         (array([2]), {'read_bytes': 320, 'write_bytes': 320})
     """
 
+    key: ClassVar[str] = "compressed"
     balanced_port: ClassVar[str] = "R × ⌈g × (N × bits of a value + metadata bits) / 8⌉ / s"
+
+    @override
+    def tile(self, jobs: TileJobs) -> Ints:
+        return jobs.activation_tile
+
+    @override
+    def fills(self, jobs: TileJobs) -> Flags:
+        return jobs.selects
+
+    @override
+    def tile_bytes(self, work: Work) -> int:
+        return work.tile_bytes.compressed
 
     @override
     def read_bytes(self, work: Work) -> Ints:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -13,14 +13,16 @@ from typing_extensions import override
 
 from accelsim.base.errors import InputError
 from accelsim.hardware.output_buffer import stored_bytes
-from accelsim.hardware.unit import Unit
+from accelsim.hardware.resource import Resource
+from accelsim.hardware.unit import UNITS
 from accelsim.mapping import Datapath, Ints, Work, bytes_of, ceil_div
 from accelsim.tech.technology import Technology, dram_pj_per_bit
 
 _MAX_CYCLES = 2**62
 
 
-class Dram(Unit):
+@UNITS.register("dram")
+class Dram(Resource):
     """Off-chip memory behind one channel.
 
     Timing:
@@ -50,8 +52,6 @@ class Dram(Unit):
         array([0, 1, 1, 2])
     """
 
-    action_names: ClassVar[frozenset[str]] = frozenset({"read_bytes", "write_bytes"})
-
     standard: Annotated[
         str, Field(description="Kind of memory, for the energy of a bit; bandwidth is given apart")
     ]
@@ -76,6 +76,7 @@ class Dram(Unit):
         """Return sizes rounded up to whole bursts."""
         return ceil_div(size_bytes, self.burst_bytes) * self.burst_bytes
 
+    @override
     def transfer_cycles(self, size_bytes: Ints, *, clock_mhz: float) -> Ints:
         """Return the cycles in which the channel moves so many bytes; exact at any bandwidth.
 
@@ -93,6 +94,17 @@ class Dram(Unit):
                 f"are counted: clock_mhz is too high for dram.bandwidth_gb_per_s"
             )
         return np.array(cycles, np.int64)[np.searchsorted(sizes, size_bytes)]
+
+    @override
+    def moved_bytes(self, operand: str, work: Work) -> Ints:
+        """Return the bytes of an operand that each job moves, in whole bursts; `Resource`."""
+        sizes = {
+            "tables": self.prologue_bytes,
+            "x": self.activation_bytes,
+            "w": self.weight_bytes,
+            "y": self.output_bytes,
+        }
+        return sizes[operand](work)
 
     def prologue_bytes(self, work: Work) -> Ints:
         """Return the bytes that each job loads before all tiles: tables and statistics, job 0."""
@@ -115,28 +127,8 @@ class Dram(Unit):
         return self.bursts(stored_bytes(work.jobs, work.path))
 
     @override
-    def busy_cycles(self, work: Work) -> Ints:
-        streams = (
-            self.prologue_bytes(work),
-            self.activation_bytes(work),
-            self.weight_bytes(work),
-            self.output_bytes(work),
-        )
-        cycles = [self.transfer_cycles(size, clock_mhz=work.path.clock_mhz) for size in streams]
-        return cycles[0] + cycles[1] + cycles[2] + cycles[3]
-
-    @override
     def latency_cycles(self, path: Datapath) -> int:
         return -int(-self.latency_ns * path.clock_mhz // 1000)
-
-    @override
-    def actions(self, work: Work) -> Mapping[str, int]:
-        tiles = self.activation_bytes(work) + self.weight_bytes(work)
-        reads = self.prologue_bytes(work) + tiles
-        return {
-            "read_bytes": int(reads.sum()),
-            "write_bytes": int(self.output_bytes(work).sum()),
-        }
 
     @override
     def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:

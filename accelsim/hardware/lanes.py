@@ -110,9 +110,12 @@ class LaneUnit(Unit):
         return copied
 
     @override
+    def serves(self, path: Datapath) -> bool:
+        return bool(self.asked(path.demands))
+
+    @override
     def busy_cycles(self, work: Work) -> Ints:
-        is_used = bool(self.asked(work.path.demands))
-        return ceil_div(is_used * self.values(work), self._lanes)
+        return ceil_div(self.serves(work.path) * self.values(work), self._lanes)
 
     @override
     def latency_cycles(self, path: Datapath) -> int:

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
 from accelsim.mapping import Datapath, Ints, TileJobs, Work, bytes_of, ceil_div
+from accelsim.mapping.jobs import Flags
 
 
 class OutputBuffer(Buffer):
@@ -33,18 +34,33 @@ class OutputBuffer(Buffer):
         (array([2]), {'read_bytes': 128, 'write_bytes': 128})
     """
 
+    key: ClassVar[str] = "outputs"
+    near_port: ClassVar[str] = "write"
     balanced_port: ClassVar[str] = "R × C × bytes of an output / steps of a tile's K"
 
     @override
+    def tile(self, jobs: TileJobs) -> Ints:
+        return jobs.output_tile
+
+    @override
+    def fills(self, jobs: TileJobs) -> Flags:
+        return jobs.first_reduction
+
+    @override
+    def tile_bytes(self, work: Work) -> int:
+        return work.tile_bytes.outputs
+
+    @override
     def busy_cycles(self, work: Work) -> Ints:
-        return self.write_cycles(work)
+        return ceil_div(self.write_bytes(work), self.port_bytes)
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
         block = bytes_of(path.rows * path.columns * path.accumulator_bits)
         return ceil_div(block, self.port_bytes)
 
-    def drain_cycles(self, work: Work) -> Ints:
+    @override
+    def far_cycles(self, work: Work) -> Ints:
         """Return the cycles in which each job's finished outputs leave towards DRAM."""
         return ceil_div(stored_bytes(work.jobs, work.path), self.port_bytes)
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from accelsim.base.registry import Registry
 from accelsim.mapping import Datapath, Ints, Work
 from accelsim.tech.technology import Technology
 
@@ -44,6 +45,10 @@ class Unit(BaseModel, ABC):
     def area_um2(self, tech: Technology, path: Datapath) -> float:
         """Return the silicon area of the unit."""
 
+    def serves(self, path: Datapath) -> bool:  # noqa: ARG002
+        """Return whether a layer with this datapath uses the unit; others find it idle."""
+        return True
+
     def latency_cycles(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the cycles between the end of service and the result being visible."""
         return 0
@@ -59,3 +64,7 @@ class Unit(BaseModel, ABC):
     def leakage_mw(self, tech: Technology, path: Datapath) -> float:
         """Return the static power; logic leaks in proportion to its area."""
         return self.area_um2(tech, path) * tech.leakage_nw_per_um2 * 1e-6
+
+
+UNITS: Registry[Unit] = Registry("unit")
+"""Units by name that a dataflow may have beside the shipped ones: keys of the section `units`."""

@@ -7,7 +7,8 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Ints, Work, bytes_of
+from accelsim.mapping import Ints, TileJobs, Work, bytes_of
+from accelsim.mapping.jobs import Flags
 
 
 class WeightBuffer(Buffer):
@@ -30,7 +31,20 @@ class WeightBuffer(Buffer):
         array([4])
     """
 
+    key: ClassVar[str] = "weights"
     balanced_port: ClassVar[str] = "C × g × M × B / s"
+
+    @override
+    def tile(self, jobs: TileJobs) -> Ints:
+        return jobs.weight_tile
+
+    @override
+    def fills(self, jobs: TileJobs) -> Flags:
+        return jobs.loads_weights
+
+    @override
+    def tile_bytes(self, work: Work) -> int:
+        return work.tile_bytes.weights
 
     @override
     def read_bytes(self, work: Work) -> Ints:

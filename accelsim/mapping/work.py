@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of
 from accelsim.mapping.jobs import TileJobs
-from accelsim.mapping.tiling import Gemm, Tiling
+from accelsim.mapping.tiling import Gemm, TileBytes, Tiling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,11 @@ class Work:
             yield bytes_of(gemm.out_features * path.accumulator_bits)
         if demands.statistics:
             yield bytes_of(gemm.tokens * gemm.in_features * path.value_bits)
+
+    @property
+    def tile_bytes(self) -> TileBytes:
+        """What a full tile takes in each buffer."""
+        return TileBytes.of(self.tiling, self.gemm, self.path)
 
     @property
     def added(self) -> Ints:

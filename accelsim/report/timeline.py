@@ -48,7 +48,7 @@ class Timeline:
     def add(self, linear: Linear, work: Work, run: Run) -> None:
         """Append one layer run: a slice for the layer, and one for each state of each unit."""
         self._slice("layer", linear.name, 0, run.times.cycles, {"tokens": work.gemm.tokens})
-        for unit in run.machine.units:
+        for unit in run.pipeline.units:
             for tile, cause, start, end in self._window.intervals(run, unit):
                 self._slice(unit, f"tile {tile}" if cause == "busy" else cause, start, end, {})
         self._offset += run.times.cycles

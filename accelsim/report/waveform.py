@@ -63,7 +63,7 @@ class Waveform:
     def add(self, linear: Linear, work: Work, run: Run) -> None:  # noqa: ARG002
         """Append one layer run."""
         changes: dict[tuple[int, str], str] = {}
-        for unit in run.machine.units:
+        for unit in run.pipeline.units:
             for _, cause, start, end in self._window.intervals(run, unit):
                 changes[start, unit] = cause
                 changes.setdefault((end, unit), "idle")  # unless the next interval begins here

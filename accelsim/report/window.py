@@ -56,7 +56,7 @@ class Window:
 
     def intervals(self, run: Run, unit: str) -> Iterator[tuple[int, str, int, int]]:
         """Yield (tile, cause, start, end) of a unit for the tiles inside, in order of time."""
-        for interval in intervals(run.machine, run.times, unit):
+        for interval in intervals(run.pipeline, run.times, unit):
             tile, *_ = interval
             if tile >= self.first and (self.end is None or tile < self.end):
                 yield interval

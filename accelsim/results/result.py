@@ -64,7 +64,8 @@ class LayerResult:
     """One linear layer. Over a decode run, the sum over its steps.
 
     `needed_rows_ratio` is the share of rows of W that some sequence of a decode step keeps, by the
-    real masks, as a mean over the steps; None in prefill, where every row is fetched.
+    real masks, as a mean over the steps; None in prefill, where every row is fetched. `leaders` are
+    the units that `bound` names first where several bound the layer alike.
     """
 
     name: str
@@ -80,6 +81,7 @@ class LayerResult:
     needed_rows_ratio: float | None
     bound: str
     bound_cycles: Mapping[str, int]
+    leaders: Sequence[str]
     breakdown: Breakdown
     tiling: str
     units: Mapping[str, UnitResult]
@@ -145,7 +147,7 @@ def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerR
         layer,
         cycles=sum(run.cycles for run in runs),
         macs_executed=sum(run.macs_executed for run in runs),
-        bound=bound(bound_cycles),
+        bound=bound(bound_cycles, layer.leaders),
         bound_cycles=bound_cycles,
         breakdown=sum((run.breakdown for run in runs), Breakdown()),
         units={name: reduce(add, (run.units[name] for run in runs)) for name in layer.units},

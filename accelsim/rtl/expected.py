@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.accounting.ledger import previous_finish
 from accelsim.config import Architecture
-from accelsim.dataflows.pipeline import build_machine
+from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import Network, StageTimes, recurrence
 from accelsim.mapping import Datapath, Gemm, Ints, TileJobs, Tiling, Work, ceil_div
 from accelsim.precision import Values
@@ -69,7 +69,7 @@ def expected_timing(arch: Architecture, gemm: Gemm, tiling: Tiling, program: Pro
         kept=0,
         nonzero=0,
     )
-    network = build_machine(_with_wide_ports(arch), work).network
+    network = build_pipeline(_with_wide_ports(arch), work).network
     streamed = {
         "activation_dma": _service(program, "load", "activation", jobs.loads_activations),
         "weight_dma": _service(program, "fetch", "weight", jobs.loads_weights),

@@ -38,11 +38,11 @@ def periodic_tally(
         walked += _fills(work_of(_FEWEST), stores)
     while 2 * walked < outer_tiles:
         probe = run(work_of(walked))
-        period = probe.machine.network.jobs // walked
+        period = probe.pipeline.network.jobs // walked
         # The last iteration may differ, and what comes shortly before may wait for it.
-        end = (walked - 1 - ceil_div(reach(probe.machine.network), period)) * period
+        end = (walked - 1 - ceil_div(reach(probe.pipeline.network), period)) * period
         for cycle in _CYCLES:
-            if repeats(probe.machine.network, probe.times, cycle * period, end):
+            if repeats(probe.pipeline.network, probe.times, cycle * period, end):
                 return _continued(work_of, walked, outer_tiles, cycle, run, probe)
         walked *= 2
     return run(work_of(outer_tiles)).tally

@@ -10,12 +10,12 @@ from math import prod
 
 import numpy as np
 
-from accelsim.accounting.breakdown import bound
+from accelsim.accounting.breakdown import bound, leaders
 from accelsim.accounting.cost import Prices
 from accelsim.accounting.ledger import UnitLedger
 from accelsim.accounting.tally import Run, Tally, combine
 from accelsim.config import Architecture
-from accelsim.dataflows.pipeline import build_machine
+from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import check_cycles, engine_named
 from accelsim.mapping import Gemm, Ints, Work
 from accelsim.mapping.tiling import describe
@@ -160,7 +160,8 @@ class Runner:
             macs_executed=count * gemm.tokens * product.kept * gemm.out_features,
             dropped_energy_ratio=selection.dropped_energy_ratio,
             needed_rows_ratio=_needed_rows_ratio(product, steps),
-            bound=bound(tally.bound_cycles),
+            bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),
+            leaders=leaders(product.machine.diagram),
             bound_cycles=tally.bound_cycles,
             breakdown=tally.breakdown,
             tiling=describe(tiling),
@@ -248,9 +249,9 @@ class Runner:
     def run(self, work: Work, arch: Architecture | None = None) -> Run:
         """Run the work of one layer, or of decode steps, on the machine as it is set for it."""
         arch = arch or self.arch
-        machine = build_machine(arch, work)
-        times = self._run_network(machine.network)
-        return Run(machine, times, Tally.of(machine, times, work, arch.units))
+        pipeline = build_pipeline(arch, work)
+        times = self._run_network(pipeline.network)
+        return Run(pipeline, times, Tally.of(arch, pipeline, times, work))
 
     def _tally(self, machine: Architecture, work: Work) -> Tally:
         """Return what one layer run adds up to, from memory if it is known."""

@@ -17,7 +17,7 @@ from typing import Any
 from accelsim.accounting.tally import Run, Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
-from accelsim.dataflows.pipeline import build_machine
+from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import check_cycles
 from accelsim.hardware import Crossbar
 from accelsim.mapping import Gemm, Ints, Work
@@ -143,9 +143,9 @@ class TotalsRunner(Runner):
     def run(self, work: Work, arch: Architecture | None = None) -> Run:
         """Run the work of one layer, and note cycles and actions only."""
         arch = arch or self.arch
-        machine = build_machine(arch, work)
-        times = self._run_network(machine.network)
-        return Run(machine, times, Tally.of(machine, times, work, arch.units, is_brief=True))
+        pipeline = build_pipeline(arch, work)
+        times = self._run_network(pipeline.network)
+        return Run(pipeline, times, Tally.of(arch, pipeline, times, work, is_brief=True))
 
     def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:
         tally: Tally = self._memory.get((self._timing, key), make)

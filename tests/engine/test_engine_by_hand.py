@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from oracle.engines import run_everywhere
+from oracle.random_networks import member_of
 
 from accelsim.accounting.ledger import UnitLedger, ledgers
 from accelsim.base.errors import DeadlockError
-from accelsim.dataflows.pipeline import Machine, Member
+from accelsim.dataflows.pipeline import Pipeline
 from accelsim.engine import Network, Requests, Room, Stage, program_order
 from accelsim.mapping import slot_releases
 
@@ -129,7 +130,7 @@ def test_two_streams_share_one_channel():
     assert times.stages["w"].start.tolist() == [2, 17]
     assert times.cycles == 30
 
-    machine = Machine(network, {s.name: (Member(s.name, s.busy),) for s in network.stages})
+    machine = Pipeline(network, {s.name: (member_of(s),) for s in network.stages})
     ledger = ledgers(machine, times)
     assert ledger["x"] == UnitLedger(busy_cycles=4, blocked_cycles=13, idle_cycles=13)
     assert ledger["w"] == UnitLedger(busy_cycles=6, contended_cycles=14, idle_cycles=10)

@@ -44,8 +44,8 @@ def test_random_networks_take_the_longest_path(network):
 def test_shipped_machines_take_the_longest_path(name, batch):
     arch = load(name, {"buffers.weights.capacity_kib": 8, "buffers.activations.capacity_kib": 4})
     for _, run in layer_runs(arch, (24, 256, 96), batch=batch)[:2]:
-        assert run.machine.network.jobs > 4
-        assert_same(run.machine.network)
+        assert run.pipeline.network.jobs > 4
+        assert_same(run.pipeline.network)
 
 
 def test_the_comparison_sees_deadlocks_and_waits_of_every_kind():

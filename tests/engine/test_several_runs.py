@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.engines import outcome, run_everywhere
 from oracle.random_machines import batches, machines, shapes
-from oracle.random_networks import machines_of, several_runs
+from oracle.random_networks import machines_of, member_of, several_runs
 from oracle.small import ARCHITECTURES, cramped, load, machine_for, trace_of, works_of
 
 from accelsim import simulate
@@ -18,7 +18,7 @@ from accelsim.accounting.blame import blame
 from accelsim.accounting.breakdown import breakdown, busy_totals
 from accelsim.accounting.ledger import UnitLedger, ledgers
 from accelsim.base.errors import DeadlockError, InputError
-from accelsim.dataflows.pipeline import Machine, Member, build_machine
+from accelsim.dataflows.pipeline import Pipeline, build_pipeline
 from accelsim.engine import Network, Requests, Room, Stage
 from accelsim.run import layers
 from accelsim.run.layers import layer_work
@@ -51,7 +51,7 @@ def machine_alone(machine, run):
         )
         for stage, group in machine.members.items()
     }
-    return Machine(alone(machine.network, run), members)
+    return Pipeline(alone(machine.network, run), members)
 
 
 def waiting_for_no_turn(network):
@@ -111,7 +111,7 @@ def test_blame_of_two_runs_by_hand():
     other = Stage("other", np.array([[10, 1], [20, 1]]))
     use = Stage("use", ints(1, 1), inputs=("load",))
     network = Network((load_stage, other, use), {"dram": Requests.of([])})
-    machine = Machine(network, {s.name: (Member(s.name, s.busy),) for s in network.stages})
+    machine = Pipeline(network, {s.name: (member_of(s),) for s in network.stages})
     times = run_everywhere(network)
     causes = blame(machine, times, "use", ints(3, 5))
     assert causes == {"buffers.shelf": 3 * 8 + 5 * 18, "load": 3 + 5}
@@ -309,11 +309,11 @@ def test_breakdown_of_steps_together_is_the_sum_of_theirs(name, batch, small_tra
         _, (selection,) = list(selections([arch], small_trace, with_masks=True))[layer]
         steps = decode_batches(small_trace.meta.sequence_lengths, batch)
         (work,) = layer_work(arch, linear, selection, steps)
-        machine = build_machine(arch, work)
+        machine = build_pipeline(arch, work)
         found = asdict(breakdown(machine, run_everywhere(machine.network), work))
         expected = []
         for single in singles:
-            of_step = build_machine(arch, single)
+            of_step = build_pipeline(arch, single)
             times = run_everywhere(of_step.network)
             expected.append(asdict(breakdown(of_step, times, single)))
         assert weighted([found], [1]) == weighted(expected, [1] * len(singles)), linear.name

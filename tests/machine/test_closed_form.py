@@ -142,7 +142,9 @@ def test_decode_selects_the_next_tile_while_it_fetches_weights_for_this_one():
     """K in three tiles: the activations of a tile go before the weights of the tile before it."""
     arch = changed(load("nm816"), WIDE | {"tiling": tile(1, 256, 64)})
     ((_, run),) = layer_runs(arch, (1, 768, 64), batch=1)
-    loads = [request for request in run.machine.network.order["dram"] if "output" not in request[0]]
+    loads = [
+        request for request in run.pipeline.network.order["dram"] if "output" not in request[0]
+    ]
     x, w = "activation_dma", "weight_dma"
     assert loads == [(x, 0), (x, 1), (w, 0), (x, 2), (w, 1), (w, 2)]
     select, weights = run.times.stages["select"], run.times.stages["weight_dma"]
@@ -154,7 +156,7 @@ def test_prefill_and_dense_decode_load_both_operands_of_a_tile_together():
     for name, shape, batch in (("nm816", (8, 512, 64), None), ("dense", (1, 512, 64), 1)):
         arch = changed(load(name), WIDE | {"tiling": tile(8, 256, 64)})
         ((_, run),) = layer_runs(arch, shape, batch=batch)
-        order = run.machine.network.order["dram"]
+        order = run.pipeline.network.order["dram"]
         assert [request for request in order if "output" not in request[0]] == [
             *((x, 0), (w, 0)),
             *((x, 1), (w, 1)),

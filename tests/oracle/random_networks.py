@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from accelsim.dataflows.pipeline import Machine, Member
+from accelsim.dataflows.diagram import Role
+from accelsim.dataflows.pipeline import Member, Pipeline
 from accelsim.engine import Network, Room, Stage, program_order
 from accelsim.mapping import slot_releases
 
@@ -88,6 +89,12 @@ def several_runs(draw):
     return Network(tuple(stages), network.order)
 
 
+def member_of(stage, name=None):
+    """The only member of a stage: a stream where the stage shares a resource."""
+    role = Role.STREAM if stage.resource else Role.UNIT
+    return Member(name or stage.name, stage.busy, role, stage.resource or "")
+
+
 @st.composite
 def machines_of(draw, network):
     """A machine around a network: in each stage a unit that sets its pace, one that may be faster.
@@ -98,7 +105,8 @@ def machines_of(draw, network):
     for stage in network.stages:
         name = stage.name
         slack = draw(st.integers(0, 5))
-        slower = Member(f"{name}.slow", stage.busy)
-        faster = Member(f"{name}.fast", np.maximum(0, stage.busy - slack), draw(st.booleans()))
+        busy = np.maximum(0, stage.busy - slack)
+        slower = member_of(stage, f"{name}.slow")
+        faster = Member(f"{name}.fast", busy, is_charged=draw(st.booleans()))
         members[name] = draw(st.permutations([slower, faster]))
-    return Machine(network, {name: tuple(units) for name, units in members.items()})
+    return Pipeline(network, {name: tuple(units) for name, units in members.items()})

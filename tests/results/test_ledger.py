@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from oracle.random_networks import member_of
 from oracle.small import ARCHITECTURES, SHIPPED_TRACE, changed, cramped, layer_runs, load, tile
 
 from accelsim import load_trace, simulate
 from accelsim.accounting.ledger import UnitLedger, intervals, ledgers
-from accelsim.dataflows.pipeline import Machine, Member
+from accelsim.dataflows.pipeline import Member, Pipeline
 from accelsim.engine import Network, Requests, Room, Stage, recurrence
 
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
@@ -41,7 +42,7 @@ def test_there_are_machines_and_tiles_to_test(observed, arch):
     assert len(ARCHITECTURES) >= 6
     _, runs = observed
     if arch.buffers.weights.capacity_kib == 4:
-        assert max(run.machine.network.jobs for _, run in runs) > 10
+        assert max(run.pipeline.network.jobs for _, run in runs) > 10
 
 
 def test_causes_add_up_to_the_run(observed):
@@ -87,8 +88,8 @@ def test_the_channel_is_busy_for_its_streams(observed):
 def test_intervals_tile_the_time_until_the_last_job(observed):
     _, runs = observed
     for _, run in runs[:6]:
-        for unit in [*run.machine.stage_of, "dram"]:
-            parts = list(intervals(run.machine, run.times, unit))
+        for unit in [*run.pipeline.stage_of, "dram"]:
+            parts = list(intervals(run.pipeline, run.times, unit))
             assert parts[0][2] == 0
             assert parts[-1][3] == run.times.cycles - run.tally.ledgers[unit].idle_cycles
             for (*_, end), (_, _, start, _) in pairwise(parts):
@@ -98,9 +99,9 @@ def test_intervals_tile_the_time_until_the_last_job(observed):
 def test_intervals_agree_with_the_ledger(observed):
     _, runs = observed
     for _, run in runs[:6]:
-        for unit in [*run.machine.stage_of, "dram"]:
+        for unit in [*run.pipeline.stage_of, "dram"]:
             sums = dict.fromkeys(CAUSES, 0)
-            for _, cause, start, end in intervals(run.machine, run.times, unit):
+            for _, cause, start, end in intervals(run.pipeline, run.times, unit):
                 sums[cause] += end - start
             ledger = run.tally.ledgers[unit]
             assert sums == {cause: getattr(ledger, f"{cause}_cycles") for cause in CAUSES}, unit
@@ -120,8 +121,8 @@ def test_the_shipped_trace_adds_up(phase):
 
 def machine(*stages, members=None, order=None):
     """A machine of bare stages; `members` may put several units into one."""
-    alone = {stage.name: (Member(stage.name, stage.busy),) for stage in stages}
-    return Machine(Network(stages, {"dram": Requests.of(order or ())}), alone | (members or {}))
+    alone = {stage.name: (member_of(stage),) for stage in stages}
+    return Pipeline(Network(stages, {"dram": Requests.of(order or ())}), alone | (members or {}))
 
 
 def ledgers_of(built):

@@ -3,7 +3,7 @@
 A log holds the start and end of every job of the five stages, every beat of kept groups (masks and
 values) and of outputs (accumulators) with its cycle, and the busy, starved and blocked cycles of
 each stage. Both sides write one; they must be equal line by line. The simulator's side runs the
-same `build_machine` and engine as `accelsim run`.
+same `build_pipeline` and engine as `accelsim run`.
 """
 
 import os

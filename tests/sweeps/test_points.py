@@ -103,8 +103,8 @@ def benches(tmp_path_factory, trace):
 
 def test_runs_are_shared_by_machines_that_differ_in_cost_only(plan, monkeypatch):
     runs = []
-    real = totals.build_machine
-    monkeypatch.setattr(totals, "build_machine", lambda *a: runs.append(1) or real(*a))
+    real = totals.build_pipeline
+    monkeypatch.setattr(totals, "build_pipeline", lambda *a: runs.append(1) or real(*a))
     bench = Bench(plan(axes={"technology.node_nm": [45, 32, 22], "mac_array.lanes": [8, 16]}))
     bench.run(0)
     once = len(runs)
