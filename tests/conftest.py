@@ -5,7 +5,8 @@ import tempfile
 
 import pytest
 from hypothesis import settings
-from oracle.small import trace_of
+
+from tests.helpers.small import trace_of
 
 # Examples are the same in every run, so that a red build is red for everyone; look for new ones
 # with `pytest --hypothesis-profile=explore`.

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from oracle.checkpoints import subject_of, tiny_llama
+
+from tests.helpers.checkpoints import subject_of, tiny_llama
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from oracle.engines import run_everywhere
 
 from accelsim.accounting.ledger import UnitLedger, ledgers
 from accelsim.base.errors import DeadlockError
 from accelsim.dataflows.pipeline import Machine, Member
 from accelsim.engine import Network, Requests, Room, Stage, program_order
 from accelsim.mapping import slot_releases
+from tests.helpers.engines import run_everywhere
 
 
 def ints(*values):

@@ -5,11 +5,11 @@ from itertools import product
 
 import numpy as np
 import pytest
-from rtl.bench import icarus
 
 from accelsim.hardware.selectors import SELECTORS
 from accelsim.mapping import Datapath
 from accelsim.sparsity.patterns.nm import NM
+from tests.helpers.rtl_bench import icarus
 
 # Offers groups in the cycles that `offers` names, resets once if asked, and tells what went in and
 # came out in which cycle. While no group is offered, the input carries noise.
