@@ -268,7 +268,7 @@ def test_callers_on_several_threads_get_their_own_results(monkeypatch):
 FORK = """
 import os
 import numpy as np
-from tests.workload.test_sparsify_blocks import assert_equal, drawn, selected, trace_of
+from tests.selection.test_sparsify_blocks import assert_equal, drawn, selected, trace_of
 
 trace = trace_of(drawn(97, 129))
 whole = selected(trace, "int8")

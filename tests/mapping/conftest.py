@@ -1,4 +1,4 @@
-"""What the tests of workloads share."""
+"""What the tests of mapping share."""
 
 import pytest
 
