@@ -18,7 +18,9 @@ settings.load_profile("accelsim")
 def pytest_sessionstart(session):
     """Temporary files and selections of all processes go where pytest cleans up.
 
-    This is before the first import of torch; workers of xdist inherit it.
+    This is before the first import of torch; workers of xdist inherit it. Workers share the cores,
+    so the processes that they start compute with one thread: those of OpenMP wait for each other
+    by spinning, which took three times the CPU time of the whole command.
     """
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
@@ -28,6 +30,8 @@ def pytest_sessionstart(session):
     patch.setenv("TMPDIR", str(folders.mktemp("tmp")))
     patch.setattr(tempfile, "tempdir", None)  # read again from the environment
     patch.setenv("ACCELSIM_CACHE_DIR", str(folders.mktemp("cache")))
+    if session.config.getoption("numprocesses", None):
+        patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
 
 
 @pytest.fixture(scope="session")
