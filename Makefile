@@ -44,7 +44,7 @@ bench: $(VENV)/.dev  ## time engine, selection, commands, Llama-3-8B shapes and 
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -o addopts="" \
 	  --benchmark-json=.benchmarks/speed.json --benchmark-columns=median,iqr,rounds
 	$(BIN)/python benchmarks/ratios.py .benchmarks/speed.json
-	$(BIN)/python benchmarks/llama8b.py
+	$(BIN)/python benchmarks/llama8b.py $(if $(TOKENS),--tokens $(TOKENS))
 	$(BIN)/python benchmarks/sweep.py
 
 bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minutes, gigabytes)

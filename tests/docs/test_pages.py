@@ -66,6 +66,27 @@ def test_an_error_that_the_page_shows_is_compared(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("command", "is_fixed"),
+    [
+        ("accelsim run a.yaml --trace traces/llama.npz --verify", True),
+        ("accelsim area a.yaml", True),
+        ("accelsim run a.yaml --trace out/mine.npz", False),  # captured on this page
+        ("accelsim accuracy \\\n  --exact", False),
+        ("python capture_mine.py", False),
+    ],
+)
+def test_what_no_kernel_of_torch_can_change(command, is_fixed):
+    assert pages.is_fixed(f"$ {command}\nprinted\n") is is_fixed
+
+
+def test_only_what_torch_computes_is_followed_if_that_is_asked_for(tmp_path):
+    fixed = f"```console\n$ {REFUSED_COMMAND}\nwrong\n```\n"
+    measured = "```console\n$ echo out/a.npz\nwrong\n```\n"
+    found = pages.follow(page_of(tmp_path, fixed + measured), only_measured=True)
+    assert found == fixed + measured.replace("wrong", "out/a.npz")
+
+
+@pytest.mark.parametrize(
     ("new", "old", "is_near"),
     [
         ("150,396", "152,000", True),  # 2 % of cycles
