@@ -34,6 +34,12 @@ def pytest_sessionstart(session):
         patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
 
 
+def pytest_collection_modifyitems(items):
+    """Start files with slow tests first, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def small_trace():
     """Three sequences, 21 tokens; layers that divide evenly, and layers that divide nowhere."""

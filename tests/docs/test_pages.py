@@ -19,6 +19,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in pages.PAGES]
 MOST_SKIPPED = 4  # installs and downloads, of all pages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_shows_what_its_commands_print(name):
     pytest.importorskip("matplotlib")
@@ -113,6 +114,7 @@ def test_few_blocks_are_skipped():
     assert all(re.search(r"make |pip |meta-llama", body) for body in skipped)
 
 
+@pytest.mark.slow
 def test_examples_of_extensions_pass_the_contract_tests(tmp_path):
     for name in ("accelsim", "tests", "arch_configs"):
         ignore = shutil.ignore_patterns("__pycache__")

@@ -57,6 +57,7 @@ def outcome(arch, linear, selection, *, are_compiled):
             return str(error)
 
 
+@pytest.mark.slow
 def test_compiled_loops_count_what_python_does(monkeypatch):
     monkeypatch.setattr(jobs, "MAX_JOBS", 2**12)  # more take seconds
     seen = []

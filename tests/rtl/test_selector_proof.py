@@ -22,6 +22,8 @@ import pytest
 
 from tests.helpers.rtl_bench import SV, run, tool
 
+pytestmark = pytest.mark.slow
+
 KINDS = {"bitonic": 1, "radix": 2, "cascade": 3}
 
 RANK_SHAPES = [(2, 4, 8, 0), (2, 4, 16, 1), (3, 5, 4, 0)]

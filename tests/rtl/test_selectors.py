@@ -11,6 +11,8 @@ from accelsim.mapping import Datapath
 from accelsim.sparsity.patterns.nm import NM
 from tests.helpers.rtl_bench import icarus
 
+pytestmark = pytest.mark.slow
+
 # Offers groups in the cycles that `offers` names, resets once if asked, and tells what went in and
 # came out in which cycle. While no group is offered, the input carries noise.
 BENCH = """

@@ -14,6 +14,8 @@ import pytest
 from tests.helpers.rtl_bench import tool
 from tests.helpers.rtl_pipelines import PATTERNS, differing, random_case
 
+pytestmark = pytest.mark.slow
+
 # All of them in CI; a sample elsewhere, because each takes about a second of Icarus.
 CASES = range(240) if os.environ.get("CI") else range(24)
 

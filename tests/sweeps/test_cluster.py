@@ -19,6 +19,8 @@ from tests.helpers.sweep_commands import ROOT, command, finished, tables
 
 pytest.importorskip("distributed")
 
+pytestmark = pytest.mark.slow
+
 AXES = {
     "mac_array.lanes": [8, 16, 0],
     "dram.bandwidth_gb_per_s": {"from": 4, "to": 64, "factor": 2},

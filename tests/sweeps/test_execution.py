@@ -280,6 +280,7 @@ def _wait_for_rows(folder, count):
     raise AssertionError(f"{folder}: no {count} rows in a minute")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigkill_at_random_moments_loses_only_what_is_in_flight(sweep_file, tmp_path, workers):
     file, chance = sweep_file(axes=_many()), random.Random(workers)

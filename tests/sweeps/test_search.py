@@ -18,6 +18,8 @@ from tests.helpers.sweep_commands import ROOT, command, rows_written, tables
 
 pytest.importorskip("optuna")
 
+pytestmark = pytest.mark.slow
+
 AXES = {
     "mac_array.rows": [1, 2, 4, 8, 16, 32],
     "mac_array.lanes": [8, 16, 32],
