@@ -9,7 +9,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # As an entry of the path: found even where a script lies beside a clone called accelsim.
 EDITABLE := --config-settings editable_mode=compat --editable
 comma := ,
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Python compiles what it imports; to compile all 17,000 files that torch brings takes a minute.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: always help run test check lint types imports format bench bench-peers experiments readme schema capture-traces clean

@@ -34,6 +34,11 @@ def pytest_sessionstart(session):
         patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
 
 
+def pytest_xdist_auto_num_workers():
+    """One process more than cores: many tests wait for others, or for the disk."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items):
     """Start files with slow tests first, so that no process is left alone with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
