@@ -9,7 +9,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # As an entry of the path: found even where a script lies beside a clone called accelsim.
 EDITABLE := --config-settings editable_mode=compat --editable
 comma := ,
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Python compiles what it imports; to compile all 17,000 files that torch brings takes a minute.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: always help run test check lint types imports format bench bench-peers experiments readme schema capture-traces clean
@@ -44,7 +45,7 @@ bench: $(VENV)/.dev  ## time engine, selection, commands, Llama-3-8B shapes and 
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -o addopts="" \
 	  --benchmark-json=.benchmarks/speed.json --benchmark-columns=median,iqr,rounds
 	$(BIN)/python benchmarks/ratios.py .benchmarks/speed.json
-	$(BIN)/python benchmarks/llama8b.py
+	$(BIN)/python benchmarks/llama8b.py $(if $(TOKENS),--tokens $(TOKENS))
 	$(BIN)/python benchmarks/sweep.py
 
 bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minutes, gigabytes)

@@ -103,7 +103,9 @@ def check_layer(
     mask = arch.pattern.keep(operands) if mask is None else mask
     masked = np.where(mask, operands, operands.dtype.type(0))
     if operands.dtype == np.int8:
-        expected: Values = masked.astype(np.int64) @ weights.astype(np.int64)
+        # Sums below 2^53 are exact in float64, whose products are many times as fast.
+        product = masked.astype(np.float64) @ weights.astype(np.float64)
+        expected: Values = product.astype(np.int64)
         allowed = np.zeros(expected.shape)
     else:
         wide, heavy = masked.astype(np.float64), weights.astype(np.float64)

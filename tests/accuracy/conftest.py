@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from oracle.checkpoints import subject_of, tiny_llama  # noqa: E402
+from tests.helpers.checkpoints import subject_of, tiny_llama  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)

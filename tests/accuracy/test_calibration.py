@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from oracle.pruning import amber_norms, lower_median, quantile
+
+from tests.helpers.pruning import amber_norms, lower_median, quantile
 
 torch = pytest.importorskip("torch")
 

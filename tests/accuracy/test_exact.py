@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from oracle.checkpoints import subject_of, tiny_llama
+
+from tests.helpers.checkpoints import subject_of, tiny_llama
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -106,6 +107,7 @@ def accuracy(kernels, *arguments):
     return [report["dense"]["perplexity"], *(row["perplexity"] for row in report["rows"])]
 
 
+@pytest.mark.slow
 def test_exact_perplexities_of_the_shipped_model_are_those_of_any_processor():
     asked = ["--exact", "--tokens", "160", "--repeats", "0", "--precision", "int8"]
     asked += ["--patterns", "2:4,8:16", "--mitigations", "none,var"]

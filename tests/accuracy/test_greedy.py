@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from oracle.checkpoints import subject_of, tiny_llama
+
+from tests.helpers.checkpoints import subject_of, tiny_llama
 
 torch = pytest.importorskip("torch")
 

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from oracle import pruning as naive
+
+from tests.helpers import pruning as naive
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

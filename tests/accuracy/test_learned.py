@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import pruning as naive
+
+from tests.helpers import pruning as naive
 
 torch = pytest.importorskip("torch")
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracle import pruning as naive
+
+from tests.helpers import pruning as naive
 
 torch = pytest.importorskip("torch")
 

@@ -5,8 +5,6 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", minversion="5")
 
-from oracle import moes  # noqa: E402
-
 from accelsim.accuracy.pruning import DENSE, Pruner, Rows  # noqa: E402
 from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture.coverage import coverage_of_linears  # noqa: E402
@@ -14,6 +12,7 @@ from accelsim.capture.experts import take_apart  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.policy import Method, Policy  # noqa: E402
+from tests.helpers import moes  # noqa: E402
 
 IDS = torch.arange(moes.TOKENS).reshape(2, 8) * 7 % moes.VOCABULARY
 

@@ -6,8 +6,9 @@ from inspect import signature
 
 import numpy as np
 import pytest
-from oracle.checkpoints import subject_of, tiny_gpt2
-from oracle.pruning import logit_losses
+
+from tests.helpers.checkpoints import subject_of, tiny_gpt2
+from tests.helpers.pruning import logit_losses
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

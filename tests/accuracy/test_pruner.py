@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from oracle import pruning as naive
-from oracle.checkpoints import subject_of, tiny_gpt2, tiny_llama
+
+from tests.helpers import pruning as naive
+from tests.helpers.checkpoints import subject_of, tiny_gpt2, tiny_llama
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

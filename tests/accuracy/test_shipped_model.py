@@ -18,6 +18,7 @@ from accelsim.accuracy.windows import sliding_windows  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.policy import Method, Policy  # noqa: E402
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "text"
 needs_shared = pytest.mark.skipif(

@@ -5,8 +5,9 @@ The model computes in bfloat16, so that a trace of that type holds exactly what 
 
 import numpy as np
 import pytest
-from oracle.checkpoints import subject_of, tiny_llama
-from oracle.pruning import lower_median
+
+from tests.helpers.checkpoints import subject_of, tiny_llama
+from tests.helpers.pruning import lower_median
 
 torch = pytest.importorskip("torch")
 

@@ -4,7 +4,8 @@ import hashlib
 import json
 
 import pytest
-from oracle.checkpoints import WORDS, save_checkpoint, tiny_llama
+
+from tests.helpers.checkpoints import WORDS, save_checkpoint, tiny_llama
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

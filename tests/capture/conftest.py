@@ -39,6 +39,6 @@ def save(tmp_path):
     """Save a model with a word tokenizer (16 entries) and return the folder."""
     pytest.importorskip("tokenizers")
     pytest.importorskip("transformers")
-    from oracle.checkpoints import save_checkpoint
+    from tests.helpers.checkpoints import save_checkpoint
 
     return lambda model, name="tiny": save_checkpoint(model, tmp_path / name)

@@ -8,8 +8,6 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
-from oracle.checkpoints import WORDS, tiny_llama  # noqa: E402
-
 from accelsim.accuracy.evaluate import Settings, evaluate  # noqa: E402
 from accelsim.accuracy.subject import load_subject  # noqa: E402
 from accelsim.accuracy.texts import Text  # noqa: E402
@@ -18,6 +16,7 @@ from accelsim.capture import capture_pretrained  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.policy import Method, Policy  # noqa: E402
+from tests.helpers.checkpoints import WORDS, tiny_llama  # noqa: E402
 
 BOS = 16
 

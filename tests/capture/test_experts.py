@@ -7,9 +7,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
 nn = torch.nn
 
-from oracle import moes  # noqa: E402
-
 from accelsim.capture import capture  # noqa: E402
+from tests.helpers import moes  # noqa: E402
 
 
 @pytest.mark.parametrize("family", moes.FAMILIES)

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from oracle.checkpoints import tiny_llama
+
+from tests.helpers.checkpoints import tiny_llama
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -10,7 +10,7 @@ from accelsim.capture import capture_pretrained
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from oracle.checkpoints import WORDS, save_checkpoint, tiny_llama  # noqa: E402
+from tests.helpers.checkpoints import WORDS, save_checkpoint, tiny_llama  # noqa: E402
 
 
 @pytest.fixture(scope="module")

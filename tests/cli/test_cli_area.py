@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 import yaml
-from oracle.toy import toy_table
 
 from accelsim.hardware import CROSSBARS, SELECTORS
+from tests.helpers.toy import toy_table
 
 KEYS = {"schema", "block", "kind", "area_um2", "ge", "delay_ps", "stages", "effort", "source"}
 ROUTING = sorted(set(CROSSBARS) - {"none"})

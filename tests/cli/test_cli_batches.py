@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from oracle.small import SHIPPED_TRACE
+
+from tests.helpers.small import SHIPPED_TRACE
 
 DECODE = ("--phase", "decode", "--batch")
 

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from oracle.small import load
 
 from accelsim.run.simulation import simulate, simulate_all
 from accelsim.trace import load_trace
+from tests.helpers.small import load
 
 INT8 = ("dense", "nm24", "nm48", "nm816", "nm1632")
 DECODE = ("--phase", "decode", "--batch", "2")

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from oracle.small import ROOT
 
 from accelsim.report.plots import PLOTS
+from tests.helpers.small import ROOT
 
 pytest.importorskip("matplotlib")
 MACHINES = [ROOT / f"arch_configs/{name}.yaml" for name in ("dense", "nm24", "nm816")]

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from oracle.small import ROOT
+
+from tests.helpers.small import ROOT
 
 pytest.importorskip("matplotlib")
 

@@ -2,9 +2,9 @@
 
 import pytest
 import yaml
-from oracle.toy import UNITS, toy_table
 
 from accelsim.run.area import AreaReport
+from tests.helpers.toy import UNITS, toy_table
 
 # At the 1 GHz of nm816: a rank core in 3 cycles, indices and routing in 1,600 ps, so 2 stages.
 DELAYS = {"select_rank": 2500, "compact": 400, "crossbar_full": 1000, "index_encoder": 600}

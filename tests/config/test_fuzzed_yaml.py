@@ -15,7 +15,6 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle.toy import toy_table
 
 from accelsim.base.errors import InputError
 from accelsim.config import load_arch
@@ -23,6 +22,7 @@ from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, load_policy
 from accelsim.sweeps.spec import load_sweep
 from accelsim.tech.technology import Technology
+from tests.helpers.toy import toy_table
 
 FOLDER = Path(__file__).parents[2] / "arch_configs"
 NM816 = (FOLDER / "nm816.yaml").read_text(encoding="utf-8")

@@ -3,14 +3,14 @@
 import inspect
 
 import pytest
-from oracle.random_methods import METHODS
-from oracle.small import load
 
 from accelsim import simulate
 from accelsim.hardware import LaneUnit
 from accelsim.run.area import AreaReport
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import MITIGATIONS, parse_mitigation
+from tests.helpers.random_methods import METHODS
+from tests.helpers.small import load
 
 PLAIN_UM2 = AreaReport.of(load("nm816")).total_um2
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,18 +27,23 @@ HEAVY = (
 )
 
 
-def modules_importing(name):
-    """Return the modules of the package that import `name`, wherever in the file."""
-    found = set()
+@cache
+def imports():
+    """Return the packages that each module of ours imports, wherever in the file."""
+    found = {}
     for path in PACKAGE.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names = found.setdefault(path.relative_to(PACKAGE).as_posix(), set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
             if isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
-            if any(imported.split(".")[0] == name for imported in names):
-                found.add(path.relative_to(PACKAGE).as_posix())
+                names.add(node.module.split(".")[0])
     return found
+
+
+def modules_importing(name):
+    """Return the modules of the package that import `name`."""
+    return {module for module, names in imports().items() if name in names}
 
 
 def loaded_after(code):

@@ -20,6 +20,7 @@ def test_the_tour_has_no_outputs(notebook):
     assert not any(cell.outputs or cell.execution_count for cell in cells)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of the kernel's own machinery
 def test_the_tour_runs_and_draws(notebook, monkeypatch, tmp_path):
     client = pytest.importorskip("nbclient")

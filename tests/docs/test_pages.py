@@ -19,6 +19,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in pages.PAGES]
 MOST_SKIPPED = 4  # installs and downloads, of all pages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_shows_what_its_commands_print(name):
     pytest.importorskip("matplotlib")
@@ -66,6 +67,27 @@ def test_an_error_that_the_page_shows_is_compared(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("command", "is_fixed"),
+    [
+        ("accelsim run a.yaml --trace traces/llama.npz --verify", True),
+        ("accelsim area a.yaml", True),
+        ("accelsim run a.yaml --trace out/mine.npz", False),  # captured on this page
+        ("accelsim accuracy \\\n  --exact", False),
+        ("python capture_mine.py", False),
+    ],
+)
+def test_what_no_kernel_of_torch_can_change(command, is_fixed):
+    assert pages.is_fixed(f"$ {command}\nprinted\n") is is_fixed
+
+
+def test_only_what_torch_computes_is_followed_if_that_is_asked_for(tmp_path):
+    fixed = f"```console\n$ {REFUSED_COMMAND}\nwrong\n```\n"
+    measured = "```console\n$ echo out/a.npz\nwrong\n```\n"
+    found = pages.follow(page_of(tmp_path, fixed + measured), only_measured=True)
+    assert found == fixed + measured.replace("wrong", "out/a.npz")
+
+
+@pytest.mark.parametrize(
     ("new", "old", "is_near"),
     [
         ("150,396", "152,000", True),  # 2 % of cycles
@@ -92,6 +114,7 @@ def test_few_blocks_are_skipped():
     assert all(re.search(r"make |pip |meta-llama", body) for body in skipped)
 
 
+@pytest.mark.slow
 def test_examples_of_extensions_pass_the_contract_tests(tmp_path):
     for name in ("accelsim", "tests", "arch_configs"):
         ignore = shutil.ignore_patterns("__pycache__")

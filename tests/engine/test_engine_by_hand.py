@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from oracle.engines import run_everywhere
-from oracle.random_networks import member_of
 
 from accelsim.accounting.ledger import UnitLedger, ledgers
 from accelsim.base.errors import DeadlockError
 from accelsim.dataflows.pipeline import Pipeline
 from accelsim.engine import Network, Requests, Room, Stage, program_order
 from accelsim.mapping import slot_releases
+from tests.helpers.engines import run_everywhere
+from tests.helpers.random_networks import member_of
 
 
 def ints(*values):

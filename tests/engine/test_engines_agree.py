@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
-from oracle.engines import loops, run_everywhere
-from oracle.random_networks import networks
-from oracle.recurrence import solve
-from oracle.small import ARCHITECTURES, cramped, layer_runs, load
 
 from accelsim import simulate
 from accelsim.base.errors import DeadlockError
+from tests.helpers.engines import loops, run_everywhere
+from tests.helpers.random_networks import networks
+from tests.helpers.recurrence import solve
+from tests.helpers.small import ARCHITECTURES, cramped, layer_runs, load
 
 KINDS = ("ready", "roomy", "start", "finish")
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle.engines import loops
-from oracle.small import machine_for, trace_of
 
 from accelsim.base.errors import InputError
 from accelsim.engine import Network, Stage
@@ -18,6 +16,8 @@ from accelsim.run.runner import Runner
 from accelsim.run.simulation import simulate
 from accelsim.selection.sparsify import Selection
 from accelsim.trace import Linear
+from tests.helpers.engines import loops
+from tests.helpers.small import machine_for, trace_of
 
 
 def logarithmic(low, high):
@@ -57,6 +57,7 @@ def outcome(arch, linear, selection, *, are_compiled):
             return str(error)
 
 
+@pytest.mark.slow
 def test_compiled_loops_count_what_python_does(monkeypatch):
     monkeypatch.setattr(jobs, "MAX_JOBS", 2**12)  # more take seconds
     seen = []

@@ -8,10 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle.engines import outcome, run_everywhere
-from oracle.random_machines import batches, machines, shapes
-from oracle.random_networks import machines_of, member_of, several_runs
-from oracle.small import ARCHITECTURES, cramped, load, machine_for, trace_of, works_of
 
 from accelsim import simulate
 from accelsim.accounting.blame import blame
@@ -25,6 +21,10 @@ from accelsim.run.layers import layer_work
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import selections
 from accelsim.selection.decode import decode_batches
+from tests.helpers.engines import outcome, run_everywhere
+from tests.helpers.random_machines import batches, machines, shapes
+from tests.helpers.random_networks import machines_of, member_of, several_runs
+from tests.helpers.small import ARCHITECTURES, cramped, load, machine_for, trace_of, works_of
 
 KINDS = ("ready", "roomy", "start", "finish")
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]

@@ -33,6 +33,7 @@ def test_every_question_has_an_experiment():
     assert set(NAMES) >= ASKED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=OUTSIDE if name in NEED_SHARED else []) for name in NAMES],

@@ -1,11 +1,11 @@
 """A datapath, and layers of one or several tiles on it."""
 
 import pytest
-from oracle import toy as toys
 
 from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
 from accelsim.selection.decode import dense_weight_bytes
 from accelsim.sparsity import FORMATS, parse_pattern
+from tests.helpers import toy as toys
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 import pytest
 from numpy.testing import assert_array_equal as same
-from oracle.toy import cells
 
 from accelsim.hardware import CROSSBARS, MacArray
+from tests.helpers.toy import cells
 
 
 def make(kind, **fields):

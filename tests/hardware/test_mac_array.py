@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal as same
-from oracle.toy import cells
 
 from accelsim.hardware import MacArray
+from tests.helpers.toy import cells
 
 ARRAY = MacArray(rows=4, columns=2, lanes=16)
 

@@ -3,10 +3,10 @@
 from itertools import pairwise
 
 import pytest
-from oracle.toy import FAST, UNITS, cells, toy
 
 from accelsim.hardware import CROSSBARS, SELECTORS, MacArray
 from accelsim.tech.technology import Technology
+from tests.helpers.toy import FAST, UNITS, cells, toy
 
 # One flip-flop stage of a 2:4 int8 group: 4 values of 8 bits, 4 flags, valid.
 STAGE_BITS = 37

@@ -3,8 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle.random_machines import batches, machines, shapes
-from oracle.small import (
+
+from accelsim import load_trace, simulate
+from accelsim.base.errors import InputError
+from accelsim.hardware import SELECTORS
+from tests.helpers.random_machines import batches, machines, shapes
+from tests.helpers.small import (
     ARCHITECTURES,
     SHIPPED_TRACE,
     changed,
@@ -14,10 +18,6 @@ from oracle.small import (
     machine_for,
     tile,
 )
-
-from accelsim import load_trace, simulate
-from accelsim.base.errors import InputError
-from accelsim.hardware import SELECTORS
 
 # 256 bytes a cycle everywhere, so that ports are as fast as DRAM and the array is the slowest.
 WIDE = {

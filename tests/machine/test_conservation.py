@@ -4,12 +4,12 @@ import json
 
 import pytest
 from hypothesis import given
-from oracle.decode import kept, steps_of
-from oracle.random_machines import batches, machines, shapes
-from oracle.small import ARCHITECTURES, changed, layer_runs, load, machine_for, tile
 
 from accelsim import simulate
 from accelsim.base.errors import InputError
+from tests.helpers.decode import kept, steps_of
+from tests.helpers.random_machines import batches, machines, shapes
+from tests.helpers.small import ARCHITECTURES, changed, layer_runs, load, machine_for, tile
 
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
 TOKENS = 8 + 6 + 7  # of the small trace

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle.decode import fetched, kept, layer_bytes, steps_of
-from oracle.small import (
+
+from accelsim import load_trace
+from accelsim.mapping import Gemm, Store, Stores, Tiling, tile_jobs
+from accelsim.selection.decode import Fetches
+from tests.helpers.decode import fetched, kept, layer_bytes, steps_of
+from tests.helpers.small import (
     ARCHITECTURES,
     SHIPPED_TRACE,
     changed,
@@ -16,10 +20,6 @@ from oracle.small import (
     trace_of,
     works_of,
 )
-
-from accelsim import load_trace
-from accelsim.mapping import Gemm, Store, Stores, Tiling, tile_jobs
-from accelsim.selection.decode import Fetches
 
 LENGTHS = (5, 9, 2, 6)
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from oracle.small import changed, load, tile, trace_of
 
 from accelsim import simulate
 from accelsim.engine import Network, Stage
 from accelsim.sparsity.patterns.nm import NM
+from tests.helpers.small import changed, load, tile, trace_of
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracle.random_machines import batches, shapes
-from oracle.random_methods import METHODS, pruning_machines, with_method
-from oracle.small import changed, cycles_of, layer_runs, load, machine_for, tile, trace_of
 
 from accelsim import simulate
 from accelsim.accounting.breakdown import bound, leaders
@@ -22,6 +19,9 @@ from accelsim.report.window import Window
 from accelsim.run.layers import layer_tiling, whole_work
 from accelsim.run.periodic import periodic_tally
 from accelsim.run.runner import Runner
+from tests.helpers.random_machines import batches, shapes
+from tests.helpers.random_methods import METHODS, pruning_machines, with_method
+from tests.helpers.small import changed, cycles_of, layer_runs, load, machine_for, tile, trace_of
 
 FIRST = leaders(DATAFLOWS["output_stationary"])
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracle.random_machines import batches, machines, shapes, tiles
-from oracle.small import ARCHITECTURES, changed, cycles_of, layer_runs, load, tile
 
 from accelsim.base.errors import InputError
+from tests.helpers.random_machines import batches, machines, shapes, tiles
+from tests.helpers.small import ARCHITECTURES, changed, cycles_of, layer_runs, load, tile
 
 SHAPES = [(21, 256, 130), (40, 100, 24), (3, 640, 320)]
 PHASES = [None, 2]

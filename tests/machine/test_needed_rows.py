@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from oracle.small import SHIPPED_TRACE, load, trace_of
 
 import accelsim as acs
 from accelsim.precision import PRECISIONS
 from accelsim.run.simulation import simulate
 from accelsim.selection.decode import decode_batches
+from tests.helpers.small import SHIPPED_TRACE, load, trace_of
 
 
 def brute_force(machine, trace, key, batch):

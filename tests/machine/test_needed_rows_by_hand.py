@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from oracle.small import machine_for, trace_of
 
 from accelsim.run.simulation import simulate
+from tests.helpers.small import machine_for, trace_of
 
 # 2:4 keeps the two largest magnitudes of four. First sequence: rows {0, 1}, then {0, 2}; second:
 # {0, 1}, then {1, 3}. Steps of both: {0, 1}, 2 of 4 rows; {0, 1, 2, 3}, 4 of 4.

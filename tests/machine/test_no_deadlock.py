@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracle.random_machines import batches, machines, shapes
-from oracle.small import ARCHITECTURES, changed, cycles_of, layer_runs, load, tile
 
 from accelsim.base.errors import DeadlockError, InputError
+from tests.helpers.random_machines import batches, machines, shapes
+from tests.helpers.small import ARCHITECTURES, changed, cycles_of, layer_runs, load, tile
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle.random_machines import PATTERNS
-from oracle.random_methods import METHODS
-from oracle.small import ARCHITECTURES, SHIPPED_TRACE, load, machine_for, trace_of
 
 from accelsim import load_trace, simulate
 from accelsim.base.errors import InputError
@@ -17,6 +14,9 @@ from accelsim.run.simulation import equip, simulate_all
 from accelsim.run.verify import verify
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, Policy
+from tests.helpers.random_machines import PATTERNS
+from tests.helpers.random_methods import METHODS
+from tests.helpers.small import ARCHITECTURES, SHIPPED_TRACE, load, machine_for, trace_of
 
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
 by_phase = pytest.mark.parametrize(("phase", "batch"), PHASES)

@@ -1,7 +1,8 @@
 """The port of a buffer that faces away from the array limits the stage that fills or drains it."""
 
 import pytest
-from oracle.small import changed, layer_runs, load, tile
+
+from tests.helpers.small import changed, layer_runs, load, tile
 
 
 def stage_cycles(name, changes, stage, shape=(8, 64, 64)):

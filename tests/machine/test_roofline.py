@@ -5,11 +5,11 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle.small import changed, layer_runs, load, tile, trace_of
 
 from accelsim import simulate
 from accelsim.accounting.breakdown import bound, busy_totals, leaders
 from accelsim.dataflows import DATAFLOWS
+from tests.helpers.small import changed, layer_runs, load, tile, trace_of
 
 # Ports and selectors out of the way: only the array and DRAM are left to bind.
 FAST = {

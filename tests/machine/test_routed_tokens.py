@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from oracle.small import load
 from typer.testing import CliRunner
 
 from accelsim.base.errors import InputError
@@ -14,6 +13,7 @@ from accelsim.run.verify import verify
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
 from accelsim.trace.coverage import Coverage, LeftOut
+from tests.helpers.small import load
 
 WIDTH, OUTPUTS = 64, 48
 VALUES = np.random.default_rng(0).standard_normal((6, WIDTH)).astype(np.float16)

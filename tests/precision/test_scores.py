@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracle import pruning as naive
 
 from accelsim.precision import PRECISIONS, BFloat16, Float16, Int8
+from tests.helpers import pruning as naive
 
 FLOATS = ("bf16", "fp16")
 values = arrays(np.float32, (3, 7), elements=st.floats(-1e3, 1e3, width=16))

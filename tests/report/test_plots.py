@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from oracle.small import load
 
 from accelsim.base.errors import InputError
 from accelsim.report.plots import PLOTS, draw
 from accelsim.report.saved import load_runs
 from accelsim.run.simulation import simulate_all
+from tests.helpers.small import load
 
 pytest.importorskip("matplotlib")
 from accelsim.report import style

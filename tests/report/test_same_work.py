@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-from oracle.small import load, trace_of
 
 from accelsim.base.errors import InputError
 from accelsim.report.plots import PLOTS, draw
@@ -11,6 +10,7 @@ from accelsim.report.saved import captions, labels
 from accelsim.run.simulation import simulate, simulate_all
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, Policy
+from tests.helpers.small import load, trace_of
 
 pytest.importorskip("matplotlib")
 from accelsim.report import style

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from oracle.small import load
 
 from accelsim.base.errors import InputError
 from accelsim.report.saved import labels, load_run, load_runs, ratios
 from accelsim.run.simulation import simulate
+from tests.helpers.small import load
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle.small import ARCHITECTURES, SHIPPED_TRACE, load, trace_of
 from rich.console import Console
 
 from accelsim.report.quantity import area_scale, change, digits, percent, scale_of, times
@@ -21,6 +20,7 @@ from accelsim.results.comparison import comparison_rows
 from accelsim.run.area import AreaReport
 from accelsim.run.simulation import simulate, simulate_all
 from accelsim.trace import load_trace
+from tests.helpers.small import ARCHITECTURES, SHIPPED_TRACE, load, trace_of
 
 ZERO = re.compile(r"[-+]?0(\.0+)?[×%]?")
 numbers = st.floats(1e-30, 1e15) | st.floats(-1e15, -1e-30)

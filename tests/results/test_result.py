@@ -1,8 +1,7 @@
 """A result in Python: what a reader sees who types its name."""
 
-from oracle.small import load, trace_of
-
 from accelsim.run.simulation import simulate
+from tests.helpers.small import load, trace_of
 
 
 def test_a_result_is_shown_in_a_line():

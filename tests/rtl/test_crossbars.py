@@ -5,7 +5,8 @@ from math import comb
 
 import numpy as np
 import pytest
-from rtl.bench import icarus
+
+from tests.helpers.rtl_bench import icarus
 
 KINDS = ("full", "window", "logshift", "hierarchical")
 

@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from rtl.bench import icarus
 
 from accelsim.rtl.reference import add_fp32, dot_bf16, dot_int8, flush
+from tests.helpers.rtl_bench import icarus
 
 # One operand pair a line of vectors.hex; one result a line of output.
 COMBINATIONAL = """

@@ -19,7 +19,10 @@ Each kind of proof is also shown to fail for a module that was broken on purpose
 import re
 
 import pytest
-from rtl.bench import SV, run, tool
+
+from tests.helpers.rtl_bench import SV, run, tool
+
+pytestmark = pytest.mark.slow
 
 KINDS = {"bitonic": 1, "radix": 2, "cascade": 3}
 

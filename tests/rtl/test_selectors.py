@@ -5,11 +5,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from rtl.bench import icarus
 
 from accelsim.hardware.selectors import SELECTORS
 from accelsim.mapping import Datapath
 from accelsim.sparsity.patterns.nm import NM
+from tests.helpers.rtl_bench import icarus
+
+pytestmark = pytest.mark.slow
 
 # Offers groups in the cycles that `offers` names, resets once if asked, and tells what went in and
 # came out in which cycle. While no group is offered, the input carries noise.
@@ -260,6 +262,9 @@ TIMED = (
 )
 
 
+REPEATS = 7 * 31  # cycles, of all `offers` below: parameters are equal, so they share an image
+
+
 @pytest.mark.parametrize("offers", [(1,), (1, 0, 0, 1, 1, 0, 1), (0,) * 30 + (1,)])
 @pytest.mark.parametrize(("n", "m", "bits"), [(2, 4, 8), (3, 7, 8), (1, 4, 8), (4, 8, 16)])
 def test_cycles(tmp_path, n, m, bits, offers):
@@ -269,7 +274,8 @@ def test_cycles(tmp_path, n, m, bits, offers):
     offered = [cycle for cycle in range(2, 4000) if offers[cycle % len(offers)]]
     for variant in TIMED:
         shape = shape_of(n, m, bits, is_float)
-        output = simulate(tmp_path, variant, shape, codes, offers=offers)
+        repeated = offers * (REPEATS // len(offers))
+        output = simulate(tmp_path, variant, shape, codes, offers=repeated)
         per_group, latency = variant.timing(n, m, bits - is_float)
         expected, free = [], 0
         for cycle in offered:

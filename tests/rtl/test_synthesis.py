@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rtl.bench import tool
+
+from tests.helpers.rtl_bench import tool
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "experiments" / "area_calibration"))

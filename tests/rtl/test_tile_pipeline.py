@@ -10,8 +10,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from rtl.bench import tool
-from rtl.pipelines import PATTERNS, differing, random_case
+
+from tests.helpers.rtl_bench import tool
+from tests.helpers.rtl_pipelines import PATTERNS, differing, random_case
+
+pytestmark = pytest.mark.slow
 
 # All of them in CI; a sample elsewhere, because each takes about a second of Icarus.
 CASES = range(240) if os.environ.get("CI") else range(24)

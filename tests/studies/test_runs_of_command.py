@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from oracle.small import ROOT, SHIPPED_TRACE
 
 from accelsim.cli import main
 from accelsim.studies import runs_of
+from tests.helpers.small import ROOT, SHIPPED_TRACE
 
 SWEEP = "schema: 1\nname: one\nbase: {base}\ntraces: {trace}\naxes: {{pattern: ['8:16']}}\n"
 

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from oracle.small import ROOT
 
 import accelsim as acs
 from accelsim.base.errors import InputError
 from accelsim.studies import CONSTANTS, Claim, Page, claims_table, picked, row, runs_of, scaled, the
 from accelsim.studies.constants import corners, sides
+from tests.helpers.small import ROOT
 
 SWEEP = """
 schema: 1

@@ -2,10 +2,10 @@
 
 import pytest
 import yaml
-from sweeps_common import ARCHS
 
 from accelsim.sweeps.plan import load_plan
 from accelsim.trace import TraceWriter
+from tests.helpers.sweep_commands import ARCHS
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,15 @@ import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from sweeps_common import ROOT, command, finished, tables
 
 from accelsim.base.errors import InputError
 from accelsim.sweeps import cluster
 from accelsim.sweeps.run import run_plan
+from tests.helpers.sweep_commands import ROOT, command, finished, tables
 
 pytest.importorskip("distributed")
+
+pytestmark = pytest.mark.slow
 
 AXES = {
     "mac_array.lanes": [8, 16, 0],

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeps_common import command, rows_written, tables
 
 from accelsim.base.errors import InputError
 from accelsim.sweeps import local, run
@@ -17,6 +16,7 @@ from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.store import open_store, read_rows
 from accelsim.sweeps.task import Bench
+from tests.helpers.sweep_commands import command, rows_written, tables
 
 AXES = {
     "mac_array.lanes": [8, 16, 0],  # one is no machine
@@ -280,6 +280,7 @@ def _wait_for_rows(folder, count):
     raise AssertionError(f"{folder}: no {count} rows in a minute")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigkill_at_random_moments_loses_only_what_is_in_flight(sweep_file, tmp_path, workers):
     file, chance = sweep_file(axes=_many()), random.Random(workers)

@@ -6,7 +6,6 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeps_common import ARCHS
 
 import accelsim as acs
 from accelsim.base.errors import InputError
@@ -14,6 +13,7 @@ from accelsim.cli import main
 from accelsim.sweeps import totals
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.task import Bench, Task
+from tests.helpers.sweep_commands import ARCHS
 
 METRICS = ("cycles", "energy_pj", "area_um2", "effective_tops", "dram_bytes", "edp_pj_s")
 

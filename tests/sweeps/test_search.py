@@ -7,7 +7,6 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from sweeps_common import ROOT, command, rows_written, tables
 
 import accelsim as acs
 from accelsim.base.errors import InputError
@@ -15,8 +14,11 @@ from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.search import random_points
 from accelsim.sweeps.store import Store
+from tests.helpers.sweep_commands import ROOT, command, rows_written, tables
 
 pytest.importorskip("optuna")
+
+pytestmark = pytest.mark.slow
 
 AXES = {
     "mac_array.rows": [1, 2, 4, 8, 16, 32],

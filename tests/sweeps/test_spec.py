@@ -6,13 +6,13 @@ import tracemalloc
 
 import pytest
 import yaml
-from sweeps_common import ARCHS
 
 from accelsim.base.errors import InputError
 from accelsim.sweeps.passwords import without_passwords
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.search import random_points
+from tests.helpers.sweep_commands import ARCHS
 
 PLAIN = f"""\
 schema: 1

@@ -21,9 +21,9 @@ from accelsim.sweeps.task import Bench
 def rows_of(tmp_path_factory, trace):
     """A sweep of four points, and its rows."""
     import yaml
-    from sweeps_common import ARCHS
 
     from accelsim.sweeps.plan import load_plan
+    from tests.helpers.sweep_commands import ARCHS
 
     path = tmp_path_factory.mktemp("store") / "s.yaml"
     axes = {"mac_array.lanes": [8, 16], "dram.bandwidth_gb_per_s": [16, 64]}

@@ -4,12 +4,12 @@ from importlib import resources
 
 import pytest
 import yaml
-from sweeps_common import ARCHS
 
 from accelsim.base.errors import InputError
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.task import Bench
+from tests.helpers.sweep_commands import ARCHS
 
 BUILT_IN = resources.files("accelsim.tech") / "data" / "nangate45.yaml"
 

@@ -8,8 +8,6 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle.small import load, trace_of
-from oracle.toy import cells, toy, toy_table
 
 import accelsim.tech
 from accelsim import simulate
@@ -17,6 +15,8 @@ from accelsim.base.errors import InputError
 from accelsim.tech.blocks import BLOCKS, Shape
 from accelsim.tech.scaling import area_ratio, energy_ratio
 from accelsim.tech.technology import Table, Technology, built_in, dram_pj_per_bit, dram_standards
+from tests.helpers.small import load, trace_of
+from tests.helpers.toy import cells, toy, toy_table
 
 DATA = Path(accelsim.tech.__file__).parent / "data"
 BUILT_IN = built_in()

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from oracle.small import ARCHITECTURES, changed, load, tile
 
 from accelsim.base.errors import InputError
 from accelsim.run.simulation import simulate
 from accelsim.trace import load_trace
 from accelsim.trace.shapes import synthesise
 from accelsim.trace.statistics import statistics
+from tests.helpers.small import ARCHITECTURES, changed, load, tile
 
 MODEL = "llama-3.2-1b"  # hidden 2048, intermediate 8192, 8 of 32 heads for keys and values
 FIRST = "model.layers.0.self_attn.q_proj"

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import MITIGATIONS
-from oracle.random_machines import PATTERNS, machines
-from oracle.small import changed
+from tests.helpers.random_machines import PATTERNS, machines
+from tests.helpers.small import changed
 
 CRITERION_NAMES = sorted(name for name in CRITERIA if not CRITERIA[name].ranks_weights)
 MITIGATION_NAMES = sorted(f"{n}3" if n == "rsparse" else n for n in MITIGATIONS)

@@ -18,6 +18,7 @@ from accelsim.selection.decode import (
 )
 from accelsim.selection.sparsify import select
 from accelsim.sparsity import parse_pattern
+from tests.helpers.tiled_layers import path_of
 
 lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 
@@ -128,32 +129,32 @@ def gathered_weight_bytes(jobs, path, needed, burst):
     return fetches.size_bytes[0, fetches.kind]
 
 
-def layer(path, shape, tile, *, pattern="2:4"):
+def layer(shape, tile, *, pattern="2:4"):
     store = Store(1, double_buffered=False)  # nothing stays on chip
     stores = Stores(store, store, store, store)
     tokens, reduction, columns = tile
     tiling = Tiling(tokens, columns, reduction, "tokens_outer")
-    return tile_jobs(Gemm(*shape), tiling, path(pattern), stores)
+    return tile_jobs(Gemm(*shape), tiling, path_of(pattern), stores)
 
 
-def test_dense_weights_are_fetched_whole(path):
+def test_dense_weights_are_fetched_whole():
     # K 8 + 2, columns 4 + 1; two row tiles fetch everything twice.
-    jobs = layer(path, (2, 10, 5), (1, 8, 4))
-    assert dense_weight_bytes(jobs, path("2:4")).tolist() == [32, 8, 8, 2] * 2
-    assert dense_weight_bytes(jobs, path("2:4", bits=16)).tolist() == [64, 16, 16, 4] * 2
+    jobs = layer((2, 10, 5), (1, 8, 4))
+    assert dense_weight_bytes(jobs, path_of("2:4")).tolist() == [32, 8, 8, 2] * 2
+    assert dense_weight_bytes(jobs, path_of("2:4", bits=16)).tolist() == [64, 16, 16, 4] * 2
 
 
-def test_gathered_weights_by_hand(path):
+def test_gathered_weights_by_hand():
     # One tile of 8 rows of 16 bytes, burst 32: rows 0 and 1 share a burst, as do 6 and 7.
-    jobs = layer(path, (1, 8, 16), (1, 8, 16))
+    jobs = layer((1, 8, 16), (1, 8, 16))
     needed = np.array([1, 1, 0, 0, 0, 1, 0, 1], bool)
-    assert gathered_weight_bytes(jobs, path("2:4"), needed, 32).tolist() == [3 * 32]
+    assert gathered_weight_bytes(jobs, path_of("2:4"), needed, 32).tolist() == [3 * 32]
 
 
 @given(needed=st.lists(st.booleans(), min_size=20, max_size=20), burst=st.sampled_from([1, 8, 64]))
-def test_gathering_needs_at_least_the_rows_and_at_most_the_tile(path, needed, burst):
-    machine = path("2:4")
-    jobs = layer(path, (1, 20, 24), (1, 8, 16))
+def test_gathering_needs_at_least_the_rows_and_at_most_the_tile(needed, burst):
+    machine = path_of("2:4")
+    jobs = layer((1, 20, 24), (1, 8, 16))
     needed = np.array(needed)
     fetched = gathered_weight_bytes(jobs, machine, needed, burst)
     whole = -(-dense_weight_bytes(jobs, machine) // burst) * burst
@@ -167,12 +168,12 @@ def test_gathering_needs_at_least_the_rows_and_at_most_the_tile(path, needed, bu
         assert (fetched == whole).all()
 
 
-def test_a_larger_batch_needs_more_weights_and_less_a_token(path):
+def test_a_larger_batch_needs_more_weights_and_less_a_token():
     x = np.random.default_rng(0).integers(-127, 128, (64, 128), dtype=np.int8)
     mask = select(x, parse_pattern("8:16")).kept
-    jobs = layer(path, (1, 128, 64), (1, 128, 64))
+    jobs = layer((1, 128, 64), (1, 128, 64))
     sizes = [
-        int(gathered_weight_bytes(jobs, path("8:16"), mask[:batch].any(axis=0), 64).sum())
+        int(gathered_weight_bytes(jobs, path_of("8:16"), mask[:batch].any(axis=0), 64).sum())
         for batch in (1, 2, 4, 8, 64)
     ]
     # One sequence keeps exactly half of the rows; rows are one burst here.

@@ -16,14 +16,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import cache_users
-from oracle.cache_users import check, value
 
 from accelsim.base.cache import DiskCache
 from accelsim.base.errors import InputError
+from tests.helpers import cache_users
+from tests.helpers.cache_users import check, value
+from tests.helpers.small import ROOT
 
 CHECKSUM = 32  # bytes before each entry
 SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    """Processes that are started anew must find `tests.helpers`, wherever pytest was started."""
+    monkeypatch.syspath_prepend(ROOT)
 
 
 @pytest.fixture

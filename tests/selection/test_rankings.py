@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from oracle.small import load, trace_of
 
 from accelsim.base.cache import DiskCache
 from accelsim.precision import PRECISIONS
@@ -12,6 +11,7 @@ from accelsim.selection.sparsify import Selection
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
+from tests.helpers.small import load, trace_of
 
 LENGTHS, WIDTH = (5, 3, 9), 40
 ENDS = np.cumsum(LENGTHS)

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracle import decode as oracle
 
 from accelsim.base.errors import InputError
 from accelsim.precision import PRECISIONS
@@ -23,6 +22,8 @@ from accelsim.selection.sparsify import select_input
 from accelsim.sparsity import parse_pattern
 from accelsim.trace import InputInfo, Linear, Trace, TraceMeta
 from accelsim.trace.record import ValueSource
+from tests.helpers import decode as oracle
+from tests.helpers.small import ROOT
 
 PATTERNS = ("dense", "2:4", "3:5", "8:16")
 SCALE = 0.3  # of stored int8 codes
@@ -267,7 +268,7 @@ def test_callers_on_several_threads_get_their_own_results(monkeypatch):
 FORK = """
 import os
 import numpy as np
-from test_sparsify_blocks import assert_equal, drawn, selected, trace_of
+from tests.selection.test_sparsify_blocks import assert_equal, drawn, selected, trace_of
 
 trace = trace_of(drawn(97, 129))
 whole = selected(trace, "int8")
@@ -281,14 +282,8 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_process_selects_too():
-    here = Path(__file__).parent
-    path = os.pathsep.join(map(str, (here, here.parent, *sys.path)))
-    subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK],
-        env=os.environ | {"PYTHONPATH": path},
-        timeout=60,
-        check=True,
-    )
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    subprocess.run(command, cwd=ROOT, timeout=60, check=True)
 
 
 def test_an_error_in_one_block_leaves_the_next_call_alone(monkeypatch):

@@ -4,12 +4,12 @@ from dataclasses import replace
 from math import ceil, log2
 
 import pytest
-from oracle.small import ARCHITECTURES, SHIPPED_TRACE, load, machine_for
 
 from accelsim.run.balance import area_notes, balanced_ports, bottlenecks, run_notes
 from accelsim.run.simulation import simulate
 from accelsim.trace import load_trace
 from accelsim.trace.shapes import synthesise
+from tests.helpers.small import ARCHITECTURES, SHIPPED_TRACE, load, machine_for
 
 WHOLE = load_trace(SHIPPED_TRACE)
 # Its layers are alike in all blocks.

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from oracle.small import changed, machine_for, tile
+from tests.helpers.small import changed, machine_for, tile
 
 PATTERNS = ("dense", "2:4", "4:8", "8:16", "16:32", "1:4", "3:5", "8:8", "32:64")
 

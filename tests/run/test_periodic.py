@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle.random_machines import machines
-from oracle.small import ARCHITECTURES, changed, cramped, load, machine_for, tile, trace_of
 
 from accelsim import simulate
 from accelsim.base.errors import InputError
@@ -22,6 +20,8 @@ from accelsim.run import periodic, runner
 from accelsim.run.layers import layer_tiling, whole_work
 from accelsim.run.runner import Runner
 from accelsim.trace import Trace
+from tests.helpers.random_machines import machines
+from tests.helpers.small import ARCHITECTURES, changed, cramped, load, machine_for, tile, trace_of
 
 
 def ints(*values):

@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,14 +31,20 @@ def run(*command, cwd=None):
 
 
 def icarus(top, testbench, folder, parameters=None, plusargs=()):
-    """Compile the whole library with a testbench (SystemVerilog text), run it, return its output.
+    """Run the whole library with a testbench (SystemVerilog text) in a folder; return its output.
 
     `parameters` override those of the module `top`, which is the testbench.
     """
-    source = Path(folder) / f"{top}.sv"
+    overrides = tuple(f"-P{top}.{name}={value}" for name, value in (parameters or {}).items())
+    return run(tool("vvp"), "-N", compiled(top, testbench, overrides), *plusargs, cwd=folder)
+
+
+@cache
+def compiled(top, testbench, overrides):
+    """Compile a testbench, once for runs that differ in what they read only; return the image."""
+    folder = Path(tempfile.mkdtemp())
+    source, image = folder / f"{top}.sv", folder / f"{top}.vvp"
     source.write_text(testbench)
-    image = Path(folder) / f"{top}.vvp"
-    overrides = [f"-P{top}.{name}={value}" for name, value in (parameters or {}).items()]
     run(
         tool("iverilog"),
         "-g2012",
@@ -51,4 +59,4 @@ def icarus(top, testbench, folder, parameters=None, plusargs=()):
         image,
         source,
     )
-    return run(tool("vvp"), "-N", image, *plusargs, cwd=folder)
+    return image

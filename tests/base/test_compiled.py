@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracle.decode import fetched
-from oracle.engines import loops
-from oracle.small import ROOT
 
 from accelsim.base import compiled
 from accelsim.selection.decode import touched_bursts
+from tests.helpers.decode import fetched
+from tests.helpers.engines import loops
+from tests.helpers.small import ROOT
 
 integers = st.integers(-(2**40), 2**40)
 
@@ -79,8 +79,7 @@ def test_loops_add_up_what_they_take_in_the_interpreter():
 
 SMALL_RUN = """
 import sys
-sys.path.insert(0, "tests")
-from oracle.small import load, trace_of
+from tests.helpers.small import load, trace_of
 from accelsim import simulate
 options = {"phase": "decode"} if sys.argv[1] == "decode" else {}
 result = simulate(load("nm816"), trace_of([(64, 32)], lengths=(4,)), **options)

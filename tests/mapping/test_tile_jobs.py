@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from workload_cases import cases
 
 from accelsim.base.errors import InputError
 from accelsim.mapping import Gemm, Store, Stores, Tiling, slot_releases, tile_jobs
 from accelsim.mapping.tiling import TileBytes
+from tests.helpers.tiled_layers import cases
 
 
 @given(case=cases)

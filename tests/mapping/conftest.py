@@ -1,7 +1,8 @@
-"""What the tests of workloads share."""
+"""What the tests of mapping share."""
 
 import pytest
-from workload_cases import path_of
+
+from tests.helpers.tiled_layers import path_of
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import random
 
 import numpy as np
-from rtl.bench import run, tool
 
 from accelsim.config import Architecture
 from accelsim.mapping import Gemm, Tiling
@@ -12,6 +11,7 @@ from accelsim.precision import PRECISIONS
 from accelsim.rtl.design import sources, with_parameters
 from accelsim.rtl.expected import expected_log
 from accelsim.rtl.program import Stalls, compile_program
+from tests.helpers.rtl_bench import run, tool
 
 PATTERNS = ("1:4", "2:4", "3:4", "4:8", "8:16", "16:32", "4:16", "8:32", "3:5", "2:7")
 SELECTORS = (

@@ -4,7 +4,6 @@ import json
 import math
 
 import pytest
-from oracle.small import ROOT, SHIPPED_TRACE, load
 
 from accelsim.base.errors import InputError
 from accelsim.base.strict_json import json_text, parse_json, read_json
@@ -12,6 +11,7 @@ from accelsim.cli import main
 from accelsim.report.saved import load_run
 from accelsim.run.simulation import simulate
 from accelsim.trace import load_trace
+from tests.helpers.small import ROOT, SHIPPED_TRACE, load
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracle.small import load, machine_for
 
 import accelsim
 from accelsim.base.cache import DiskCache
@@ -20,6 +19,7 @@ from accelsim.selection.selections import Wish, selections_of
 from accelsim.sparsity import parse_pattern
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter, load_trace
 from accelsim.trace.shapes import synthesise
+from tests.helpers.small import load, machine_for
 
 TOKENS = 12
 WIDTHS = {"a": 37, "b": 64}

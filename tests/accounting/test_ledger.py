@@ -4,13 +4,21 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from oracle.random_networks import member_of
-from oracle.small import ARCHITECTURES, SHIPPED_TRACE, changed, cramped, layer_runs, load, tile
 
 from accelsim import load_trace, simulate
 from accelsim.accounting.ledger import UnitLedger, intervals, ledgers
 from accelsim.dataflows.pipeline import Member, Pipeline
 from accelsim.engine import Network, Requests, Room, Stage, recurrence
+from tests.helpers.random_networks import member_of
+from tests.helpers.small import (
+    ARCHITECTURES,
+    SHIPPED_TRACE,
+    changed,
+    cramped,
+    layer_runs,
+    load,
+    tile,
+)
 
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
 CAUSES = ("busy", "starved", "blocked", "contended")

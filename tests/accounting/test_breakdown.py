@@ -2,14 +2,14 @@
 
 import pytest
 from hypothesis import given
-from oracle.random_machines import batches, machines, shapes
-from oracle.small import ARCHITECTURES, changed, layer_runs, load, tile
 
 from accelsim import simulate
 from accelsim.accounting.blame import blame
 from accelsim.accounting.breakdown import Breakdown, bound, busy_totals, leaders
 from accelsim.base.errors import DeadlockError, InputError
 from accelsim.dataflows import DATAFLOWS
+from tests.helpers.random_machines import batches, machines, shapes
+from tests.helpers.small import ARCHITECTURES, changed, layer_runs, load, tile
 
 FIRST = leaders(DATAFLOWS["output_stationary"])
 

@@ -6,7 +6,6 @@ from math import prod
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from workload_cases import cases
 
 from accelsim.base.errors import InputError
 from accelsim.mapping import (
@@ -21,6 +20,7 @@ from accelsim.mapping import (
 )
 from accelsim.mapping.mapper import PREFERRED_JOBS
 from accelsim.mapping.tiling import dram_bytes, store_lag
+from tests.helpers.tiled_layers import cases
 
 BIG = Store(1 << 20)
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracle.decode import kept
-from oracle.engines import loops
 
 from accelsim.base.compiled.ranking import keep_largest
 from accelsim.sparsity import parse_pattern
+from tests.helpers.decode import kept
+from tests.helpers.engines import loops
 
 # Each pair of M and type is compiled by itself; a register of 64 bytes holds, of these, from one
 # group (64 of int8) to 64 (1 of int8), with bytes left over (7, 5, 3), or less than one (64 of 8).

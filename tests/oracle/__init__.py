@@ -1,1 +1,0 @@
-"""Naive second implementations, and the small workloads on which they are compared."""
