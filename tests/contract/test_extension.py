@@ -34,7 +34,7 @@ def register():
 
     yield add
     for registry, name in added:
-        del registry._classes[name]  # a registry has no public way to forget: only tests need one
+        del registry._known[name]  # a registry has no public way to forget: only tests need one
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_a_dense_array_reads_activations_for_each_column_block(path, layer):
     unit = make(ActivationBuffer)
     assert unit.actions(work) == {"read_bytes": 90, "write_bytes": 30}
     same(unit.busy_cycles(work), [6])
-    same(unit.write_cycles(work), [2])
+    same(unit.far_cycles(work), [2])
 
 
 def test_a_selector_reads_activations_once(path, layer):
