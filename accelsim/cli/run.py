@@ -54,7 +54,9 @@ def command(
         typer.Option(help="dense: the same array without sparsity; none; or an architecture file."),
     ] = "dense",
     overrides: SetOption = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show tile and loop order.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show block diagram, tiles and loop orders.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Also send the values through the modelled machine.")
     ] = False,
@@ -80,6 +82,7 @@ def command(
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
     from accelsim.base.files import folder, write_texts
     from accelsim.config import load_arch
+    from accelsim.report.diagram import drawing
     from accelsim.results.comparison import Ratios
     from accelsim.results.export import csv_text, folder_files, layer_rows
     from accelsim.run.balance import run_notes
@@ -125,7 +128,8 @@ def command(
     if json_:
         show_json(data)
     else:
-        _print(result, against, explain=explain, checked=data.get("verify"))
+        drawn = drawing(machine.diagram, machine.units, machine.streams) if explain else ""
+        _print(result, against, drawn=drawn, checked=data.get("verify"))
 
 
 def _baseline(choice: str, machine: Architecture) -> Architecture | None:
@@ -247,15 +251,15 @@ def _verify(machine: Architecture, workload: Trace, rules: Policy | None) -> dic
 
 
 def _print(
-    result: Result, against: Result | None, *, explain: bool, checked: dict[str, Any] | None
+    result: Result, against: Result | None, *, drawn: str, checked: dict[str, Any] | None
 ) -> None:
     from accelsim.report.summary import headline, speedup_line
     from accelsim.report.tables import cycle_table, layer_table, tiling_table, unit_table
     from accelsim.trace.coverage import coverage_line
 
     show(headline(result), "")
-    if explain:
-        show(tiling_table(result))
+    if drawn:
+        show(drawn, "", tiling_table(result))
     show(layer_table(result, against), cycle_table(result), unit_table(result))
     if against is not None:
         show(*speedup_line(result, against))

@@ -13,7 +13,7 @@ engines run, and what each cycle is charged to.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -299,6 +299,39 @@ def _stage_problems(drawn: Stage) -> Iterator[str]:
         yield f"stage '{drawn.name}' serves once, but has no stream that says when"
     if drawn.fills in drawn.reads:
         yield f"stage '{drawn.name}' reads the buffer '{drawn.fills}' that it fills"
+
+
+def remaining(
+    stages: Iterable[Stage],
+    *,
+    exists: Callable[[Stage], bool],
+    applies: Callable[[Wait], bool] = lambda _: True,
+) -> Iterator[Stage]:
+    """Yield the stages that exist, with what they wait for and read where others do not.
+
+    Who waits for a stage that is not there waits for what that one would wait for; who reads the
+    buffer that it would fill reads what it would read.
+
+    Args:
+        stages: of a diagram.
+        exists: whether a stage does.
+        applies: whether a wait does; by default, all do.
+    """
+    absent: dict[str, Stage] = {}
+    unfilled: dict[str, Stage] = {}
+    for drawn in stages:
+        waits = [wait for wait in drawn.after if applies(wait)]
+        after = chain.from_iterable(
+            absent[wait.stage].after if wait.stage in absent else (wait,) for wait in waits
+        )
+        reads = chain.from_iterable(
+            unfilled[name].reads if name in unfilled else (name,) for name in drawn.reads
+        )
+        found = replace(drawn, after=tuple(dict.fromkeys(after)), reads=tuple(dict.fromkeys(reads)))
+        if exists(drawn):
+            yield found
+        else:
+            absent[drawn.name] = unfilled[drawn.fills] = found
 
 
 class Diagrams(Named[Diagram]):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from accelsim.dataflows.diagram import Diagram, Part, Role, Stage, Wait
+from accelsim.dataflows.diagram import Diagram, Part, Role, Stage, remaining
 from accelsim.engine import Network, Requests, Room, check_cycles, program_order
 from accelsim.engine import Stage as ServedStage
 from accelsim.hardware import READ, Buffer, Direction, Resource, Unit
@@ -127,25 +127,12 @@ def build_pipeline(machine: Drawn, work: Work) -> Pipeline:
 
 
 def present_stages(machine: Drawn, work: Work) -> Iterator[Stage]:
-    """Yield the stages that a machine has in this work, with what they wait for and read there.
-
-    Who waits for a stage that is not there waits for what that one would wait for; so with buffers.
-    """
-    absent: dict[str, Stage] = {}
-    unfilled: dict[str, Stage] = {}
-    for stage in machine.diagram.stages:
-        waits = [wait for wait in stage.after if wait.applies(work)]
-        after = (absent[w.stage].after if w.stage in absent else (w,) for w in waits)
-        reads = (unfilled[b].reads if b in unfilled else (b,) for b in stage.reads)
-        found = replace(stage, after=_joined(after), reads=_joined(reads))
-        if _exists(machine, work, stage):
-            yield found
-        else:
-            absent[stage.name] = unfilled[stage.fills] = found
-
-
-def _joined(parts: Iterable[tuple[Wait, ...]] | Iterable[tuple[str, ...]]) -> tuple:  # type: ignore[type-arg]
-    return tuple(dict.fromkeys(item for part in parts for item in part))
+    """Yield the stages that a machine has in this work, with what they wait for and read there."""
+    return remaining(
+        machine.diagram.stages,
+        exists=lambda stage: _exists(machine, work, stage),
+        applies=lambda wait: wait.applies(work),
+    )
 
 
 def _exists(machine: Drawn, work: Work, stage: Stage) -> bool:

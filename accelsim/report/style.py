@@ -7,14 +7,16 @@ again, for print in grey.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from accelsim.base.errors import InputError, check_extra
 from accelsim.base.files import replacing
+from accelsim.dataflows import DATAFLOWS
 from accelsim.report.labels import spread
 
 if TYPE_CHECKING:
@@ -26,20 +28,20 @@ YELLOW, SKY, GREY, LEMON = "#E69F00", "#56B4E9", "#999999", "#F0E442"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY, LEMON)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oo", "**")
-UNITS = MappingProxyType(
+PALETTE = MappingProxyType(
     {
-        "dram": GREY,
-        "activation_buffer": YELLOW,
-        "compressed_buffer": LEMON,
-        "weight_buffer": SKY,
-        "output_buffer": PINK,
-        "selector": ORANGE,
-        "crossbar": BLUE,
-        "mac_array": GREEN,
+        "blue": BLUE,
+        "orange": ORANGE,
+        "green": GREEN,
+        "pink": PINK,
+        "yellow": YELLOW,
+        "sky": SKY,
+        "grey": GREY,
+        "lemon": LEMON,
     }
 )
 OTHER_UNIT = "#000000"
-"""Of units that only pruning methods need."""
+"""Of units that no dataflow gives a colour: those that only pruning methods need."""
 CAUSES = MappingProxyType(
     {"busy": GREEN, "starved": SKY, "blocked": ORANGE, "contended": PINK, "idle": "#DDDDDD"}
 )
@@ -158,5 +160,15 @@ def named(unit: str) -> str:
 
 
 def unit_colour(unit: str) -> str:
-    """Return the colour of a unit."""
-    return UNITS.get(unit, OTHER_UNIT)
+    """Return the colour of a unit: what the dataflows that have it say, the first one first."""
+    return unit_colours().get(unit, OTHER_UNIT)
+
+
+@cache
+def unit_colours() -> Mapping[str, str]:
+    """Return the colour of every unit that a dataflow gives one."""
+    colours: dict[str, str] = {}
+    for diagram in DATAFLOWS.values():
+        for unit, name in diagram.colours.items():
+            colours.setdefault(unit, PALETTE[name])
+    return MappingProxyType(colours)
