@@ -32,7 +32,7 @@ GATHERED = Condition(
 OUTPUT_STATIONARY = DATAFLOWS.register(
     Diagram(
         "output_stationary",
-        "outputs stay in the array until K is complete; activations and weights stream past",
+        "each output stays in the array until K is complete",
         (
             stage(
                 "prologue",

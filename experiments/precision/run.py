@@ -195,13 +195,10 @@ def picture(runs: Sequence[Run]) -> Figure:
             for run in [point(runs, p, "8:16")]
             for side in (run["baseline"], run)
         ]
-        units = [
-            u
-            for u in style.unit_colours()
-            if any(side.get(u, {}).get("area_um2") for side in sides)
-        ]
+        colours = style.unit_colours()
+        units = [u for u in colours if any(side.get(u, {}).get("area_um2") for side in sides)]
         parts = {u: [side.get(u, {}).get("area_um2", 0) / 1e6 for side in sides] for u in units}
-        stacked(axes[0], names, parts, dict(style.unit_colours()))
+        stacked(axes[0], names, parts, dict(colours))
         axes[0].tick_params(axis="x", labelsize=5.5)
         axes[0].set_ylabel("area (mm²)")
         style.legend_above(axes[0], columns=2)
