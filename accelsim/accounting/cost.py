@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accelsim.config import Architecture
-from accelsim.tech.technology import Technology
+from accelsim.tech.source import CostSource
 
 MW_S_TO_PJ = 1e9
 
@@ -20,7 +20,7 @@ class Prices:
     energy_pj: Mapping[str, Mapping[str, float]]
 
     @classmethod
-    def of(cls, arch: Architecture, tech: Technology) -> Prices:
+    def of(cls, arch: Architecture, tech: CostSource) -> Prices:
         """Ask every unit for its price list."""
         units, path = arch.units, arch.path
         return cls(

@@ -64,10 +64,11 @@ def command(
         return
     from accelsim.hardware.block_report import single_block
     from accelsim.report.tables import block_table
-    from accelsim.tech.technology import Technology
+    from accelsim.tech.load import load_source
 
+    tech = load_source(technology)
     found = single_block(
-        Technology.load(technology),
+        tech,
         block=str(block),
         kind=kind or _default_kind(str(block), bits),
         n=n,
@@ -81,9 +82,7 @@ def command(
     if json_:
         show_json({"schema": 1, **asdict(found)})
         return
-    show(
-        block_table(found), found.source, "cell area and unwired delay; no clock tree, no placement"
-    )
+    show(block_table(found), found.source, tech.block_scope)
 
 
 def _default_kind(block: str, bits: int) -> str:
@@ -106,7 +105,7 @@ def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) 
     show(
         area_table(machine.name, report),
         f"overhead over the dense machine: {change(report.overhead_vs_dense_ratio)}",
-        "logic from synthesis of our RTL, no wires or clock tree; SRAM from CACTI",
+        report.scope,
         *report.notes,
     )
 

@@ -90,7 +90,7 @@ def _kinds() -> Iterable[str]:
 
 
 def _tables() -> Iterable[str]:
-    from accelsim.tech.technology import built_in
+    from accelsim.tech.load import built_in
 
     return built_in()
 

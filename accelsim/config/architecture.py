@@ -48,8 +48,8 @@ from accelsim.sparsity import FORMATS, PATTERNS, Pattern, parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
 from accelsim.sparsity.policy import Method
-from accelsim.tech.scaling import area_ratio
-from accelsim.tech.technology import Technology, dram_pj_per_bit
+from accelsim.tech.load import load_source
+from accelsim.tech.source import CostSource
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 METHOD_UNITS: tuple[type[LaneUnit], ...] = (Statistics, PreShifter, PreScaler, Moments, Epilogue)
@@ -379,17 +379,16 @@ class Architecture(BaseModel):
     def _check_costs(self) -> None:
         """Check what the technology table must know, and say which key asks for it."""
         try:
-            table = Technology.load(self.technology.table).table
+            source = load_source(self.technology.table)
         except InputError as error:
             raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
-        node_nm = self.technology.node_nm or table.node_nm
         try:
-            area_ratio(45, node_nm)  # memories are scaled to it, too
-            Technology(table, node_nm)
+            tech = source.at_node(self.technology.node_nm or source.node_nm)
+            tech.check_node()
         except InputError as error:
             raise KeyedError(("technology", "node_nm"), f"technology.node_nm: {error}") from error
         try:
-            dram_pj_per_bit(self.dram.standard)
+            tech.dram(self.dram.standard)
         except InputError as error:
             raise KeyedError(("dram", "standard"), f"dram.standard: {error}") from error
 
@@ -595,9 +594,9 @@ class Architecture(BaseModel):
         check_tiling(tiling, gemm, self.path, self.stores)
         return tiling
 
-    def load_technology(self) -> Technology:
-        """Load the table of costs that this architecture names."""
-        return Technology.load(self.technology.table, node_nm=self.technology.node_nm)
+    def load_technology(self) -> CostSource:
+        """Load the prices of the technology that this architecture names."""
+        return load_source(self.technology.table, node_nm=self.technology.node_nm)
 
     def dense(self) -> Architecture:
         """Return the dense machine of the same array, buffers, DRAM and technology."""

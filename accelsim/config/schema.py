@@ -19,7 +19,7 @@ from accelsim.hardware import (
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity import FORMATS
 from accelsim.sparsity.criteria import CRITERIA
-from accelsim.tech.technology import dram_standards
+from accelsim.tech.dram import dram_standards
 
 Schema = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

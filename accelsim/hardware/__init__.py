@@ -17,8 +17,10 @@ from accelsim.hardware.selectors import SELECTORS, Selector
 from accelsim.hardware.statistics import Statistics
 from accelsim.hardware.unit import UNITS, Unit
 from accelsim.hardware.weight_buffer import WeightBuffer
+from accelsim.tech.blocks import BLOCKS  # with the parts of all of them registered
 
 __all__ = [
+    "BLOCKS",
     "CROSSBARS",
     "READ",
     "SELECTORS",

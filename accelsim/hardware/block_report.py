@@ -11,7 +11,7 @@ from accelsim.hardware.logic import block_cost
 from accelsim.hardware.selectors import SELECTORS
 from accelsim.mapping import Datapath
 from accelsim.precision import PRECISIONS
-from accelsim.tech.technology import BlockCost, Technology
+from accelsim.tech.source import BlockCost, CostSource
 
 BLOCKS = ("selector", "crossbar", "mac", "dot_product")
 LARGEST_GROUP, MOST_LANES = 64, 1024  # as in architecture files
@@ -42,7 +42,7 @@ class SingleBlock:
 
 
 def single_block(  # noqa: PLR0913
-    tech: Technology,
+    tech: CostSource,
     *,
     block: str,
     kind: str,
@@ -93,7 +93,7 @@ def single_block(  # noqa: PLR0913
     return _report(tech, block, block, kind, cost.area_um2, cost.delay_ps, stages, cost.effort)
 
 
-def _selector(tech: Technology, path: Datapath, kind: str, *, is_pipelined: bool) -> SingleBlock:
+def _selector(tech: CostSource, path: Datapath, kind: str, *, is_pipelined: bool) -> SingleBlock:
     raw: dict[str, Any] = {"kind": kind}
     if is_pipelined:
         if "pipelined" not in SELECTORS[kind].model_fields:
@@ -114,7 +114,7 @@ def _selector(tech: Technology, path: Datapath, kind: str, *, is_pipelined: bool
     )
 
 
-def _crossbar(tech: Technology, path: Datapath, kind: str, *, has_clock: bool) -> SingleBlock:
+def _crossbar(tech: CostSource, path: Datapath, kind: str, *, has_clock: bool) -> SingleBlock:
     if not CROSSBARS[kind].is_routing:
         raise InputError(f"crossbar kind '{kind}' is wires only; it has no area")
     unit = CROSSBARS[kind].model_validate(
@@ -131,7 +131,7 @@ def _crossbar(tech: Technology, path: Datapath, kind: str, *, has_clock: bool) -
 
 
 def _report(  # noqa: PLR0913, PLR0917
-    tech: Technology,
+    tech: CostSource,
     block: str,
     name: str,
     kind: str,
@@ -148,7 +148,7 @@ def _report(  # noqa: PLR0913, PLR0917
         delay_ps=delay_ps,
         stages=stages,
         effort=effort,
-        source=f"fit to {tech.table.blocks[name].source}",
+        source=tech.origin(name),
     )
 
 

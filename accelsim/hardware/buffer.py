@@ -13,8 +13,8 @@ from accelsim.base.errors import InputError
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Store, TileJobs, Work, ceil_div
 from accelsim.mapping.jobs import Flags
+from accelsim.tech.source import CostSource
 from accelsim.tech.sram import SramCost
-from accelsim.tech.technology import Technology
 
 
 class Buffer(Unit):
@@ -122,19 +122,19 @@ class Buffer(Unit):
         }
 
     @override
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         macro, width = self.macro(tech), self.port_bytes // self.macros
         return {"read_bytes": macro.read_pj / width, "write_bytes": macro.write_pj / width}
 
     @override
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         return self.macros * self.macro(tech).area_um2
 
     @override
-    def leakage_mw(self, tech: Technology, path: Datapath) -> float:
+    def leakage_mw(self, tech: CostSource, path: Datapath) -> float:
         return self.macros * self.macro(tech).leakage_mw
 
-    def macro(self, tech: Technology) -> SramCost:
+    def macro(self, tech: CostSource) -> SramCost:
         """Return the cost of one of the memories side by side."""
         return tech.sram(
             capacity_bytes=self.store.capacity_bytes // self.macros,

@@ -16,7 +16,7 @@ from accelsim.hardware.output_buffer import stored_bytes
 from accelsim.hardware.resource import Resource
 from accelsim.hardware.unit import UNITS
 from accelsim.mapping import Datapath, Ints, Work, bytes_of, ceil_div
-from accelsim.tech.technology import Technology, dram_pj_per_bit
+from accelsim.tech.source import CostSource
 
 _MAX_CYCLES = 2**62
 
@@ -131,11 +131,11 @@ class Dram(Resource):
         return -int(-self.latency_ns * path.clock_mhz // 1000)
 
     @override
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
-        byte = 8 * dram_pj_per_bit(self.standard)
-        return {"read_bytes": byte, "write_bytes": byte}
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
+        bit = tech.dram(self.standard)
+        return {"read_bytes": 8 * bit.read_pj_per_bit, "write_bytes": 8 * bit.write_pj_per_bit}
 
     @override
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         """Return 0: the device is off chip and its interface is not modelled."""
         return 0.0

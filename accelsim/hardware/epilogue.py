@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from accelsim.hardware.lanes import TableUnit
+from accelsim.hardware.lanes import TableUnit, lane_block, lane_parts
 from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of
+from accelsim.tech.blocks import BLOCKS, Parts, Shape
 
 
 class Epilogue(TableUnit):
@@ -52,3 +53,12 @@ class Epilogue(TableUnit):
     @override
     def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
         return gemm.out_features * self.entry_bytes(path)
+
+
+def _output_scale(s: Shape) -> Parts:
+    """Return a multiplier of a finished sum, 32 bits or a significand of 24, by a value."""
+    return lane_parts(s, products=24 / s.significand_bits if s.is_float else 32 / s.bits)
+
+
+BLOCKS["output_scale_lane"] = lane_block(_output_scale)
+BLOCKS["output_add_lane"] = lane_block(lambda s: lane_parts(s, adders=[32]))

@@ -9,19 +9,21 @@ modelled.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator
 from typing_extensions import override
 
 from accelsim.base.errors import InputError, shown
-from accelsim.hardware.logic import block_cost, lane_pj_per_um2
+from accelsim.hardware.dot_product import lane_pj_per_um2, mac_path, multipliers
+from accelsim.hardware.logic import block_cost
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of, ceil_div
 from accelsim.sparsity.demands import Demands
+from accelsim.tech.blocks import Block, Parts, Shape
+from accelsim.tech.source import CostSource
 from accelsim.tech.sram import SramCost
-from accelsim.tech.technology import Technology
 
 _MACRO_BYTES = 32  # of an access of one of the memories side by side, as in the shipped machines
 UNSIZED_KIB = 32  # of a table before a trace is known
@@ -127,7 +129,7 @@ class LaneUnit(Unit):
         return {kind: count * (kind in asked) for kind in self.lane_blocks}
 
     @override
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         density = lane_pj_per_um2(tech, path)
         lanes = {kind: block_cost(tech, name, path) for kind, name in self.lane_blocks.items()}
         return {
@@ -136,7 +138,7 @@ class LaneUnit(Unit):
         }
 
     @override
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         blocks = {self.lane_blocks[kind] for kind in self.served}
         return self._lanes * sum(block_cost(tech, name, path).area_um2 for name in sorted(blocks))
 
@@ -229,23 +231,23 @@ class TableUnit(LaneUnit):
         return {**super().actions(work), "read_bytes": reads, "write_bytes": writes}
 
     @override
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         macro, (_, width_bytes) = self.macro(tech, path), self._macros(path)
         read_pj, write_pj = macro.read_pj / width_bytes, macro.write_pj / width_bytes
         return {**super().energy_pj(tech, path), "read_bytes": read_pj, "write_bytes": write_pj}
 
     @override
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         macros, _ = self._macros(path)
         return super().area_um2(tech, path) + macros * self.macro(tech, path).area_um2
 
     @override
-    def leakage_mw(self, tech: Technology, path: Datapath) -> float:
+    def leakage_mw(self, tech: CostSource, path: Datapath) -> float:
         macros, _ = self._macros(path)
         logic_mw = super().area_um2(tech, path) * tech.leakage_nw_per_um2 * 1e-6
         return logic_mw + macros * self.macro(tech, path).leakage_mw
 
-    def macro(self, tech: Technology, path: Datapath) -> SramCost:
+    def macro(self, tech: CostSource, path: Datapath) -> SramCost:
         """Return the cost of one of the memories side by side; nothing without a table."""
         if not self.has_table:
             return SramCost(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -279,3 +281,19 @@ class ChannelUnit(TableUnit):
     @override
     def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
         return gemm.in_features * self.entry_bytes(path)
+
+
+def lane_block(parts: Callable[[Shape], Parts]) -> Block:
+    """Return the block of a lane: its parts have the prices that those of a dot product have."""
+    return Block(parts, mac_path, priced_like="dot_product")
+
+
+def lane_parts(s: Shape, *, products: float = 0, adders: Sequence[int] = ()) -> Parts:
+    """Return a lane: multipliers of B × B bits, adders by their width, and registers behind them.
+
+    Of floats, an adder is one of fp32, whatever the width.
+    """
+    registers = {"register_bits": sum(adders) or 2 * s.bits}
+    if s.is_float:
+        return {**multipliers(s, products), "float_adders": len(adders), **registers}
+    return {**multipliers(s, products), "accumulator_bits": sum(adders), **registers}

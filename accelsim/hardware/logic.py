@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from accelsim.mapping import Datapath
 from accelsim.precision import PRECISIONS
-from accelsim.tech.blocks import Shape, stage_register_bits
-from accelsim.tech.technology import BlockCost, Technology
-
-_MEASURED_LANES = 16  # of the dot products in energy_*.csv
+from accelsim.tech.blocks import Shape
+from accelsim.tech.source import BlockCost, CostSource
 
 
 def shape(path: Datapath) -> Shape:
@@ -27,26 +23,9 @@ def shape(path: Datapath) -> Shape:
     )
 
 
-def block_cost(tech: Technology, name: str, path: Datapath) -> BlockCost:
+def block_cost(tech: CostSource, name: str, path: Datapath) -> BlockCost:
     """Return a block of one row of the array, synthesised for the clock."""
     return tech.block(name, shape(path), period_ps=period_ps(path))
-
-
-def lane_pj_per_um2(tech: Technology, path: Datapath) -> float:
-    """Return the energy of the logic of a lane of a dot product, without its flip-flops.
-
-    The energy density of a MAC is that of the whole lane over the area of its logic. Of the
-    dot product that was measured (16 lanes), the flip-flops between products, adders and
-    accumulator are taken out again.
-    """
-    measured = replace(shape(path), lanes=_MEASURED_LANES)
-    logic_um2 = tech.block("dot_product", measured).logic_um2 / _MEASURED_LANES
-    if not logic_um2:  # a table without a price for it
-        return 0.0
-    action = f"{measured.arithmetic}_mac"
-    registers = stage_register_bits(measured) / _MEASURED_LANES
-    whole_pj = tech.energy_pj("dot_product", action, logic_um2)
-    return max(0.0, whole_pj - registers * tech.register_pj) / logic_um2
 
 
 def period_ps(path: Datapath) -> float:

@@ -8,11 +8,12 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
+from accelsim.hardware.dot_product import stage_register_bits
 from accelsim.hardware.logic import block_cost, period_ps, shape
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work
-from accelsim.tech.blocks import index_bits, stage_register_bits
-from accelsim.tech.technology import BlockCost, Technology
+from accelsim.tech.blocks import index_bits
+from accelsim.tech.source import BlockCost, CostSource
 
 _WORTH = 0.9  # of the energy: less is within the error of the prices
 
@@ -91,7 +92,7 @@ class MacArray(Unit):
         return self._stages * (1 + index_bits(self.lanes)) + 1
 
     @override
-    def fit_clock(self, tech: Technology, path: Datapath) -> Self:
+    def fit_clock(self, tech: CostSource, path: Datapath) -> Self:
         if self.stage_cycles is not None:
             return self
         whole, period = block_cost(tech, "dot_product", path), period_ps(path)
@@ -112,7 +113,7 @@ class MacArray(Unit):
         return {"mac": macs, "mac_idle": lane_cycles - macs, "accumulate": int(updates.sum())}
 
     @override
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         lane_um2 = self._unit(tech, path).logic_um2 / path.lanes
         ranks = (self._stages - 1) * stage_register_bits(shape(path)) / path.lanes
         ranks_pj = ranks * tech.register_pj
@@ -125,11 +126,11 @@ class MacArray(Unit):
         }
 
     @override
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         return self.rows * self.columns * self._unit(tech, path).area_um2
 
     @override
-    def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:
+    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[str]:
         delay = self._unit(tech, path).delay_ps
         if delay > period_ps(path):
             yield (
@@ -137,7 +138,7 @@ class MacArray(Unit):
                 f"{period_ps(path):,.0f} ps; it is not pipelined further"
             )
 
-    def _unit(self, tech: Technology, path: Datapath) -> BlockCost:
+    def _unit(self, tech: CostSource, path: Datapath) -> BlockCost:
         if self._stages > 1:
             return tech.cut_block("dot_product", shape(path), self._stages)
         return block_cost(tech, "dot_product", path)

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from accelsim.hardware.lanes import LaneUnit
+from accelsim.hardware.lanes import LaneUnit, lane_block, lane_parts
 from accelsim.mapping import Ints, Work
+from accelsim.tech.blocks import BLOCKS, Parts, Shape
 
 
 class Moments(LaneUnit):
@@ -37,3 +38,16 @@ class Moments(LaneUnit):
     @override
     def values(self, work: Work) -> Ints:
         return work.jobs.selected
+
+
+def _moments(s: Shape) -> Parts:
+    """Return the square of a value, and its share of four adder trees: x, x², all and kept.
+
+    In a tree over the lanes, half of the adders are one bit wider than their inputs, a quarter
+    two and so on: two on average. The four sums behind the trees are shared by all lanes.
+    """
+    value, square = s.bits + 2, 2 * s.bits + 2
+    return lane_parts(s, products=1, adders=[value, value, square, square])
+
+
+BLOCKS["moments_lane"] = lane_block(_moments)

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from accelsim.hardware.lanes import ChannelUnit
+from accelsim.hardware.lanes import ChannelUnit, lane_block, lane_parts
 from accelsim.mapping import Ints, Work
+from accelsim.tech.blocks import BLOCKS
 
 
 class PreScaler(ChannelUnit):
@@ -42,3 +43,6 @@ class PreScaler(ChannelUnit):
     @override
     def values(self, work: Work) -> Ints:
         return work.jobs.selected
+
+
+BLOCKS["scale_lane"] = lane_block(lambda s: lane_parts(s, products=1))

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from accelsim.hardware.lanes import ChannelUnit
+from accelsim.hardware.lanes import ChannelUnit, lane_block, lane_parts
 from accelsim.mapping import Ints, Work
+from accelsim.tech.blocks import BLOCKS
 
 
 class PreShifter(ChannelUnit):
@@ -38,3 +39,6 @@ class PreShifter(ChannelUnit):
     @override
     def values(self, work: Work) -> Ints:
         return work.jobs.selected
+
+
+BLOCKS["shift_lane"] = lane_block(lambda s: lane_parts(s, adders=[s.bits]))

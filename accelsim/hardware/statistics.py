@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 from typing_extensions import override
 
-from accelsim.hardware.lanes import TableUnit
+from accelsim.hardware.lanes import TableUnit, lane_block, lane_parts
 from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of
+from accelsim.tech.blocks import BLOCKS, Parts, Shape
 
 _SUM_BYTES = 4
 
@@ -76,3 +77,20 @@ class Statistics(TableUnit):
 def _item_bytes(kind: str, path: Datapath) -> int:
     """Return the bytes of one entry: a sum, or a value."""
     return _SUM_BYTES if kind == "columns" else bytes_of(path.value_bits)
+
+
+def _columns(s: Shape) -> Parts:
+    """Return the square of a value, added to a sum; of 8 bits, times its token's scale squared.
+
+    Codes of 16 bits have no scale.
+    """
+    return lane_parts(s, products=2 if s.bits == 8 else 1, adders=[32])  # noqa: PLR2004
+
+
+def _count(s: Shape) -> Parts:
+    """Return a comparison of a value with a bound, by bits, and its share of the count."""
+    return {"accumulator_bits": s.bits + 2, "register_bits": s.bits + 2}
+
+
+BLOCKS["columns_lane"] = lane_block(_columns)
+BLOCKS["median_lane"] = lane_block(_count)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from accelsim.base.registry import Registry
 from accelsim.mapping import Datapath, Ints, Work
-from accelsim.tech.technology import Technology
+from accelsim.tech.source import CostSource
 
 
 class Unit(BaseModel, ABC):
@@ -38,11 +38,11 @@ class Unit(BaseModel, ABC):
         """
 
     @abstractmethod
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         """Return the price of one of each declared action."""
 
     @abstractmethod
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         """Return the silicon area of the unit."""
 
     def serves(self, path: Datapath) -> bool:  # noqa: ARG002
@@ -53,15 +53,15 @@ class Unit(BaseModel, ABC):
         """Return the cycles between the end of service and the result being visible."""
         return 0
 
-    def fit_clock(self, tech: Technology, path: Datapath) -> Self:  # noqa: ARG002
+    def fit_clock(self, tech: CostSource, path: Datapath) -> Self:  # noqa: ARG002
         """Return the unit with the pipeline stages that it needs at this clock."""
         return self
 
-    def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:  # noqa: ARG002
+    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[str]:  # noqa: ARG002
         """Yield what the clock made of the unit, and what misses it."""
         yield from ()
 
-    def leakage_mw(self, tech: Technology, path: Datapath) -> float:
+    def leakage_mw(self, tech: CostSource, path: Datapath) -> float:
         """Return the static power; logic leaks in proportion to its area."""
         return self.area_um2(tech, path) * tech.leakage_nw_per_um2 * 1e-6
 

@@ -10,16 +10,25 @@ from accelsim.config import Architecture
 from accelsim.hardware.buffer import Buffer
 from accelsim.hardware.lanes import UNSIZED_KIB, TableUnit
 from accelsim.run.balance import area_notes
-from accelsim.tech.technology import Technology
+from accelsim.tech.source import CostSource
 
 
 @dataclass(frozen=True, slots=True)
 class AreaReport:
-    """Area of a machine by unit, and against the dense machine of the same array and buffers."""
+    """Area of a machine by unit, and against the dense machine of the same array and buffers.
+
+    Attributes:
+        area_um2: by unit.
+        gate_equivalents: the same in units of the smallest NAND2.
+        dense_um2: of the whole dense machine.
+        scope: what the areas are of, and are not.
+        notes: what the clock made of the units, and what keeps them from their speed.
+    """
 
     area_um2: Mapping[str, float]
     gate_equivalents: Mapping[str, float]
     dense_um2: float
+    scope: str
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -30,7 +39,7 @@ class AreaReport:
         dense = Prices.of(arch.dense(), tech).area_um2
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
         notes = (*clock_notes(arch, tech), *size_notes(arch), *area_notes(arch))
-        return cls(areas, equivalents, sum(dense.values()), notes)
+        return cls(areas, equivalents, sum(dense.values()), tech.scope, notes)
 
     @property
     def total_um2(self) -> float:
@@ -43,14 +52,14 @@ class AreaReport:
         return self.total_um2 / self.dense_um2 - 1
 
 
-def clock_notes(arch: Architecture, tech: Technology) -> Iterator[str]:
+def clock_notes(arch: Architecture, tech: CostSource) -> Iterator[str]:
     """Yield what the clock made of the units, and warnings of those that miss it."""
     for unit in arch.units.values():
         yield from unit.timing_notes(tech, arch.path)
     yield from slow_memories(arch, tech)
 
 
-def slow_memories(arch: Architecture, tech: Technology) -> Iterator[str]:
+def slow_memories(arch: Architecture, tech: CostSource) -> Iterator[str]:
     """Warn of memories that cannot take an access every cycle of the clock."""
     period_ns = 1000 / arch.clock_mhz
     for name, unit in arch.units.items():

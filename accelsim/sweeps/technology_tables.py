@@ -16,7 +16,7 @@ from accelsim.base.errors import InputError
 from accelsim.base.files import read_bytes
 from accelsim.base.registry import did_you_mean
 from accelsim.base.yaml_source import YamlSource
-from accelsim.tech.technology import built_in
+from accelsim.tech.load import built_in
 
 SECTION, KEY = "technology", "technology.table"
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelsim.base.errors import InputError
+from accelsim.tech.scaling import area_ratio, energy_ratio
 
 _Array = npt.NDArray[np.float64]
 
@@ -85,6 +86,33 @@ def sram_cost(*, capacity_bytes: int, width_bytes: int, banks: int, node_nm: flo
     copies = -(-width_bytes // _MAX_WIDTH)
     values = _interpolate(node_nm, capacity_bytes / copies, width_bytes / copies, banks)
     return SramCost(*(values * copies**_COPIES).tolist())
+
+
+def scaled_sram_cost(
+    *, capacity_bytes: int, width_bytes: int, banks: int, node_nm: float
+) -> SramCost:
+    """Return the cost of one SRAM at any node; beyond the table's, scaled from the nearest of it.
+
+    Args:
+        capacity_bytes: all banks together, up to 64 MiB.
+        width_bytes: bytes of one access.
+        banks: 1 to 8.
+        node_nm: process node that `accelsim.tech.scaling` knows.
+    """
+    native = max(node_nm, min(NATIVE_NODES_NM))
+    native = min(native, max(NATIVE_NODES_NM))
+    cost = sram_cost(
+        capacity_bytes=capacity_bytes, width_bytes=width_bytes, banks=banks, node_nm=native
+    )
+    energy, area = energy_ratio(native, node_nm), area_ratio(native, node_nm)
+    return SramCost(
+        read_pj=cost.read_pj * energy,
+        write_pj=cost.write_pj * energy,
+        # Leakage follows area, as for logic: the source gives no scaling for it.
+        leakage_mw=cost.leakage_mw * area,
+        area_um2=cost.area_um2 * area,
+        cycle_time_ns=cost.cycle_time_ns,
+    )
 
 
 def _validate(*, capacity_bytes: int, width_bytes: int, banks: int, node_nm: float) -> None:

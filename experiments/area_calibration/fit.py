@@ -3,10 +3,10 @@
     python experiments/area_calibration/fit.py nangate45 [--check]
 
 Reads accelsim/tech/data/synthesis_<library>.csv and energy_<library>.csv, writes <library>.yaml
-beside them and held_out.csv here. Area and delay of a block are sums over its parts
-(accelsim/tech/blocks.py) with prices that cannot be negative, fitted to relative errors. Held-out
-errors are those of every N:M pattern, predicted from a fit to all other patterns (of a unit without
-patterns: of every point, from all others). Prices are per part, never per point.
+beside them and held_out.csv here. Area and delay of a block are sums over its parts (`BLOCKS`,
+counted in accelsim/hardware) with prices that cannot be negative, fitted to relative errors.
+Held-out errors are those of every N:M pattern, predicted from a fit to all other patterns (of a
+unit without patterns: of every point, from all others). Prices are per part, never per point.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from accelsim.base.files import replacing
-from accelsim.tech.blocks import BLOCKS, Parts, Shape
+from accelsim.hardware import BLOCKS
+from accelsim.tech.blocks import Parts, Shape
 from accelsim.tech.technology import Technology
 
 HERE = Path(__file__).parent
@@ -257,7 +258,7 @@ def fitted_blocks(rows: Sequence[Row]) -> Iterator[tuple[str, str, str, Fitted]]
     """Yield (block, script, quantity, fit) of every block."""
     points = [point(row) for row in rows]
     register_um2 = plain_register(rows)
-    for name in BLOCKS:
+    for name in sorted(BLOCKS):
         for effort in EFFORTS if BLOCKS[name].priced_like is None else ():
             chosen = [p for p in points if p.name == name and p.effort == effort]
             yield name, effort, "area_um2", area_of(name, register_um2).fit(chosen)

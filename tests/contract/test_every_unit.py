@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from accelsim.hardware import (
+    BLOCKS,
     CROSSBARS,
     SELECTORS,
     ActivationBuffer,
@@ -36,7 +37,6 @@ from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_j
 from accelsim.selection.decode import dense_weight_bytes
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
-from accelsim.tech.blocks import BLOCKS
 from accelsim.tech.technology import Technology
 
 TECH = Technology.load("nangate45")

@@ -10,12 +10,12 @@ import yaml
 from typing_extensions import override
 
 import accelsim as acs
-from accelsim.hardware import CROSSBARS, SELECTORS, Crossbar, Selector
+from accelsim.hardware import BLOCKS, CROSSBARS, SELECTORS, Crossbar, Selector
 from accelsim.run.area import AreaReport
 from accelsim.run.verify import verify
 from accelsim.sparsity import FORMATS, PATTERNS, Format, Pattern
 from accelsim.sparsity.formats.base import positions_of
-from accelsim.tech.blocks import BLOCKS, Block
+from accelsim.tech.blocks import Block
 from accelsim.tech.technology import Technology
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter
 

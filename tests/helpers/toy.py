@@ -1,6 +1,7 @@
 """A technology whose digits tell parts apart, and whose delays are what a test says they are."""
 
-from accelsim.tech.blocks import BLOCKS, Shape
+from accelsim.hardware import BLOCKS
+from accelsim.tech.blocks import Shape
 from accelsim.tech.technology import Table, Technology
 
 # Four decimal places for each sort of part: an area of 48_0000_0092_0037 is read off.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.tech.blocks import network
+from accelsim.hardware.selectors.bitonic import network
 
 
 class Wires:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import accelsim.tech
 from accelsim.base.errors import InputError
-from accelsim.tech.blocks import BLOCKS, Shape, block, index_bits
+from accelsim.hardware import BLOCKS
+from accelsim.tech.blocks import Shape, block, index_bits
 
 SYNTHESIS = Path(accelsim.tech.__file__).parent / "data" / "synthesis_nangate45.csv"
 PATTERNS = [(n, m) for m in range(2, 10) for n in range(1, m + 1)]
@@ -46,7 +47,7 @@ def test_groups_share_the_lanes_or_lanes_a_group(n, lanes, groups, substeps):
 
 
 def test_an_unknown_block_lists_the_known_ones():
-    with pytest.raises(InputError, match="unknown block 'select_bubble'; allowed: select_rank, "):
+    with pytest.raises(InputError, match="unknown block 'select_bubble'; allowed: columns_lane, "):
         block("select_bubble")
 
 

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 import accelsim.tech
 from accelsim import simulate
 from accelsim.base.errors import InputError
-from accelsim.tech.blocks import BLOCKS, Shape
+from accelsim.hardware import BLOCKS
+from accelsim.tech.blocks import Shape
+from accelsim.tech.dram import DramCost, dram_standards, published_dram
+from accelsim.tech.load import built_in
 from accelsim.tech.scaling import area_ratio, energy_ratio
-from accelsim.tech.technology import Table, Technology, built_in, dram_pj_per_bit, dram_standards
+from accelsim.tech.technology import Table, Technology
 from tests.helpers.small import load, trace_of
 from tests.helpers.toy import cells, toy, toy_table
 
@@ -190,7 +193,7 @@ def test_every_dram_standard_has_a_source():
     for name, number in known.items():
         assert len(number["source"]) > 10
         assert 0 < number["value"] < 100
-        assert dram_pj_per_bit(name) == number["value"]
+        assert published_dram(name) == DramCost(number["value"], number["value"])
         assert len(number["peak_gb_per_s"]["source"]) > 10
 
 
@@ -208,7 +211,7 @@ def test_the_peak_of_a_part_is_pins_times_rate(name):
 
 def test_an_unknown_dram_standard_lists_the_known_ones():
     with pytest.raises(InputError, match=r"'hbm4' .did you mean 'hbm3'.*allowed: lpddr4"):
-        dram_pj_per_bit("hbm4")
+        published_dram("hbm4")
 
 
 # --- what a table does not price -----------------------------------------------------------------

@@ -12,7 +12,8 @@ from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work
-from accelsim.tech.technology import BlockCost, Technology, clock_periods
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
+from accelsim.tech.source import BlockCost, CostSource, clock_periods
 
 # Parts of a crossbar that all columns of a row share: they turn metadata into multiplexer controls.
 _SHARED = frozenset({"places", "substep_bits"})
@@ -64,7 +65,7 @@ class Crossbar(Unit):
         return {"route": int(routes.sum()), "decode": int(decodes.sum())}
 
     @override
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         row, name = self._row(tech, path), self._block_name
         shared = sum(um2 for part, um2 in row.parts_um2.items() if part in _SHARED)
         route = tech.energy_pj(name, "route", (row.logic_um2 - shared) / self._routes(path))
@@ -75,7 +76,7 @@ class Crossbar(Unit):
         return {"route": route + registers * tech.register_pj, "decode": decode}
 
     @override
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         row = self._row(tech, path).area_um2
         row += sum(path.groups_per_step * c.area_um2 for c in self._converters(tech, path).values())
         # Registers behind every multiplexer, and beside them for the activations of the row.
@@ -83,13 +84,13 @@ class Crossbar(Unit):
         return path.rows * (row + registers * tech.register_um2)
 
     @override
-    def fit_clock(self, tech: Technology, path: Datapath) -> Self:
+    def fit_clock(self, tech: CostSource, path: Datapath) -> Self:
         if self.pipeline_stages is not None:
             return self
         return self.model_copy(update={"pipeline_stages": self._needed(tech, path)})
 
     @override
-    def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:
+    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[str]:
         needed = self._needed(tech, path)
         if needed > 1:
             yield (
@@ -114,22 +115,34 @@ class Crossbar(Unit):
         """Return the multipliers of a row that are fed."""
         return path.columns * min(path.lanes, path.groups_per_step * path.kept_per_group)
 
-    def _row(self, tech: Technology, path: Datapath) -> BlockCost:
+    def _row(self, tech: CostSource, path: Datapath) -> BlockCost:
         return block_cost(tech, self._block_name, path)
 
-    def _converters(self, tech: Technology, path: Datapath) -> dict[str, BlockCost]:
+    def _converters(self, tech: CostSource, path: Datapath) -> dict[str, BlockCost]:
         """Return what turns the stored metadata of a group into those that the kind decodes."""
         if path.metadata_format == self.decodes:
             return {}
         name = "index_decoder" if self.decodes == "bitmask" else "index_encoder"
         return {name: block_cost(tech, name, path)}
 
-    def _delay_ps(self, tech: Technology, path: Datapath) -> float:
+    def _delay_ps(self, tech: CostSource, path: Datapath) -> float:
         converters = self._converters(tech, path).values()
         return self._row(tech, path).delay_ps + sum(cost.delay_ps for cost in converters)
 
-    def _needed(self, tech: Technology, path: Datapath) -> int:
+    def _needed(self, tech: CostSource, path: Datapath) -> int:
         return clock_periods(self._delay_ps(tech, path), period_ps(path))
 
+
+def lane_bits(s: Shape) -> int:
+    """Return the legs that pick a slice of N values, where there are fewer lanes."""
+    return s.n * s.bits * s.columns if s.substeps > 1 else 0
+
+
+def _index_decoder_parts(s: Shape) -> Parts:
+    """Return what finds the places of N indices, and sets the bits of M positions."""
+    return {"places": s.n * s.window, "positions": s.m}
+
+
+BLOCKS["index_decoder"] = Block(_index_decoder_parts, value_path)
 
 CROSSBARS: Registry[Crossbar] = Registry("crossbar.kind")

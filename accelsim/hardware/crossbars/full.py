@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 
 
 @CROSSBARS.register("full")
@@ -35,3 +36,16 @@ class Full(Crossbar):
     decodes: ClassVar[str] = "index"
 
     kind: Annotated[Literal["full"], Field(description="Which design")]
+
+
+def _parts(s: Shape) -> Parts:
+    """Return M legs a lane in use; one index a lane, or one of several that take turns."""
+    lanes = min(s.lanes, s.groups * s.n)
+    return {
+        "leg_bits": lanes * s.m * s.bits * s.columns,
+        "places": lanes * s.m,
+        "substep_bits": lanes * s.substeps * s.index_bits if s.substeps > 1 else 0,
+    }
+
+
+BLOCKS["crossbar_full"] = Block(_parts, value_path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
+from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar, lane_bits
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, index_bits, value_path
 
 
 @CROSSBARS.register("hierarchical")
@@ -26,7 +28,6 @@ class Hierarchical(Crossbar):
         16:32: M - N + 1 = 17 distances, S = 8: one value of 8 positions, then one of 3, where a
         window needs 17:1.
 
-        >>> from accelsim.tech.blocks import radix_of
         >>> radix_of(17), (32 - 16) // radix_of(17) + 1
         (8, 3)
 
@@ -34,3 +35,28 @@ class Hierarchical(Crossbar):
     """
 
     kind: Annotated[Literal["hierarchical"], Field(description="Which design")]
+
+
+def radix_of(window: int) -> int:
+    """Return the legs of the first level of a hierarchical crossbar, a power of two near sqrt."""
+    return 1 << (index_bits(window) + 1) // 2
+
+
+def _parts(s: Shape) -> Parts:
+    """Count the legs of both levels: value i, with d dropped before it, comes from i + d."""
+    near = radix_of(s.window)
+    first = Counter(
+        p
+        for p, _ in {(i + d // near * near, d % near) for i in range(s.n) for d in range(s.window)}
+    )
+    second = {(i, d // near) for i in range(s.n) for d in range(s.window)}
+    legs = sum(count for count in first.values() if count > 1)  # a single leg is a wire
+    return {
+        "near_leg_bits": s.groups * legs * s.bits * s.columns,
+        "far_leg_bits": s.groups * len(second) * s.bits * s.columns,
+        "places": s.groups * s.n * s.window,
+        "lane_bits": lane_bits(s),
+    }
+
+
+BLOCKS["crossbar_hierarchical"] = Block(_parts, value_path)

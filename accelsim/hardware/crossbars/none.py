@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
 from accelsim.mapping import Datapath
-from accelsim.tech.technology import Technology
+from accelsim.tech.source import CostSource
 
 
 @CROSSBARS.register("none")
@@ -38,9 +38,9 @@ class NoCrossbar(Crossbar):
     pipeline_stages: Literal[0] = Field(default=0, description="None: nothing is routed")
 
     @override
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         return dict.fromkeys(self.action_names, 0.0)
 
     @override
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         return 0.0

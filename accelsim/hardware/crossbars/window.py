@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from accelsim.hardware.crossbars.base import CROSSBARS, Crossbar
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 
 
 @CROSSBARS.register("window")
@@ -28,11 +29,22 @@ class Window(Crossbar):
 
         >>> from accelsim.hardware.examples import path
         >>> from accelsim.hardware.logic import shape
-        >>> from accelsim.tech.blocks import block
-        >>> block("crossbar_window").parts(shape(path("8:16")))["leg_bits"] == 2 * 8 * 9 * 8 * 8
+        >>> _parts(shape(path("8:16")))["leg_bits"] == 2 * 8 * 9 * 8 * 8
         True
 
     Source: derived; `crossbar_window.sv`.
     """
 
     kind: Annotated[Literal["window"], Field(description="Which design")]
+
+
+def _parts(s: Shape) -> Parts:
+    """Count the positions that each lane serves: those of all the values that take turns on it."""
+    legs = {(i % s.lanes, i + d) for i in range(s.n) for d in range(s.window)}
+    return {
+        "leg_bits": s.groups * len(legs) * s.bits * s.columns,
+        "places": s.groups * s.n * s.window,
+    }
+
+
+BLOCKS["crossbar_window"] = Block(_parts, value_path)

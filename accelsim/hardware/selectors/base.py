@@ -13,7 +13,8 @@ from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work, ceil_div
-from accelsim.tech.technology import BlockCost, Technology, clock_periods
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
+from accelsim.tech.source import BlockCost, CostSource, clock_periods
 
 
 class Selector(Unit):
@@ -107,7 +108,7 @@ class Selector(Unit):
         return {"group": int(self.groups(work).sum())}
 
     @override
-    def energy_pj(self, tech: Technology, path: Datapath) -> Mapping[str, float]:
+    def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         costs = self._others(tech, path)
         encoder = costs.pop("index_encoder", None)
         output = self._output_bits(path) * tech.register_um2
@@ -120,14 +121,14 @@ class Selector(Unit):
         return {"group": energy}
 
     @override
-    def area_um2(self, tech: Technology, path: Datapath) -> float:
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
         one = self._core(tech, path).area_um2
         one += sum(cost.area_um2 for cost in self._others(tech, path).values())
         registers = (self.extra_stages or 0) * self._stage_bits(path) + self._output_bits(path)
         return self.instances * (one + registers * tech.register_um2)
 
     @override
-    def fit_clock(self, tech: Technology, path: Datapath) -> Self:
+    def fit_clock(self, tech: CostSource, path: Datapath) -> Self:
         core, tail = self._cycles(tech, path)
         iterative = bool(self.steps(path))
         extra = tail - 1 + (0 if iterative else self.depth(path) * (core - 1))
@@ -140,14 +141,14 @@ class Selector(Unit):
             }
         )
 
-    def refit_clock(self, tech: Technology, old: Datapath, new: Datapath) -> Self:
+    def refit_clock(self, tech: CostSource, old: Datapath, new: Datapath) -> Self:
         """Return the selector for another datapath, if what it has was made for the old one."""
         unfitted = self.model_copy(update={"extra_stages": None, "step_cycles": None})
         is_fitted = unfitted.fit_clock(tech, old) == self
         return unfitted.fit_clock(tech, new) if is_fitted else self
 
     @override
-    def timing_notes(self, tech: Technology, path: Datapath) -> Iterator[str]:
+    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[str]:
         core, tail = self._cycles(tech, path)
         needed = self.model_copy(update={"extra_stages": None, "step_cycles": None})
         needed = needed.fit_clock(tech, path)
@@ -166,21 +167,21 @@ class Selector(Unit):
                     f"warning: selector: {name} {given} is too few for the clock; it needs {least}"
                 )
 
-    def _cycles(self, tech: Technology, path: Datapath) -> tuple[int, int]:
+    def _cycles(self, tech: CostSource, path: Datapath) -> tuple[int, int]:
         """Return the clock periods of a step of the core, and of what follows its registers."""
         period = period_ps(path)
         core = self._core(tech, path).cycles(period)
         return core, clock_periods(self._tail_ps(tech, path), period)
 
-    def _tail_ps(self, tech: Technology, path: Datapath) -> float:
+    def _tail_ps(self, tech: CostSource, path: Datapath) -> float:
         """Return the delay behind the core; what it settles late is bounded by its slowest path."""
         compact = self._others(tech, path)["compact"].delay_ps
         return compact + (self._core(tech, path).delay_ps if self.settles_late else 0)
 
-    def _core(self, tech: Technology, path: Datapath) -> BlockCost:
+    def _core(self, tech: CostSource, path: Datapath) -> BlockCost:
         return block_cost(tech, self.block_name(), path)
 
-    def _others(self, tech: Technology, path: Datapath) -> dict[str, BlockCost]:
+    def _others(self, tech: CostSource, path: Datapath) -> dict[str, BlockCost]:
         """Return compaction, and the encoder where metadata are indices."""
         names = ("compact", "index_encoder") if path.metadata_format == "index" else ("compact",)
         return {name: block_cost(tech, name, path) for name in names}
@@ -193,5 +194,18 @@ class Selector(Unit):
         """Return the flip-flops at the end: kept values, mask and a valid bit."""
         return path.kept_per_group * path.value_bits + path.group_size + 1
 
+
+def _compact_parts(s: Shape) -> Parts:
+    """Return the multiplexers that move value i down from one of positions i … i + M - N."""
+    return {"leg_bits": s.n * s.window * s.bits, "places": s.n * s.window}
+
+
+def _index_encoder_parts(s: Shape) -> Parts:
+    """Return the same for constants: the positions themselves, which are the indices."""
+    return {"leg_bits": s.n * s.window * s.index_bits, "places": s.n * s.window}
+
+
+BLOCKS["compact"] = Block(_compact_parts, value_path)
+BLOCKS["index_encoder"] = Block(_index_encoder_parts, value_path)
 
 SELECTORS: Registry[Selector] = Registry("selector.kind")

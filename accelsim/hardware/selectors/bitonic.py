@@ -9,7 +9,15 @@ from typing_extensions import override
 
 from accelsim.hardware.selectors.base import SELECTORS, Selector
 from accelsim.mapping import Datapath
-from accelsim.tech.blocks import network
+from accelsim.tech.blocks import (
+    BLOCKS,
+    Block,
+    Parts,
+    Shape,
+    index_bits,
+    magnitude_bits,
+    select_path,
+)
 
 
 @SELECTORS.register("bitonic")
@@ -52,3 +60,47 @@ class Bitonic(Selector):
     @override
     def depth(self, path: Datapath) -> int:
         return network(path.kept_per_group, path.group_size)[1]
+
+
+def network(n: int, m: int) -> tuple[int, int]:
+    """Return compare-exchange elements and depth of the bitonic network that finds N of M.
+
+    With N and M padded to powers of two Q and P, P / Q blocks of Q are sorted; each merge level
+    keeps the larger half of two blocks (Q exchanges) and sorts it again, except the last, which is
+    sorted only if N < Q. (K. Batcher, AFIPS 1968: Q / 4 × q (q + 1) exchanges sort Q values.)
+
+    8:16 has 2 × 24 + 8 = 56 exchanges in 6 + 1 = 7 levels (the best known network has 46).
+
+    >>> network(8, 16), network(2, 4), network(3, 4)
+    ((56, 7), (4, 2), (6, 3))
+    """
+    q, p = index_bits(n), index_bits(m)
+    size, levels = 1 << q, p - q
+    runs = 1 << levels
+    exchanges = runs * (size * q * (q + 1) // 4) + (runs - 1) * size
+    exchanges += max(0, runs - 2) * (size * q // 2)
+    depth = q * (q + 1) // 2 + levels + max(0, levels - 1) * q
+    if n < size and levels:  # Q values are left; sort them once more to drop the Q - N smallest
+        exchanges, depth = exchanges + size * q // 2, depth + q
+    return exchanges, depth
+
+
+def _parts(s: Shape) -> Parts:
+    """Return the exchanges of magnitudes with their indices, and the registers of each level."""
+    exchanges, depth = network(s.n, s.m)
+    item = s.key_bits + s.index_bits
+    size = 1 << index_bits(s.n)
+    merges = (1 << index_bits(s.m)) // size - 1  # merge levels put out the larger item only
+    registered = (2 * exchanges - merges * size) * item
+    # The last level registers nothing but the indices of the winners.
+    registered -= size * item - s.n * s.index_bits if depth else 0
+    return {
+        "exchange_bits": (exchanges - merges * size / 2) * item,  # a merge has one multiplexer
+        "winner_bits": s.n * s.m,
+        "magnitude_bits": magnitude_bits(s),
+        "item_register_bits": registered,
+        "register_bits": depth * (s.m * s.bits + 1),  # the values wait beside the network
+    }
+
+
+BLOCKS["select_bitonic"] = Block(_parts, select_path)

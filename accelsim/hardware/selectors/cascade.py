@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from accelsim.hardware.selectors.base import SELECTORS, Selector
 from accelsim.mapping import Datapath
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, magnitude_bits, select_path
 
 
 @SELECTORS.register("cascade")
@@ -52,3 +53,28 @@ class Cascade(Selector):
     @override
     def depth(self, path: Datapath) -> int:
         return path.kept_per_group if self.pipelined else 1
+
+
+def _parts(s: Shape) -> Parts:
+    """Return one search, a tree of M - 1 comparators, and registers that a group stays in."""
+    return {
+        "search_bits": (s.m - 1) * s.key_bits,
+        "search_flags": s.m,
+        "value_bits": s.m * s.held_bits,
+        "magnitude_bits": magnitude_bits(s),
+        "register_bits": s.m * (s.held_bits + 1) + s.n + 1,
+    }
+
+
+def _pipelined_parts(s: Shape) -> Parts:
+    """Return all N searches, a group's values in registers behind each."""
+    return {
+        "search_bits": s.n * (s.m - 1) * s.key_bits,
+        "search_flags": s.n * s.m,
+        "magnitude_bits": magnitude_bits(s) * s.n,
+        "register_bits": s.n * (s.m * (s.held_bits + 1) + 1),
+    }
+
+
+BLOCKS["select_cascade"] = Block(_parts, select_path)
+BLOCKS["select_cascade_pipelined"] = Block(_pipelined_parts, select_path)

@@ -10,6 +10,15 @@ from typing_extensions import override
 from accelsim.hardware.logic import shape
 from accelsim.hardware.selectors.base import SELECTORS, Selector
 from accelsim.mapping import Datapath
+from accelsim.tech.blocks import (
+    BLOCKS,
+    Block,
+    Parts,
+    Shape,
+    index_bits,
+    magnitude_bits,
+    select_path,
+)
 
 
 @SELECTORS.register("radix")
@@ -56,3 +65,30 @@ class Radix(Selector):
     @override
     def depth(self, path: Datapath) -> int:
         return shape(path).key_bits if self.pipelined else 1
+
+
+def _parts(s: Shape) -> Parts:
+    """Return one bit plane, and registers that a group stays in until its last one."""
+    room = index_bits(s.n + 1)
+    return {
+        "plane_flags": s.m,
+        "planes": room,
+        "value_bits": s.m * s.held_bits,
+        "magnitude_bits": magnitude_bits(s),
+        "register_bits": s.m * (s.held_bits + 2) + room + s.key_bits + 1,
+    }
+
+
+def _pipelined_parts(s: Shape) -> Parts:
+    """Return all K bit planes, a group's values in registers behind each."""
+    room = index_bits(s.n + 1)
+    return {
+        "plane_flags": s.key_bits * s.m,
+        "planes": s.key_bits * room,
+        "magnitude_bits": magnitude_bits(s) * s.key_bits,  # made again in each plane
+        "register_bits": s.key_bits * (s.m * (s.held_bits + 2) + room + 1),
+    }
+
+
+BLOCKS["select_radix"] = Block(_parts, select_path)
+BLOCKS["select_radix_pipelined"] = Block(_pipelined_parts, select_path)

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from accelsim.hardware.selectors.base import SELECTORS, Selector
 from accelsim.mapping import Datapath
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, magnitude_bits, select_path
 
 
 @SELECTORS.register("rank")
@@ -43,3 +44,16 @@ class Rank(Selector):
     @override
     def depth(self, path: Datapath) -> int:
         return 1
+
+
+def _parts(s: Shape) -> Parts:
+    """Return a comparator a pair; either side of it counts whether it wins."""
+    return {
+        "comparator_bits": s.m * (s.m - 1) // 2 * s.key_bits,
+        "count_bits": s.m * (s.m - 1),
+        "magnitude_bits": magnitude_bits(s),
+        "register_bits": s.m * (s.bits + 1) + 1,
+    }
+
+
+BLOCKS["select_rank"] = Block(_parts, select_path)

@@ -1,0 +1,106 @@
+"""The dot product of an element of the array, and the MAC: multipliers, adders and registers.
+
+Lanes of other units are composed of the same parts and priced like these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import log2
+
+from accelsim.hardware.logic import shape
+from accelsim.mapping import Datapath
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, index_bits
+from accelsim.tech.source import CostSource
+
+_MEASURED_LANES = 16  # of the dot products in energy_*.csv
+
+
+def lane_pj_per_um2(tech: CostSource, path: Datapath) -> float:
+    """Return the energy of the logic of a lane of a dot product, without its flip-flops.
+
+    The energy density of a MAC is that of the whole lane over the area of its logic. Of the
+    dot product that was measured (16 lanes), the flip-flops between products, adders and
+    accumulator are taken out again.
+    """
+    measured = replace(shape(path), lanes=_MEASURED_LANES)
+    logic_um2 = tech.block("dot_product", measured).logic_um2 / _MEASURED_LANES
+    if not logic_um2:  # a table without a price for it
+        return 0.0
+    action = f"{measured.arithmetic}_mac"
+    registers = stage_register_bits(measured) / _MEASURED_LANES
+    whole_pj = tech.energy_pj("dot_product", action, logic_um2)
+    return max(0.0, whole_pj - registers * tech.register_pj) / logic_um2
+
+
+def multipliers(s: Shape, count: float) -> Parts:
+    """Return multipliers; a float's grows with the square of its significand (bf16 has 8 bits).
+
+    bf16 and fp8 (4 bits) were synthesised; fp16 (11 bits) follows from them.
+    """
+    if s.is_float:
+        return {"bf16_multipliers": count * (s.significand_bits / 8) ** 2}
+    return {f"int{s.bits}_multipliers": count}
+
+
+def _accumulator(s: Shape) -> Parts:
+    """Return the adder of a running sum of 32 bits."""
+    return {"float_adders": 1} if s.is_float else {"accumulator_bits": 32}
+
+
+def mac_path(s: Shape) -> Parts:
+    """Return the critical path of a MAC: its multiplier or its adder, whatever the lanes."""
+    return {"float": 1.0} if s.is_float else {"log_bits": log2(s.bits)}
+
+
+def _mac(s: Shape) -> Parts:
+    """Return one multiplier in front of one accumulator."""
+    return {**multipliers(s, 1), **_accumulator(s), "register_bits": 32}
+
+
+def _dot_product(s: Shape) -> Parts:
+    """Return L multipliers, a tree of adders with registers between its levels, a sum behind it."""
+    adders, adder_bits, registers = _tree(s)
+    tree = {"float_adders": adders + 1} if s.is_float else {"adder_bits": adder_bits}
+    depth = index_bits(s.lanes)
+    return {
+        **multipliers(s, s.lanes),
+        **_accumulator(s),
+        **tree,
+        "register_bits": registers + 64 + 3 * (depth + 2),  # two accumulators; flags of each stage
+    }
+
+
+def _dot_product_cut(s: Shape) -> Parts:
+    """Return a rank of registers in every stage; a sum is added to in every cycle."""
+    return {"register_bits": stage_register_bits(s), **_accumulator(s)}
+
+
+def stage_register_bits(s: Shape) -> int:
+    """Return the flip-flops of a dot product between its stages: without accumulators and flags.
+
+    >>> stage_register_bits(Shape(lanes=4))  # 4 products of 16 bits, sums of 17, 17 and 18
+    116
+    """
+    return _tree(s)[2]
+
+
+def _tree(s: Shape) -> tuple[int, int, int]:
+    """Return adders, their bits and flip-flops of the products of a dot product and their sums."""
+    # Of a product of floats: sign, exponent and 2 × significand - 1 others; the rest is 0. The
+    # exponents of fp8 products, -18 to 17, need 7 of the 8 bits.
+    exponent_bits = 7 if s.arithmetic == "fp8" else 8
+    product = exponent_bits + 2 * s.significand_bits if s.is_float else 2 * s.bits
+    adder_bits, adders, registers = 0, 0, s.lanes * product
+    count, width = s.lanes, product
+    while count > 1:
+        width = 32 if s.is_float else min(32, width + 1)
+        adders += count // 2
+        adder_bits += count // 2 * width
+        count = -(-count // 2)
+        registers += count * width
+    return adders, adder_bits, registers
+
+
+BLOCKS["mac"] = Block(_mac, mac_path)
+BLOCKS["dot_product"] = Block(_dot_product, mac_path, cut=_dot_product_cut)
