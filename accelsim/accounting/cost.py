@@ -1,10 +1,11 @@
-"""What units cost: counted actions × price, leakage × time."""
+"""Energy of counted actions and of time: the one place where counts meet prices."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from accelsim.accounting.tally import Tally
 from accelsim.config import Architecture
 from accelsim.tech.source import CostSource
 
@@ -13,11 +14,19 @@ MW_S_TO_PJ = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What the units of one machine cost: area, leakage and energy of each action."""
+    """Prices of one machine, by unit.
+
+    Attributes:
+        area_um2: area.
+        leakage_mw: static power.
+        energy_pj: energy of one of each action.
+        clock_mhz: clock of the machine, which says how long a cycle leaks.
+    """
 
     area_um2: Mapping[str, float]
     leakage_mw: Mapping[str, float]
     energy_pj: Mapping[str, Mapping[str, float]]
+    clock_mhz: float
 
     @classmethod
     def of(cls, arch: Architecture, tech: CostSource) -> Prices:
@@ -27,12 +36,89 @@ class Prices:
             area_um2={name: unit.area_um2(tech, path) for name, unit in units.items()},
             leakage_mw={name: unit.leakage_mw(tech, path) for name, unit in units.items()},
             energy_pj={name: dict(unit.energy_pj(tech, path)) for name, unit in units.items()},
+            clock_mhz=arch.clock_mhz,
         )
 
-    def dynamic_pj(self, unit: str, actions: Mapping[str, int]) -> dict[str, float]:
-        """Price the counted actions of a unit."""
-        return {name: self.energy_pj[unit][name] * count for name, count in actions.items()}
+    @property
+    def total_um2(self) -> float:
+        """Area of all units."""
+        return sum(self.area_um2.values())
 
-    def static_pj(self, unit: str, time_s: float) -> float:
-        """Return the leakage of a unit over a time."""
-        return self.leakage_mw[unit] * time_s * MW_S_TO_PJ
+
+def unit_pj(action_pj: Iterable[float], leakage_pj: float) -> float:
+    """Return the energy of a unit: of its actions in their order, then leakage.
+
+    Whoever adds up a unit does it here, so that sums come to the same last bit everywhere.
+
+    >>> unit_pj([1.5, 2.0], 0.25)
+    3.75
+    """
+    return sum(action_pj) + leakage_pj
+
+
+class PricedTally:
+    """Energy of what a tally counts on one machine, for any number of nonzero activations.
+
+    Layers with the same tally differ in nothing else, so counts are looked up once. Units that the
+    tally knows nothing of are idle, and leak.
+    """
+
+    def __init__(self, prices: Prices, tally: Tally) -> None:
+        """Bring counts and prices together.
+
+        Args:
+            prices: of the machine.
+            tally: of a layer, or of several of its runs.
+        """
+        time_s = tally.cycles / (prices.clock_mhz * 1e6)
+        self._units: dict[str, _PricedUnit] = {}
+        for name, price_pj in prices.energy_pj.items():
+            counts = tally.actions.get(name, dict.fromkeys(sorted(price_pj), 0))
+            slopes = tally.nonzero_actions.get(name, {})
+            self._units[name] = _PricedUnit(
+                terms=[
+                    (kind, price_pj[kind], n, slopes.get(kind, 0)) for kind, n in counts.items()
+                ],
+                leakage_pj=prices.leakage_mw[name] * time_s * MW_S_TO_PJ,
+            )
+        # Of most units, energy does not depend on what is nonzero.
+        self._known_pj = [
+            unit if unit.grows else unit.energy_pj(0) for unit in self._units.values()
+        ]
+
+    def action_pj(self, unit: str, nonzero: int) -> dict[str, float]:
+        """Return the energy of each action of a unit."""
+        return self._units[unit].action_pj(nonzero)
+
+    def leakage_pj(self, unit: str) -> float:
+        """Return the leakage of a unit over the cycles of the tally."""
+        return self._units[unit].leakage_pj
+
+    def energy_pj(self, nonzero: int) -> float:
+        """Return the energy of all units: the actions of each, its leakage, then the next unit."""
+        return sum(
+            [
+                known.energy_pj(nonzero) if isinstance(known, _PricedUnit) else known
+                for known in self._known_pj
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _PricedUnit:
+    """Name, price and count of each action of a unit, and what one nonzero value adds to it."""
+
+    terms: list[tuple[str, float, int, int]]
+    leakage_pj: float
+
+    @property
+    def grows(self) -> bool:
+        """Whether a nonzero activation costs more than a zero."""
+        return any(slope for *_, slope in self.terms)
+
+    def action_pj(self, nonzero: int) -> dict[str, float]:
+        return {kind: price * (n + nonzero * slope) for kind, price, n, slope in self.terms}
+
+    def energy_pj(self, nonzero: int) -> float:
+        actions = [price * (n + nonzero * slope) for _, price, n, slope in self.terms]
+        return unit_pj(actions, self.leakage_pj)

@@ -106,7 +106,7 @@ def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) 
         area_table(machine.name, report),
         f"overhead over the dense machine: {change(report.overhead_vs_dense_ratio)}",
         report.scope,
-        *report.notes,
+        *map(str, report.notes),
     )
 
 
@@ -130,5 +130,5 @@ def area_json(report: AreaReport) -> dict[str, Any]:
         "totals": {"area_um2": report.total_um2},
         "units": units,
         "overhead_vs_dense_ratio": report.overhead_vs_dense_ratio,
-        "warnings": list(report.notes),
+        "warnings": [str(note) for note in report.notes],
     }

@@ -168,8 +168,7 @@ def clock_warnings(machine: Architecture) -> list[str]:
     from accelsim.run.area import clock_notes
 
     notes = clock_notes(machine, machine.load_technology())
-    missed = [note for note in notes if note.startswith("warning: ")]
-    return [f"{machine.name}: {note.removeprefix('warning: ')}" for note in missed]
+    return [f"{machine.name}: {note.text}" for note in notes if note.is_warning]
 
 
 def selection_cache(wanted: bool) -> DiskCache | None:

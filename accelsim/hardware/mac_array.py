@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
+from accelsim.base.note import Note, warning
 from accelsim.hardware.dot_product import stage_register_bits
 from accelsim.hardware.logic import block_cost, period_ps, shape
 from accelsim.hardware.unit import Unit
@@ -130,11 +131,11 @@ class MacArray(Unit):
         return self.rows * self.columns * self._unit(tech, path).area_um2
 
     @override
-    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[str]:
+    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[Note]:
         delay = self._unit(tech, path).delay_ps
         if delay > period_ps(path):
-            yield (
-                f"warning: mac_array: a stage takes {delay:,.0f} ps of a clock of "
+            yield warning(
+                f"mac_array: a stage takes {delay:,.0f} ps of a clock of "
                 f"{period_ps(path):,.0f} ps; it is not pipelined further"
             )
 

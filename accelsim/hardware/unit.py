@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from accelsim.base.note import Note
 from accelsim.base.registry import Registry
 from accelsim.mapping import Datapath, Ints, Work
 from accelsim.tech.source import CostSource
@@ -57,7 +58,7 @@ class Unit(BaseModel, ABC):
         """Return the unit with the pipeline stages that it needs at this clock."""
         return self
 
-    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[str]:  # noqa: ARG002
+    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[Note]:  # noqa: ARG002
         """Yield what the clock made of the unit, and what misses it."""
         yield from ()
 

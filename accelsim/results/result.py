@@ -9,6 +9,7 @@ from operator import add, mul
 from typing import TYPE_CHECKING, Any
 
 from accelsim.accounting.breakdown import Breakdown, bound
+from accelsim.accounting.cost import unit_pj
 from accelsim.accounting.ledger import UnitLedger
 from accelsim.accounting.tally import weighted_sum
 from accelsim.base.errors import MissingExtraError
@@ -35,7 +36,7 @@ class UnitResult:
     @property
     def energy_pj(self) -> float:
         """Energy of all actions, and leakage."""
-        return sum(self.action_pj.values()) + self.leakage_pj
+        return unit_pj(self.action_pj.values(), self.leakage_pj)
 
     def __add__(self, other: UnitResult) -> UnitResult:
         """Add what the same unit did in two runs."""

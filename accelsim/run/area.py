@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from accelsim.accounting.cost import Prices
+from accelsim.base.note import Note, warning
 from accelsim.config import Architecture
 from accelsim.hardware.buffer import Buffer
 from accelsim.hardware.lanes import UNSIZED_KIB, TableUnit
@@ -29,17 +30,17 @@ class AreaReport:
     gate_equivalents: Mapping[str, float]
     dense_um2: float
     scope: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @classmethod
     def of(cls, arch: Architecture) -> AreaReport:
         """Size every unit of `arch`."""
         tech = arch.load_technology()
         areas = Prices.of(arch, tech).area_um2
-        dense = Prices.of(arch.dense(), tech).area_um2
+        dense = Prices.of(arch.dense(), tech)
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
         notes = (*clock_notes(arch, tech), *size_notes(arch), *area_notes(arch))
-        return cls(areas, equivalents, sum(dense.values()), tech.scope, notes)
+        return cls(areas, equivalents, dense.total_um2, tech.scope, notes)
 
     @property
     def total_um2(self) -> float:
@@ -52,14 +53,14 @@ class AreaReport:
         return self.total_um2 / self.dense_um2 - 1
 
 
-def clock_notes(arch: Architecture, tech: CostSource) -> Iterator[str]:
+def clock_notes(arch: Architecture, tech: CostSource) -> Iterator[Note]:
     """Yield what the clock made of the units, and warnings of those that miss it."""
     for unit in arch.units.values():
         yield from unit.timing_notes(tech, arch.path)
     yield from slow_memories(arch, tech)
 
 
-def slow_memories(arch: Architecture, tech: CostSource) -> Iterator[str]:
+def slow_memories(arch: Architecture, tech: CostSource) -> Iterator[Note]:
     """Warn of memories that cannot take an access every cycle of the clock."""
     period_ns = 1000 / arch.clock_mhz
     for name, unit in arch.units.items():
@@ -71,17 +72,17 @@ def slow_memories(arch: Architecture, tech: CostSource) -> Iterator[str]:
         else:
             continue
         if needed_ns > period_ns:
-            yield (
-                f"warning: {name}: its memory needs {needed_ns:.2f} ns an access, the clock gives "
+            yield warning(
+                f"{name}: its memory needs {needed_ns:.2f} ns an access, the clock gives "
                 f"{period_ns:.2f} ns; {cure}"
             )
 
 
-def size_notes(arch: Architecture) -> Iterator[str]:
+def size_notes(arch: Architecture) -> Iterator[Note]:
     """Say of which tables the size is not known, as it follows from the layers of a trace."""
     for name, unit in arch.units.items():
         if isinstance(unit, TableUnit) and unit.has_table and unit.table_kib is None:
-            yield (
+            yield Note(
                 f"{name}: a table of {UNSIZED_KIB} KiB is assumed; a run sizes it for the layers "
                 f"of its trace, {name}.table_kib fixes it"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from accelsim.base.note import Note, warning
 from accelsim.config import Architecture
 from accelsim.hardware import Unit
 from accelsim.mapping import Gemm, Work, bytes_of, ceil_div
@@ -89,12 +90,12 @@ def bottlenecks(arch: Architecture, result: Result) -> list[Bottleneck]:
     return [found[unit] for unit in found if unit in slow or (slow and unit in ports)]
 
 
-def area_notes(arch: Architecture) -> Iterator[str]:
+def area_notes(arch: Architecture) -> Iterator[Note]:
     """Yield a warning for each key with which the array can never run at full speed."""
     for found in narrow_ports(arch):
         share = found.value / found.needed
-        yield (
-            f"warning: {found.key} {found.value} keeps the array at {share:.0%} of its speed at "
+        yield warning(
+            f"{found.key} {found.value} keeps the array at {share:.0%} of its speed at "
             f"most; write {found.needed}"
         )
 

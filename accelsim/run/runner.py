@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from accelsim.accounting.breakdown import bound, leaders
-from accelsim.accounting.cost import Prices
+from accelsim.accounting.cost import PricedTally, Prices
 from accelsim.accounting.ledger import UnitLedger
 from accelsim.accounting.tally import Run, Tally, combine
 from accelsim.config import Architecture
@@ -233,7 +233,7 @@ class Runner:
             engine=self.engine,
             clock_mhz=self.arch.clock_mhz,
             macs_per_cycle=self.arch.path.macs_per_cycle,
-            area_um2=sum(self.prices.area_um2.values()),
+            area_um2=self.prices.total_um2,
             layers=tuple(replace(layer, kind=kinds[layer.name]) for layer in layers),
             policy=self.policy,
             notes=self._notes(trace, steps, layers),
@@ -271,7 +271,7 @@ class Runner:
 
         Units that the layer has no use for are idle all the time, and leak.
         """
-        time_s = tally.cycles / (self.arch.clock_mhz * 1e6)
+        priced = PricedTally(self.prices, tally)
         idle = UnitLedger(idle_cycles=tally.cycles)
         results = {}
         for name, unit in self.arch.units.items():
@@ -280,10 +280,10 @@ class Runner:
                 actions = tally.actions_with(name, nonzero)
             results[name] = UnitResult(
                 area_um2=self.prices.area_um2[name],
-                leakage_pj=self.prices.static_pj(name, time_s),
+                leakage_pj=priced.leakage_pj(name),
                 ledger=tally.ledgers.get(name, idle),
                 actions=actions,
-                action_pj=self.prices.dynamic_pj(name, actions),
+                action_pj=priced.action_pj(name, nonzero),
             )
         for name in self.arch.streams:
             results[name] = UnitResult(0.0, 0.0, tally.ledgers.get(name, idle), {}, {})

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from accelsim.accounting.cost import unit_pj
 from accelsim.results.comparison import Ratios
 from accelsim.results.result import headline
 from accelsim.studies.runs import Run
@@ -33,13 +34,11 @@ class Constant:
     """One uncertain constant: which units it prices, and in what.
 
     Attributes:
-        why: why it is uncertain.
         units: name of a unit, or the end of it.
         in_area: whether it scales their area, and the leakage with it.
         in_energy: whether it scales the energy of their actions.
     """
 
-    why: str
     units: tuple[str, ...]
     in_area: bool = False
     in_energy: bool = True
@@ -51,19 +50,18 @@ class Constant:
 
 CONSTANTS: Mapping[str, Constant] = MappingProxyType(
     {
-        "crossbar wiring": Constant(
-            "synthesis knows no wires, and a crossbar is mostly wires", ("crossbar",), in_area=True
-        ),
-        "SRAM energy": Constant("CACTI, interpolated; median error 6 %", ("_buffer",)),
-        "SRAM area": Constant(
-            "CACTI, interpolated; median error 6 %", ("_buffer",), in_area=True, in_energy=False
-        ),
-        "DRAM energy": Constant("published pJ/bit differ by tens of per cent", ("dram",)),
-        "activity factors": Constant(
-            "switching of one model's operands, in a simulation without glitches", _LOGIC
-        ),
+        # Synthesis knows no wires, and a crossbar is mostly wires.
+        "crossbar wiring": Constant(("crossbar",), in_area=True),
+        # CACTI, interpolated between the points of its table: median error 6 %.
+        "SRAM energy": Constant(("_buffer",)),
+        "SRAM area": Constant(("_buffer",), in_area=True, in_energy=False),
+        # What is published differs by tens of per cent for the same standard.
+        "DRAM energy": Constant(("dram",)),
+        # Switching of one model's operands, in a simulation without glitches.
+        "activity factors": Constant(_LOGIC),
     }
 )
+"""The constants by name, each with the reason for which it is uncertain."""
 
 
 class Priced:
@@ -146,7 +144,7 @@ class _Side(dict[str, Any]):
         for names, (um2, leakage_pj, dynamic_pj) in sums.items():
             area, energy = _multipliers(names, factors)
             area_um2 += area * um2
-            energy_pj += energy * dynamic_pj + area * leakage_pj
+            energy_pj += unit_pj([energy * dynamic_pj], area * leakage_pj)
         array, totals = machine["mac_array"], part["totals"]
         counts = ("cycles", "macs_dense", "macs_executed", "dram_bytes")
         super().__init__(
@@ -203,5 +201,5 @@ def _unit(name: str, unit: Mapping[str, Any], factors: Mapping[str, float]) -> d
         "area_um2": area * unit["area_um2"],
         "action_pj": actions,
         "leakage_pj": leakage,
-        "energy_pj": sum(actions.values()) + leakage,
+        "energy_pj": unit_pj(actions.values(), leakage),
     }

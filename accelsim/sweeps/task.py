@@ -274,7 +274,7 @@ def _check_finite(arch: Architecture, metrics: dict[str, Any]) -> None:
 
 
 def _area_um2(arch: Architecture) -> float:
-    return sum(Prices.of(arch, arch.load_technology()).area_um2.values())
+    return Prices.of(arch, arch.load_technology()).total_um2
 
 
 _areas: dict[tuple[str, str], float] = {}

@@ -14,6 +14,7 @@ from itertools import groupby
 from math import prod
 from typing import Any
 
+from accelsim.accounting.cost import PricedTally
 from accelsim.accounting.tally import Run, Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
@@ -158,7 +159,7 @@ class TotalsRunner(Runner):
         dense = executed = cycles = dram_bytes = 0
         energies: list[float] = []
         ratios: list[float | None] = []
-        alike: dict[object, tuple[Tally, _Priced, int, dict[str, Survivors]]] = {}
+        alike: dict[object, tuple[Tally, PricedTally, int, dict[str, Survivors]]] = {}
         for linear in trace.linears:
             method = self.method(linear)
             source = linear.input if self._gathers(method, steps) else ""
@@ -168,7 +169,7 @@ class TotalsRunner(Runner):
                 wish = wish_of(self.arch, self.policy, linear, is_decode=steps is not None)
                 tally, kept = self._layer(linear, method, wish, steps)
                 found = self._workload.survivors(wish, batch)
-                alike[key] = tally, _Priced(self, tally), kept, found
+                alike[key] = tally, PricedTally(self.prices, tally), kept, found
             tally, priced, kept, found = alike[key]
             left = found[linear.input]
             energies.append(priced.energy_pj(left.nonzero))
@@ -185,7 +186,7 @@ class TotalsRunner(Runner):
                 macs_executed=executed,
                 energy_pj=sum(energies),
                 dram_bytes=dram_bytes,
-                area_um2=sum(self.prices.area_um2.values()),
+                area_um2=self.prices.total_um2,
                 clock_mhz=self.arch.clock_mhz,
                 macs_per_cycle=self.arch.path.macs_per_cycle,
             )
@@ -224,39 +225,6 @@ class TotalsRunner(Runner):
             return combine(self._parts(Product(machine, linear, selection, kept), steps)[0])
 
         return self._remembered(key, make), kept
-
-
-class _Priced:
-    """What a tally costs on a machine, for any number of nonzero activations.
-
-    The sums are those of `UnitResult` and `LayerResult`, in the same order: floating-point numbers
-    add up to the same bits.
-    """
-
-    def __init__(self, runner: TotalsRunner, tally: Tally) -> None:
-        self._units: list[float | tuple[list[tuple[float, int, int]], float]] = []
-        time_s = tally.cycles / (runner.arch.clock_mhz * 1e6)
-        for name in runner.arch.units:
-            prices = runner.prices.energy_pj[name]
-            slopes = tally.nonzero_actions.get(name, {})
-            actions = tally.actions.get(name, {})
-            terms = [(prices[kind], n, slopes.get(kind, 0)) for kind, n in actions.items()]
-            leakage = runner.prices.static_pj(name, time_s)
-            if any(slopes.values()):
-                self._units.append((terms, leakage))
-            else:
-                self._units.append(sum([price * n for price, n, _ in terms]) + leakage)
-
-    def energy_pj(self, nonzero: int) -> float:
-        """Return the energy of a layer."""
-        return sum(
-            [
-                unit
-                if isinstance(unit, float)
-                else sum([price * (n + nonzero * slope) for price, n, slope in unit[0]]) + unit[1]
-                for unit in self._units
-            ]
-        )
 
 
 _NOTHING = Selection(0, None, None, None)  # type: ignore[arg-type] # not looked at

@@ -26,7 +26,7 @@ def load(edit, tmp_path):
 
 
 def notes(arch):
-    return [note for note in AreaReport.of(arch).notes if "memory" not in note]
+    return [str(note) for note in AreaReport.of(arch).notes if "memory" not in note.text]
 
 
 def test_what_is_left_open_follows_from_the_clock(load):

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
+from accelsim.base.note import Note, warning
 from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
@@ -90,16 +91,16 @@ class Crossbar(Unit):
         return self.model_copy(update={"pipeline_stages": self._needed(tech, path)})
 
     @override
-    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[str]:
+    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[Note]:
         needed = self._needed(tech, path)
         if needed > 1:
-            yield (
+            yield Note(
                 f"crossbar: routing takes {self._delay_ps(tech, path):,.0f} ps of a clock of "
                 f"{period_ps(path):,.0f} ps; pipelined in {self._stages} stages"
             )
         if self._stages < needed > 1:
-            yield (
-                f"warning: crossbar: pipeline_stages {self._stages} is too few for the clock; "
+            yield warning(
+                f"crossbar: pipeline_stages {self._stages} is too few for the clock; "
                 f"it needs {needed}"
             )
 

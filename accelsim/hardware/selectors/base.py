@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
+from accelsim.base.note import Note, warning
 from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
@@ -148,13 +149,13 @@ class Selector(Unit):
         return unfitted.fit_clock(tech, new) if is_fitted else self
 
     @override
-    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[str]:
+    def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[Note]:
         core, tail = self._cycles(tech, path)
         needed = self.model_copy(update={"extra_stages": None, "step_cycles": None})
         needed = needed.fit_clock(tech, path)
         if core > 1 or tail > 1:
             slow = self._core(tech, path).delay_ps, self._tail_ps(tech, path)
-            yield (
+            yield Note(
                 f"selector: a step takes {slow[0]:,.0f} ps and compaction {slow[1]:,.0f} ps of a "
                 f"clock of {period_ps(path):,.0f} ps; pipelined with {self.extra_stages} more "
                 f"stages of {self._stage_bits(path)} flip-flops"
@@ -163,8 +164,8 @@ class Selector(Unit):
         for name, default in (("extra_stages", 0), ("step_cycles", 1)):
             given, least = getattr(self, name) or default, getattr(needed, name)
             if given < least:
-                yield (
-                    f"warning: selector: {name} {given} is too few for the clock; it needs {least}"
+                yield warning(
+                    f"selector: {name} {given} is too few for the clock; it needs {least}"
                 )
 
     def _cycles(self, tech: CostSource, path: Datapath) -> tuple[int, int]:
