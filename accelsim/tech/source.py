@@ -87,12 +87,20 @@ class CostSource(ABC):
     Attributes:
         name: of the technology, for messages.
         node_nm: process node.
+        register_um2: area of one flip-flop.
+        register_pj: energy of one flip-flop in a cycle, clock pin included.
+        leakage_nw_per_um2: static power of logic by its area.
+        nand2_um2: area of the smallest NAND2, the unit of gate equivalents.
         scope: what the areas are of, and are not; printed below every table of areas.
         block_scope: the same for a block on its own.
     """
 
     name: str
     node_nm: float
+    register_um2: float
+    register_pj: float
+    leakage_nw_per_um2: float
+    nand2_um2: float
     scope: ClassVar[str]
     block_scope: ClassVar[str]
 
@@ -131,26 +139,6 @@ class CostSource(ABC):
         Raises:
             InputError: the action has no price.
         """
-
-    @property
-    @abstractmethod
-    def register_um2(self) -> float:
-        """Area of one flip-flop."""
-
-    @property
-    @abstractmethod
-    def register_pj(self) -> float:
-        """Energy of one flip-flop in a cycle, clock pin included."""
-
-    @property
-    @abstractmethod
-    def leakage_nw_per_um2(self) -> float:
-        """Static power of logic by its area."""
-
-    @property
-    @abstractmethod
-    def nand2_um2(self) -> float:
-        """Area of the smallest NAND2, the unit of gate equivalents."""
 
     @abstractmethod
     def origin(self, name: str) -> str:

@@ -82,6 +82,10 @@ class Technology(CostSource):
         is_native = node_nm == table.node_nm
         self._area = 1.0 if is_native else area_ratio(table.node_nm, node_nm)
         self._energy = 1.0 if is_native else energy_ratio(table.node_nm, node_nm)
+        self.nand2_um2 = table.nand2_um2.value * self._area
+        self.register_um2 = table.register_um2.value * self._area
+        self.register_pj = table.register_pj.value * self._energy
+        self.leakage_nw_per_um2 = table.leakage_nw_per_um2.value  # taken to be the same everywhere
 
     @classmethod
     def load(cls, name: str, *, node_nm: float | None = None) -> Self:
@@ -100,26 +104,6 @@ class Technology(CostSource):
     @override
     def at_node(self, node_nm: float) -> Self:
         return type(self)(self.table, node_nm)
-
-    @property
-    @override
-    def leakage_nw_per_um2(self) -> float:
-        return self.table.leakage_nw_per_um2.value  # taken to be the same at all nodes
-
-    @property
-    @override
-    def register_um2(self) -> float:
-        return self.table.register_um2.value * self._area
-
-    @property
-    @override
-    def register_pj(self) -> float:
-        return self.table.register_pj.value * self._energy
-
-    @property
-    @override
-    def nand2_um2(self) -> float:
-        return self.table.nand2_um2.value * self._area
 
     @override
     def origin(self, name: str) -> str:

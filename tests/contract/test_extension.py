@@ -1,4 +1,4 @@
-"""One class is enough: a new pattern, selector, crossbar or format works without another edit."""
+"""One class is enough: a pattern, selector, crossbar, format or technology needs no other edit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from accelsim.run.verify import verify
 from accelsim.sparsity import FORMATS, PATTERNS, Format, Pattern
 from accelsim.sparsity.formats.base import positions_of
 from accelsim.tech.blocks import Block
+from accelsim.tech.dram import DramCost
+from accelsim.tech.source import SOURCES, BlockCost, CostSource
+from accelsim.tech.sram import sram_cost
 from accelsim.tech.technology import Technology
 from accelsim.trace import InputInfo, Linear, TraceMeta, TraceWriter
 
@@ -133,6 +136,42 @@ class Inverted(Format):
         return positions_of(~bits[:, :m])
 
 
+class Flat(CostSource):
+    """100 µm² a block, 2 pJ an action, whatever the size; reads from DRAM at 1 pJ, writes at 3."""
+
+    scope = "round numbers"
+    block_scope = "the same"
+    node_nm = 45
+    nand2_um2 = 2.0
+    register_um2 = 1.0
+    register_pj = 0.5
+    leakage_nw_per_um2 = 0.0
+
+    def __init__(self, name):
+        self.name = name
+
+    @classmethod
+    @override
+    def read(cls, file):
+        return cls(file.data["name"])
+
+    @override
+    def block(self, name, shape, *, period_ps=None):
+        return BlockCost({"all": 100.0}, register_um2=0.0, register_bits=0, delay_ps=0.0)
+
+    @override
+    def energy_pj(self, name, action, area_um2):
+        return 2.0
+
+    @override
+    def origin(self, name):
+        return "nowhere"
+
+    @override
+    def dram(self, standard):
+        return DramCost(read_pj_per_bit=1.0, write_pj_per_bit=3.0)
+
+
 def test_a_new_pattern_runs_and_is_verified(register, load, trace):
     register(PATTERNS, "ends", Ends)
     arch = load('pattern: "8:16"', "pattern: ends-of-4")
@@ -175,6 +214,55 @@ def test_a_new_crossbar_without_a_price_is_refused(register, load, monkeypatch):
     monkeypatch.setitem(BLOCKS, "crossbar_wide", Block(wide_parts, BLOCKS["crossbar_full"].path))
     with pytest.raises(acs.InputError, match=r"technology.table: .* no block 'crossbar_wide'"):
         load("{kind: full}", "{kind: wide}")
+
+
+@pytest.fixture
+def load_flat(register, load, tmp_path):
+    """Load nm816 at the prices of `Flat`."""
+    register(SOURCES, "flat", Flat)
+    (tmp_path / "flat.yaml").write_text("kind: flat\nname: round\n", encoding="utf-8")
+    table = tmp_path / "flat.yaml"
+    return lambda *overrides: load("{table: nangate45}", f"{{table: {table}}}", *overrides)
+
+
+def test_a_new_technology_prices_areas(load_flat):
+    arch = load_flat()
+    report = AreaReport.of(arch)
+    # Core and compaction; behind them flip-flops for 8 values of 8 bits, 16 bits of mask, valid.
+    assert report.area_um2["selector"] == 4 * (100 + 100 + 8 * 8 + 16 + 1)
+    # 8 rows: one crossbar, 2 encoders, a stage of 16 × 8 bits for 8 columns and the activations.
+    assert report.area_um2["crossbar"] == 8 * (100 + 2 * 100 + 16 * 8 * (8 + 1))
+    assert report.area_um2["mac_array"] == 8 * 8 * 100
+    assert report.gate_equivalents["mac_array"] == 6400 / 2
+    assert report.scope == "round numbers"
+    # It has no memories of its own: CACTI's at its node.
+    macro = sram_cost(capacity_bytes=32 * 1024, width_bytes=32, banks=1, node_nm=45)
+    assert report.area_um2["activation_buffer"] == 4 * macro.area_um2
+
+
+def test_a_new_technology_prices_energy(load_flat, trace):
+    units = acs.simulate(load_flat(), trace).units
+    prices = {
+        "selector": {"group": 2},
+        "crossbar": {"route": 2 + 8 * 0.5, "decode": 2 + 2},  # one stage of 8 bits; an encoder
+        "mac_array": {"mac": 2, "mac_idle": 2, "accumulate": 2},
+        "dram": {"read_bytes": 8 * 1, "write_bytes": 8 * 3},
+    }
+    for name, price_pj in prices.items():
+        counts = units[name].actions
+        assert min(counts.values()) > 0
+        assert units[name].action_pj == {kind: price_pj[kind] * n for kind, n in counts.items()}
+        assert units[name].leakage_pj == 0
+
+
+def test_what_a_new_technology_does_not_know_is_refused(load_flat):
+    with pytest.raises(acs.InputError, match=r"technology.node_nm: .*'round' knows 45 nm only"):
+        load_flat("technology.node_nm=16")
+    tech = load_flat().load_technology()
+    with pytest.raises(acs.InputError, match="'round' does not price wires"):
+        tech.wire(8, 100.0)
+    with pytest.raises(acs.InputError, match="'round' cannot pipeline dot_product"):
+        AreaReport.of(load_flat("mac_array.stage_cycles=2"))
 
 
 def test_a_new_format_is_stored_moved_and_verified(register, load, trace):
