@@ -5,6 +5,7 @@ Lanes of other units are composed of the same parts and priced like these.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log2
 
@@ -33,7 +34,7 @@ def lane_pj_per_um2(tech: CostSource, path: Datapath) -> float:
     return max(0.0, whole_pj - registers * tech.register_pj) / logic_um2
 
 
-def multipliers(s: Shape, count: float) -> Parts:
+def _multipliers(s: Shape, count: float) -> Parts:
     """Return multipliers; a float's grows with the square of its significand (bf16 has 8 bits).
 
     bf16 and fp8 (4 bits) were synthesised; fp16 (11 bits) follows from them.
@@ -48,14 +49,14 @@ def _accumulator(s: Shape) -> Parts:
     return {"float_adders": 1} if s.is_float else {"accumulator_bits": 32}
 
 
-def mac_path(s: Shape) -> Parts:
+def _path(s: Shape) -> Parts:
     """Return the critical path of a MAC: its multiplier or its adder, whatever the lanes."""
     return {"float": 1.0} if s.is_float else {"log_bits": log2(s.bits)}
 
 
 def _mac(s: Shape) -> Parts:
     """Return one multiplier in front of one accumulator."""
-    return {**multipliers(s, 1), **_accumulator(s), "register_bits": 32}
+    return {**_multipliers(s, 1), **_accumulator(s), "register_bits": 32}
 
 
 def _dot_product(s: Shape) -> Parts:
@@ -64,7 +65,7 @@ def _dot_product(s: Shape) -> Parts:
     tree = {"float_adders": adders + 1} if s.is_float else {"adder_bits": adder_bits}
     depth = index_bits(s.lanes)
     return {
-        **multipliers(s, s.lanes),
+        **_multipliers(s, s.lanes),
         **_accumulator(s),
         **tree,
         "register_bits": registers + 64 + 3 * (depth + 2),  # two accumulators; flags of each stage
@@ -102,5 +103,21 @@ def _tree(s: Shape) -> tuple[int, int, int]:
     return adders, adder_bits, registers
 
 
-BLOCKS["mac"] = Block(_mac, mac_path)
-BLOCKS["dot_product"] = Block(_dot_product, mac_path, cut=_dot_product_cut)
+def lane_block(parts: Callable[[Shape], Parts]) -> Block:
+    """Return the block of a lane: its parts have the prices that those of a dot product have."""
+    return Block(parts, _path, priced_like="dot_product")
+
+
+def lane_parts(s: Shape, *, products: float = 0, adders: Sequence[int] = ()) -> Parts:
+    """Return a lane: multipliers of B × B bits, adders by their width, and registers behind them.
+
+    Of floats, an adder is one of fp32, whatever the width.
+    """
+    registers = {"register_bits": sum(adders) or 2 * s.bits}
+    if s.is_float:
+        return {**_multipliers(s, products), "float_adders": len(adders), **registers}
+    return {**_multipliers(s, products), "accumulator_bits": sum(adders), **registers}
+
+
+BLOCKS["mac"] = Block(_mac, _path)
+BLOCKS["dot_product"] = Block(_dot_product, _path, cut=_dot_product_cut)

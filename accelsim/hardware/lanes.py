@@ -9,19 +9,18 @@ modelled.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator
 from typing_extensions import override
 
 from accelsim.base.errors import InputError, shown
-from accelsim.hardware.dot_product import lane_pj_per_um2, mac_path, multipliers
+from accelsim.hardware.dot_product import lane_pj_per_um2
 from accelsim.hardware.logic import block_cost
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of, ceil_div
 from accelsim.sparsity.demands import Demands
-from accelsim.tech.blocks import Block, Parts, Shape
 from accelsim.tech.source import CostSource
 from accelsim.tech.sram import SramCost
 
@@ -281,19 +280,3 @@ class ChannelUnit(TableUnit):
     @override
     def table_bytes(self, gemm: Gemm, path: Datapath) -> int:
         return gemm.in_features * self.entry_bytes(path)
-
-
-def lane_block(parts: Callable[[Shape], Parts]) -> Block:
-    """Return the block of a lane: its parts have the prices that those of a dot product have."""
-    return Block(parts, mac_path, priced_like="dot_product")
-
-
-def lane_parts(s: Shape, *, products: float = 0, adders: Sequence[int] = ()) -> Parts:
-    """Return a lane: multipliers of B × B bits, adders by their width, and registers behind them.
-
-    Of floats, an adder is one of fp32, whatever the width.
-    """
-    registers = {"register_bits": sum(adders) or 2 * s.bits}
-    if s.is_float:
-        return {**multipliers(s, products), "float_adders": len(adders), **registers}
-    return {**multipliers(s, products), "accumulator_bits": sum(adders), **registers}

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from accelsim.hardware.lanes import ChannelUnit, lane_block, lane_parts
+from accelsim.hardware.dot_product import lane_block, lane_parts
+from accelsim.hardware.lanes import ChannelUnit
 from accelsim.mapping import Ints, Work
 from accelsim.tech.blocks import BLOCKS
 

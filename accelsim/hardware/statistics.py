@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 from typing_extensions import override
 
-from accelsim.hardware.lanes import TableUnit, lane_block, lane_parts
+from accelsim.hardware.dot_product import lane_block, lane_parts
+from accelsim.hardware.lanes import TableUnit
 from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of
 from accelsim.tech.blocks import BLOCKS, Parts, Shape
 
