@@ -59,8 +59,8 @@ def unit_pj(action_pj: Iterable[float], leakage_pj: float) -> float:
 class PricedTally:
     """Energy of what a tally counts on one machine, for any number of nonzero activations.
 
-    Layers with the same tally differ in nothing else, so counts are looked up once. Units that the
-    tally knows nothing of are idle, and leak.
+    Layers with the same tally differ in nothing else, so that all else is looked up once. Units
+    that the tally knows nothing of are idle, and leak.
     """
 
     def __init__(self, prices: Prices, tally: Tally) -> None:
@@ -71,54 +71,41 @@ class PricedTally:
             tally: of a layer, or of several of its runs.
         """
         time_s = tally.cycles / (prices.clock_mhz * 1e6)
-        self._units: dict[str, _PricedUnit] = {}
+        self._terms: dict[str, list[_Term]] = {}
+        self._leakage_pj = {
+            name: mw * time_s * MW_S_TO_PJ for name, mw in prices.leakage_mw.items()
+        }
+        # Of units whose energy does not depend on what is nonzero, the energy; of others, the name.
+        self._units: list[float | str] = []
         for name, price_pj in prices.energy_pj.items():
-            counts = tally.actions.get(name, dict.fromkeys(sorted(price_pj), 0))
             slopes = tally.nonzero_actions.get(name, {})
-            self._units[name] = _PricedUnit(
-                terms=[
-                    (kind, price_pj[kind], n, slopes.get(kind, 0)) for kind, n in counts.items()
-                ],
-                leakage_pj=prices.leakage_mw[name] * time_s * MW_S_TO_PJ,
-            )
-        # Of most units, energy does not depend on what is nonzero.
-        self._known_pj = [
-            unit if unit.grows else unit.energy_pj(0) for unit in self._units.values()
-        ]
+            counts = tally.actions.get(name) or dict.fromkeys(sorted(price_pj), 0)
+            self._terms[name] = [
+                (kind, price_pj[kind], n, slopes.get(kind, 0)) for kind, n in counts.items()
+            ]
+            self._units.append(name if any(slopes.values()) else self._unit_pj(name, 0))
 
     def action_pj(self, unit: str, nonzero: int) -> dict[str, float]:
         """Return the energy of each action of a unit."""
-        return self._units[unit].action_pj(nonzero)
+        return {kind: price * (n + nonzero * slope) for kind, price, n, slope in self._terms[unit]}
 
     def leakage_pj(self, unit: str) -> float:
         """Return the leakage of a unit over the cycles of the tally."""
-        return self._units[unit].leakage_pj
+        return self._leakage_pj[unit]
 
     def energy_pj(self, nonzero: int) -> float:
         """Return the energy of all units: the actions of each, its leakage, then the next unit."""
         return sum(
             [
-                known.energy_pj(nonzero) if isinstance(known, _PricedUnit) else known
-                for known in self._known_pj
+                self._unit_pj(unit, nonzero) if isinstance(unit, str) else unit
+                for unit in self._units
             ]
         )
 
+    def _unit_pj(self, unit: str, nonzero: int) -> float:
+        actions = [price * (n + nonzero * slope) for _, price, n, slope in self._terms[unit]]
+        return unit_pj(actions, self._leakage_pj[unit])
 
-@dataclass(frozen=True, slots=True)
-class _PricedUnit:
-    """Name, price and count of each action of a unit, and what one nonzero value adds to it."""
 
-    terms: list[tuple[str, float, int, int]]
-    leakage_pj: float
-
-    @property
-    def grows(self) -> bool:
-        """Whether a nonzero activation costs more than a zero."""
-        return any(slope for *_, slope in self.terms)
-
-    def action_pj(self, nonzero: int) -> dict[str, float]:
-        return {kind: price * (n + nonzero * slope) for kind, price, n, slope in self.terms}
-
-    def energy_pj(self, nonzero: int) -> float:
-        actions = [price * (n + nonzero * slope) for _, price, n, slope in self.terms]
-        return unit_pj(actions, self.leakage_pj)
+_Term = tuple[str, float, int, int]
+"""Name, price in pJ and count of an action, and what one nonzero activation adds to the count."""
