@@ -2,12 +2,12 @@
 
 import pytest
 import yaml
-from oracle.toy import toy_table
 
 from accelsim.base.errors import InputError
 from accelsim.tech.load import built_in, load_source
 from accelsim.tech.source import SOURCES, clock_periods
 from accelsim.tech.technology import Technology
+from tests.helpers.toy import toy_table
 
 
 def write(folder, contents):
