@@ -21,7 +21,7 @@ from itertools import chain
 
 from accelsim.base.errors import InputError, shown
 from accelsim.base.registry import Named, did_you_mean
-from accelsim.hardware import READ, Direction, Unit
+from accelsim.hardware import READ, WRITE, Direction, Unit
 from accelsim.mapping import Work
 
 
@@ -268,6 +268,7 @@ def _problems(stages: tuple[Stage, ...]) -> Iterator[str]:
         names.append(drawn.name)
     yield from _part_problems(stages)
     yield from _buffer_problems(stages)
+    yield from _order_problems(stages)
 
 
 def _part_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
@@ -289,6 +290,33 @@ def _buffer_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
             yield f"buffer '{buffer}' must be filled by one stage and read by another"
 
 
+def _order_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
+    """Yield who would read a buffer before it is filled: it must wait, always, for who fills it."""
+    before: dict[str, set[str]] = {}
+    for drawn in stages:
+        waits = [wait.stage for wait in drawn.after if wait.when is None]
+        before[drawn.name] = set(waits).union(*(before.get(name, ()) for name in waits))
+    for drawn in stages:
+        for filler in stages:
+            if filler.fills in drawn.reads and filler.name not in before[drawn.name]:
+                yield f"stage '{drawn.name}' reads '{filler.fills}', but does not wait for " + (
+                    f"'{filler.name}', which fills it"
+                )
+
+
+def _stream_problems(drawn: Stage) -> Iterator[str]:
+    """Yield what is wrong with the stream of a stage."""
+    moved = drawn.stream
+    if moved is None:
+        return
+    if not moved.resource:
+        yield f"stream '{moved.name}' has no resource"
+    if moved.direction is WRITE and (drawn.fills or not drawn.reads):
+        yield f"stream '{moved.name}' writes: its stage must read a buffer, and fill none"
+    if moved.direction is READ and not (drawn.fills or drawn.is_once):
+        yield f"stream '{moved.name}' reads: its stage must fill a buffer, or serve once"
+
+
 def _stage_problems(drawn: Stage) -> Iterator[str]:
     """Yield what is wrong inside one stage."""
     if sum(part.role is Role.STREAM for part in drawn.parts) > 1:
@@ -297,6 +325,7 @@ def _stage_problems(drawn: Stage) -> Iterator[str]:
         yield f"stage '{drawn.name}' needs '{drawn.needs}', which is none of its parts"
     if drawn.is_once and drawn.stream is None:
         yield f"stage '{drawn.name}' serves once, but has no stream that says when"
+    yield from _stream_problems(drawn)
     if drawn.fills in drawn.reads:
         yield f"stage '{drawn.name}' reads the buffer '{drawn.fills}' that it fills"
 

@@ -1,5 +1,8 @@
 """Hardware units: one file each, pure descriptions of parameters, time, work and cost."""
 
+import sys
+
+from accelsim.base.registry import import_siblings
 from accelsim.hardware.activation_buffer import ActivationBuffer
 from accelsim.hardware.buffer import Buffer
 from accelsim.hardware.compressed_buffer import CompressedBuffer
@@ -18,6 +21,8 @@ from accelsim.hardware.statistics import Statistics
 from accelsim.hardware.unit import UNITS, Unit
 from accelsim.hardware.weight_buffer import WeightBuffer
 from accelsim.tech.blocks import BLOCKS  # with the parts of all of them registered
+
+import_siblings(sys.modules[__name__])  # a unit in a file of its own registers itself
 
 __all__ = [
     "BLOCKS",

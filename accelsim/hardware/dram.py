@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
-from accelsim.base.errors import InputError
+from accelsim.base.errors import InputError, shown
+from accelsim.base.registry import did_you_mean
 from accelsim.hardware.output_buffer import stored_bytes
 from accelsim.hardware.resource import Resource
 from accelsim.hardware.unit import UNITS
@@ -104,6 +105,11 @@ class Dram(Resource):
             "w": self.weight_bytes,
             "y": self.output_bytes,
         }
+        if operand not in sizes:
+            raise InputError(
+                f"DRAM moves no operand '{shown(operand)}'{did_you_mean(operand, sizes)}; "
+                f"allowed: {', '.join(sizes)}"
+            )
         return sizes[operand](work)
 
     def prologue_bytes(self, work: Work) -> Ints:
