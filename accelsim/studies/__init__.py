@@ -1,23 +1,65 @@
-"""What experiments share: runs of a sweep file in full, uncertain constants, claims, and pages.
+"""An experiment is data: its runs, sentences, tables, claims and figure, declared in one `Study`.
 
-An experiment is a folder: a README, sweep files, and a script that says what to draw and to claim.
+It is a folder: a README with sections, sweep files, and a script that declares what stands in them.
 """
 
-from accelsim.studies.claims import Claim, claims_table
-from accelsim.studies.constants import CONSTANTS, scaled
+from accelsim.studies.choice import Choice, Data, Joined, Value
+from accelsim.studies.claims import Claim, Tested, above, below, claims_table
+from accelsim.studies.constants import CONSTANTS, SPREAD, scaled
+from accelsim.studies.facts import apart, fact, gap, largest, number, over, share
+from accelsim.studies.figure import Drawn, Figure, Look, Plotted, plain
 from accelsim.studies.page import Page, markdown_table
-from accelsim.studies.runs import Run, picked, row, runs_of, the
+from accelsim.studies.panels import Bar, Bars, Line, Lines, Stacks, Whiskers
+from accelsim.studies.parts import Claims, Column, Count, Extremes, Numbers, Prose, Table
+from accelsim.studies.perplexity import Perplexities
+from accelsim.studies.runs import Run, row, runs_of
+from accelsim.studies.study import Study
+from accelsim.studies.words import written
 
 __all__ = [
     "CONSTANTS",
+    "SPREAD",
+    "Bar",
+    "Bars",
+    "Choice",
     "Claim",
+    "Claims",
+    "Column",
+    "Count",
+    "Data",
+    "Drawn",
+    "Extremes",
+    "Figure",
+    "Joined",
+    "Line",
+    "Lines",
+    "Look",
+    "Numbers",
     "Page",
+    "Perplexities",
+    "Plotted",
+    "Prose",
     "Run",
+    "Stacks",
+    "Study",
+    "Table",
+    "Tested",
+    "Value",
+    "Whiskers",
+    "above",
+    "apart",
+    "below",
     "claims_table",
+    "fact",
+    "gap",
+    "largest",
     "markdown_table",
-    "picked",
+    "number",
+    "over",
+    "plain",
     "row",
     "runs_of",
     "scaled",
-    "the",
+    "share",
+    "written",
 ]

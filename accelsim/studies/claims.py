@@ -7,9 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
+from accelsim.studies.choice import Chosen, Data, facts
 from accelsim.studies.constants import CONSTANTS, Priced, corners, samples, sides
+from accelsim.studies.facts import Quantity, number
 from accelsim.studies.runs import Run
+from accelsim.studies.words import written
 
 _WIDEST = 10.0  # factor up to which a flip is looked for
 _STEPS = 20  # of bisection: a millionth of the range
@@ -17,19 +21,73 @@ _SAME = 1e-9  # relative: no constant moves the number
 _TESTED = ("within ±30 %", "survives", "one constant alone flips it at")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
-    """A sentence that is true if a number is above (or below) a bound.
+    """That a number of some runs is above (or below) a bound; a study says so in a sentence.
 
     Attributes:
-        text: the sentence.
+        quantity: the number.
+        chosen: the runs.
+        above, below: the bound; one of them.
+        form: how the number is written.
+        is_priced: whether a price could move the number; otherwise the runs are taken as they are.
+    """
+
+    quantity: Quantity
+    chosen: Chosen
+    above: float | None = None
+    below: float | None = None
+    form: str = "{:.2f}×"
+    is_priced: bool = True
+
+    def on(self, data: Data) -> Tested:
+        """Return the claim with its runs; what was measured and not simulated has no price."""
+        runs, names = self.chosen.of(data), self.chosen.names
+        priced = [run for run in runs if self.is_priced and "units" in run]
+        fixed = [run for run in runs if not (self.is_priced and "units" in run)]
+        return Tested(
+            value=lambda some: float(number(self.quantity, [*some, *fixed], names)),
+            runs=priced,
+            above=self.above,
+            below=self.below,
+            form=self.form,
+        )
+
+    def said(self, sentence: str, data: Data) -> str:
+        """Return a sentence about the claim.
+
+        Its template may name facts of the first run (`{batch}`), of `{first.…}` and `{last.…}`, and
+        of the bound: `{bound}` itself, what it has `{more}` or `{less}` than 1, and `{share}`, 1
+        over it.
+        """
+        bound = self.below if self.above is None else self.above
+        assert bound is not None
+        said = {"bound": bound, "more": bound - 1, "less": 1 - bound}
+        share = {"share": 1 / bound} if bound else {}
+        return written(sentence, facts(self.chosen, data, **said, **share))
+
+
+def above(bound: float, quantity: Quantity, chosen: Chosen, **options: Any) -> Claim:
+    """Return the claim that a number is above a bound; options: other attributes of `Claim`."""
+    return Claim(quantity, chosen, above=bound, **options)
+
+
+def below(bound: float, quantity: Quantity, chosen: Chosen, **options: Any) -> Claim:
+    """Return the claim that a number is below a bound; options: other attributes of `Claim`."""
+    return Claim(quantity, chosen, below=bound, **options)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A claim with its runs, to be held against prices that may be off.
+
+    Attributes:
         value: the number, from runs in the order in which they were simulated.
         runs: the runs; none if the number depends on no price.
         above, below: the bound; one of them.
         form: how the number is written.
     """
 
-    text: str
     value: Callable[[Sequence[Run]], float]
     runs: Sequence[Run]
     above: float | None = None
@@ -95,20 +153,24 @@ class Claim:
         return other
 
 
-def claims_table(claims: Sequence[Claim]) -> list[dict[str, str]]:
-    """Return a row a claim: its number, the range of it as constants vary, and what flips it."""
+def claims_table(claims: Sequence[tuple[str, Tested]]) -> list[dict[str, str]]:
+    """Return a row a claim: its number, the range of it as constants vary, and what flips it.
+
+    Args:
+        claims: each with its sentence.
+    """
     return [
         {
-            "claim": claim.text,
+            "claim": sentence,
             "true": "yes" if claim.holds(claim.nominal) else "**no**",
             "number": claim.form.format(claim.nominal),
             **(_under_test(claim) if claim.runs else dict.fromkeys(_TESTED, "–")),
         }
-        for claim in claims
+        for sentence, claim in claims
     ]
 
 
-def _under_test(claim: Claim) -> dict[str, str]:
+def _under_test(claim: Tested) -> dict[str, str]:
     """Return what the constants do to a claim; of one that they cannot touch, nothing is tested."""
     if math.isclose(*claim.extremes, rel_tol=_SAME):
         return dict.fromkeys(_TESTED, "–")

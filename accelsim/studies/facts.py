@@ -1,0 +1,154 @@
+"""What can be named of a run: its settings, totals, ratios to dense, and what a study adds.
+
+A column, a claim, a sentence and a curve ask for numbers by these names, so that none is typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from accelsim.errors import InputError
+from accelsim.studies.runs import Run, dropped_energy_ratio
+
+Names = Mapping[str, str | Callable[[Run], Any]]
+"""By short name: a key of the machine, with dots (`dram.standard`), or a function of the run."""
+
+Quantity = str | Callable[[Sequence[Run]], Any]
+"""A number of some runs: a function of them, or the name of a fact of the first one."""
+
+
+def multipliers(run: Run) -> int:
+    """Return the number of multipliers of a machine."""
+    array = run["arch"]["mac_array"]
+    return int(array["rows"] * array["columns"] * array["lanes"])
+
+
+def share(*units: str, of: str) -> Callable[[Run], float]:
+    """Return a fact: what units take of a machine's `energy_pj` or `area_um2`, as a share."""
+
+    def taken(run: Run) -> float:
+        parts = (run["units"][unit][of] for unit in units if unit in run["units"])
+        return float(sum(parts) / run["totals"][of])
+
+    return taken
+
+
+def ideal_speedup(run: Run) -> float:
+    """Return the speed-up if only kept values took time: 2 at 8:16."""
+    kept, size = map(int, run["arch"]["pattern"].split(":"))
+    return size / kept
+
+
+SHARED: Names = MappingProxyType(
+    {
+        "area_mm2": lambda run: run["totals"]["area_um2"] / 1e6,
+        "bandwidth": "dram.bandwidth_gb_per_s",
+        "clock": "clock_mhz",
+        "clock_ghz": lambda run: run["arch"]["clock_mhz"] / 1000,
+        "columns": "mac_array.columns",
+        "crossbar": "crossbar.kind",
+        "dram": "dram.standard",
+        "dropped_energy_ratio": dropped_energy_ratio,
+        "energy_mj": lambda run: run["totals"]["energy_pj"] / 1e9,
+        "ideal_speedup": ideal_speedup,
+        "layers": lambda run: len(run["layers"]),
+        "multipliers": multipliers,
+        "node": "technology.node_nm",
+        "selectors": "selector.instances",
+    }
+)
+"""Names that every study knows, besides the keys of points, totals, ratios and machines."""
+
+
+def fact(run: Run, name: str, names: Names = SHARED) -> Any:
+    """Return what has this name in a run.
+
+    Args:
+        run: as of `runs_of`.
+        name: of `names`, of `SHARED`, of the point of the run, of its totals, of its ratios to the
+            dense machine, or a key of its machine.
+        names: what the study calls things.
+
+    Raises:
+        InputError: the run has nothing of this name.
+
+    >>> run = {"point": {"batch": 4}, "totals": {"cycles": 7}, "baseline": {"speedup": 1.5}}
+    >>> run["arch"] = {"dram": {"standard": "lpddr4"}}
+    >>> [fact(run, name) for name in ("batch", "cycles", "speedup", "dram")]
+    [4, 7, 1.5, 'lpddr4']
+    """
+    known = names.get(name, SHARED.get(name, name))
+    if callable(known):
+        return known(run)
+    for part in (run["point"], run["totals"], run["baseline"]):
+        if known in part:
+            return part[known]
+    value = run["arch"]
+    for key in known.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            raise InputError(f"a run has no '{name}'")
+        value = value[key]
+    return value
+
+
+def number(quantity: Quantity, runs: Sequence[Run], names: Names = SHARED) -> Any:
+    """Return a quantity of some runs."""
+    return fact(runs[0], quantity, names) if isinstance(quantity, str) else quantity(runs)
+
+
+class Facts(Mapping[str, Any]):
+    """The facts of some runs, for a template: `{speedup:.2f}` of the first, `{last.pattern}`.
+
+    >>> run = {"point": {"batch": 4}, "totals": {}, "baseline": {}, "arch": {}}
+    >>> "{batch} and {more:.0f}".format_map(Facts([run], more=0.1 * 10))
+    '4 and 1'
+    """
+
+    def __init__(self, runs: Sequence[Run], names: Names = SHARED, **given: Any) -> None:
+        self._runs, self._names, self._given = runs, names, given
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._given:
+            return self._given[name]
+        if name in ("first", "last"):
+            return Facts([self._runs[0 if name == "first" else -1]], self._names)
+        return fact(self._runs[0], name, self._names)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the same as `[name]`: what a template writes with a dot."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+
+def over(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
+    """Return a quantity of several runs: a fact of the last one over that of the first."""
+    return lambda runs: _of(runs[-1], quantity) / _of(runs[0], quantity)
+
+
+def gap(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
+    """Return a quantity of several runs: a fact of the last one less that of the first."""
+    return lambda runs: _of(runs[-1], quantity) - _of(runs[0], quantity)
+
+
+def apart(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
+    """Return a quantity of several runs: how far a fact of the last one is from the first's."""
+    return lambda runs: abs(gap(quantity)(runs))
+
+
+def largest(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
+    """Return a quantity of several runs: the largest of a fact."""
+    return lambda runs: max(_of(run, quantity) for run in runs)
+
+
+def _of(run: Run, quantity: str | Callable[[Run], float]) -> float:
+    value: float = quantity(run) if callable(quantity) else fact(run, quantity)
+    return value
