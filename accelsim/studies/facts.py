@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from accelsim.errors import InputError
+from accelsim.precision import PRECISIONS
 from accelsim.studies.runs import Run, dropped_energy_ratio
 
 Names = Mapping[str, str | Callable[[Run], Any]]
@@ -35,6 +36,11 @@ def share(*units: str, of: str) -> Callable[[Run], float]:
     return taken
 
 
+def unit_area_mm2(run: Run, unit: str) -> float:
+    """Return the area of a unit; 0 of one that the machine lacks."""
+    return float(run["units"].get(unit, {}).get("area_um2", 0) / 1e6)
+
+
 def ideal_speedup(run: Run) -> float:
     """Return the speed-up if only kept values took time: 2 at 8:16."""
     kept, size = map(int, run["arch"]["pattern"].split(":"))
@@ -45,14 +51,20 @@ SHARED: Names = MappingProxyType(
     {
         "area_mm2": lambda run: run["totals"]["area_um2"] / 1e6,
         "bandwidth": "dram.bandwidth_gb_per_s",
+        "bits": lambda run: PRECISIONS[run["arch"]["precision"]].value_bits,
         "clock": "clock_mhz",
         "clock_ghz": lambda run: run["arch"]["clock_mhz"] / 1000,
         "columns": "mac_array.columns",
         "crossbar": "crossbar.kind",
+        "dense_area_mm2": lambda run: run["baseline"]["totals"]["area_um2"] / 1e6,
+        "dense_energy_mj": lambda run: run["baseline"]["totals"]["energy_pj"] / 1e9,
         "dram": "dram.standard",
         "dropped_energy_ratio": dropped_energy_ratio,
         "energy_mj": lambda run: run["totals"]["energy_pj"] / 1e9,
         "ideal_speedup": ideal_speedup,
+        "increase": lambda run: "{relative_drop:+.0%} ± {relative_drop_stderr:.0%}".format_map(
+            run["totals"]
+        ),
         "layers": lambda run: len(run["layers"]),
         "multipliers": multipliers,
         "node": "technology.node_nm",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from accelsim.studies.choice import Chosen, Data, NoRunError, Value, facts
 from accelsim.studies.claims import Claim, Tested, claims_table
-from accelsim.studies.facts import SHARED, Names, Quantity, fact, number
+from accelsim.studies.facts import Names, Quantity, fact, number
 from accelsim.studies.page import markdown_table
 from accelsim.studies.runs import Run, row
 from accelsim.studies.words import written
@@ -54,6 +55,27 @@ def _seen(named: Any, data: Data) -> Any:
     if isinstance(named, Value | Extremes | Count):
         return named.of(data)
     return facts(named, data) if hasattr(named, "of") else named
+
+
+RATIOS: Mapping[str, str] = MappingProxyType(
+    {
+        "speed-up": "{speedup:.2f}×",
+        "energy": "{energy_ratio:.2f}×",
+        "energy × delay": "{edp_ratio:.2f}×",
+        "area": "{area_overhead_ratio:+.1%}",
+        "work per area": "{tops_per_mm2_ratio:.2f}×",
+    }
+)
+"""Columns of ratios to the dense machine, by head."""
+
+
+def ratios(*heads: str) -> dict[str, str]:
+    """Return columns of `RATIOS`, in this order.
+
+    >>> ratios("energy", "speed-up")
+    {'energy': '{energy_ratio:.2f}×', 'speed-up': '{speedup:.2f}×'}
+    """
+    return {head: RATIOS[head] for head in heads}
 
 
 @dataclass(frozen=True)
@@ -208,4 +230,4 @@ class Numbers:
         return [{**row(run), **self._of(run)} for run in data.groups[self.group]]
 
     def _of(self, run: Run) -> dict[str, Any]:
-        return {name: fact(run, name, {**SHARED, **self.extra}) for name in self.extra}
+        return {name: fact(run, name, self.extra) for name in self.extra}
