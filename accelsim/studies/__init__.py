@@ -6,13 +6,23 @@ It is a folder: a README with sections, sweep files, and a script that declares 
 from accelsim.studies.choice import Choice, Data, Joined, Value
 from accelsim.studies.claims import Claim, Tested, above, below, claims_table
 from accelsim.studies.constants import CONSTANTS, SPREAD, scaled
-from accelsim.studies.facts import apart, fact, gap, largest, number, over, share, unit_area_mm2
+from accelsim.studies.facts import (
+    Quantity,
+    apart,
+    fact,
+    gap,
+    largest,
+    number,
+    over,
+    share,
+    unit_area_mm2,
+)
 from accelsim.studies.figure import Drawn, Figure, Look, Plotted, plain
 from accelsim.studies.page import Page, markdown_table
 from accelsim.studies.panels import Bar, Bars, Line, Lines, Stacks, Whiskers
 from accelsim.studies.parts import Claims, Column, Count, Extremes, Numbers, Prose, Table, ratios
 from accelsim.studies.perplexity import Perplexities
-from accelsim.studies.runs import Run, row, runs_of
+from accelsim.studies.runs import Run, dropped_energy_ratio, row, runs_of
 from accelsim.studies.study import Study
 from accelsim.studies.words import written
 
@@ -39,6 +49,7 @@ __all__ = [
     "Perplexities",
     "Plotted",
     "Prose",
+    "Quantity",
     "Run",
     "Stacks",
     "Study",
@@ -50,6 +61,7 @@ __all__ = [
     "apart",
     "below",
     "claims_table",
+    "dropped_energy_ratio",
     "fact",
     "gap",
     "largest",

@@ -82,8 +82,12 @@ def row(run: Run) -> dict[str, Any]:
     }
 
 
-def dropped_energy_ratio(run: Run) -> float | None:
-    """Return the share of squared magnitude that selection drops, the mean over layers."""
-    dropped = [layer["dropped_energy_ratio"] for layer in run["layers"]]
+def dropped_energy_ratio(run: Run, kind: str | None = None) -> float | None:
+    """Return the share of squared magnitude that selection drops: the mean over layers of a kind.
+
+    Without a kind it is that of all layers; None if it is known of none.
+    """
+    layers = [layer for layer in run["layers"] if kind in (None, layer["kind"])]
+    dropped = [layer["dropped_energy_ratio"] for layer in layers]
     known = [ratio for ratio in dropped if ratio is not None]
     return sum(known) / len(known) if known else None
