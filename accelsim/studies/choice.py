@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.studies.facts import SHARED, Facts, Names, Quantity, fact, number
 from accelsim.studies.runs import Run
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.precision import PRECISIONS
 from accelsim.studies.runs import Run, dropped_energy_ratio
 

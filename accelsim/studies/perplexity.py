@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelsim.errors import InputError
-from accelsim.files import write_texts
+from accelsim.base.errors import InputError
+from accelsim.base.files import write_texts
 from accelsim.studies.runs import Run
 
 _SAME = ("model", "text", "settings", "compute_type")

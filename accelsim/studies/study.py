@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.studies.choice import Data
 from accelsim.studies.figure import Figure
 from accelsim.studies.page import Page

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from accelsim import studies as st
-from accelsim.errors import InputError
+from accelsim.base.errors import InputError
 from accelsim.trace.shapes import synthesise
 
 FOLDER = Path(__file__).parent
