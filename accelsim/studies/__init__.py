@@ -15,22 +15,36 @@ from accelsim.studies.facts import (
     number,
     over,
     share,
+    smallest,
     unit_area_mm2,
 )
 from accelsim.studies.figure import Drawn, Figure, Look, Plotted, plain
 from accelsim.studies.page import Page, markdown_table
-from accelsim.studies.panels import Bar, Bars, Line, Lines, Stacks, Whiskers
-from accelsim.studies.parts import Claims, Column, Count, Extremes, Numbers, Prose, Table, ratios
-from accelsim.studies.perplexity import Perplexities
+from accelsim.studies.panels import Bar, Bars, Line, Lines, Stacks
+from accelsim.studies.panels_losses import Beside, Whiskers
+from accelsim.studies.parts import (
+    Claims,
+    Column,
+    Count,
+    Ends,
+    Extremes,
+    Numbers,
+    Prose,
+    Table,
+    ratios,
+)
+from accelsim.studies.perplexity import ERRORS, Perplexities, at_most, loss_ratio
 from accelsim.studies.runs import Run, dropped_energy_ratio, row, runs_of
 from accelsim.studies.study import Study
-from accelsim.studies.words import written
+from accelsim.studies.words import word, written
 
 __all__ = [
     "CONSTANTS",
+    "ERRORS",
     "SPREAD",
     "Bar",
     "Bars",
+    "Beside",
     "Choice",
     "Claim",
     "Claims",
@@ -38,6 +52,7 @@ __all__ = [
     "Count",
     "Data",
     "Drawn",
+    "Ends",
     "Extremes",
     "Figure",
     "Joined",
@@ -59,12 +74,14 @@ __all__ = [
     "Whiskers",
     "above",
     "apart",
+    "at_most",
     "below",
     "claims_table",
     "dropped_energy_ratio",
     "fact",
     "gap",
     "largest",
+    "loss_ratio",
     "markdown_table",
     "number",
     "over",
@@ -74,6 +91,8 @@ __all__ = [
     "runs_of",
     "scaled",
     "share",
+    "smallest",
     "unit_area_mm2",
+    "word",
     "written",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +29,10 @@ class Data:
 
     groups: Mapping[str, Sequence[Run]]
     _tested: dict[Claim, Tested] = field(default_factory=dict)
+
+    def settings(self, group: str, names: Iterable[str]) -> list[dict[str, Any]]:
+        """Return what each run of a group has of some settings."""
+        return [{name: fact(run, name) for name in names} for run in self.groups[group]]
 
     def tested(self, claim: Claim) -> Tested:
         """Return a claim with its runs; always the same object, which remembers its extremes."""

@@ -65,6 +65,7 @@ SHARED: Names = MappingProxyType(
         "increase": lambda run: "{relative_drop:+.0%} ± {relative_drop_stderr:.0%}".format_map(
             run["totals"]
         ),
+        "kept": lambda run: 1 / ideal_speedup(run),
         "layers": lambda run: len(run["layers"]),
         "multipliers": multipliers,
         "node": "technology.node_nm",
@@ -159,6 +160,11 @@ def apart(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], f
 def largest(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
     """Return a quantity of several runs: the largest of a fact."""
     return lambda runs: max(_of(run, quantity) for run in runs)
+
+
+def smallest(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
+    """Return a quantity of several runs: the smallest of a fact."""
+    return lambda runs: min(_of(run, quantity) for run in runs)
 
 
 def _of(run: Run, quantity: str | Callable[[Run], float]) -> float:

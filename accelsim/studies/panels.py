@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from accelsim.report.plots.bars import grouped, stacked
-from accelsim.report.style import COLOURS, GREY, MARKERS, PINK
+from accelsim.report.style import COLOURS, GREY, MARKERS
 from accelsim.studies.choice import Chosen, Data, facts
 from accelsim.studies.facts import Quantity, number
 from accelsim.studies.figure import Look
 from accelsim.studies.runs import Run
-from accelsim.studies.words import written
 
 if TYPE_CHECKING:
     from accelsim.report.style import Axes
@@ -59,7 +58,7 @@ class Bars:
     def paint(self, ax: Axes, data: Data) -> None:
         """Draw them."""
         series = {
-            label: [self.scale * _number(bar.quantity, of(**bar.at), data) for of in self._groups]
+            label: [self.scale * height(bar.quantity, of(**bar.at), data) for of in self._groups]
             for label, bar in self.bars.items()
         }
         grouped(ax, list(self.groups), series, form=self.form, colours=self.colours)
@@ -166,40 +165,6 @@ class Lines:
         )
 
 
-@dataclass(frozen=True)
-class Whiskers:
-    """Bars with a standard error, as per cent.
-
-    Attributes:
-        groups: from left to right.
-        quantity, error: their height, and its standard error.
-        look: of the axes.
-        rule: of which runs the height is drawn as a line.
-        rule_label: a template that may name facts of these.
-    """
-
-    groups: Mapping[str, Chosen]
-    quantity: str
-    error: str
-    look: Look
-    rule: Chosen | None = None
-    rule_label: str = ""
-
-    def paint(self, ax: Axes, data: Data) -> None:
-        """Draw them."""
-        heights, errors = (
-            [100 * _number(name, chosen, data) for chosen in self.groups.values()]
-            for name in (self.quantity, self.error)
-        )
-        look: Any = {"color": PINK, "capsize": 2, "error_kw": {"linewidth": 0.8}}
-        bars = ax.bar(list(self.groups), heights, 0.7, yerr=errors, **look)
-        ax.bar_label(bars, [f"{height:.0f}" for height in heights], padding=1)
-        if self.rule:
-            height, names = 100 * _number(self.quantity, self.rule, data), facts(self.rule, data)
-            label = written(self.rule_label, names)
-            ax.axhline(height, color="black", linewidth=0.8, linestyle=":", label=label)
-        self.look.dress(ax, {})
-
-
-def _number(quantity: Quantity, chosen: Chosen, data: Data) -> float:
+def height(quantity: Quantity, chosen: Chosen, data: Data) -> float:
+    """Return a number of some runs as a height."""
     return float(number(quantity, chosen.of(data), chosen.names))

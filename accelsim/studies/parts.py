@@ -37,8 +37,8 @@ class Prose:
     Attributes:
         section: of the page.
         template: the sentences, with formats as of `words`.
-        names: what they name: a `Value`, an `Extremes`, a number, or a choice, of whose first run
-            they may name each fact: `{dense.area_um2:.0f}`.
+        names: what they name: a `Value`, `Ends`, `Extremes`, a `Count`, a number, or a choice, of
+            whose first run they may name each fact: `{dense.area_um2:.0f}`.
     """
 
     section: str
@@ -52,7 +52,7 @@ class Prose:
 
 def _seen(named: Any, data: Data) -> Any:
     """Return what a template sees of something that was named for it."""
-    if isinstance(named, Value | Extremes | Count):
+    if isinstance(named, Value | Ends | Extremes | Count):
         return named.of(data)
     return facts(named, data) if hasattr(named, "of") else named
 
@@ -174,6 +174,24 @@ class Span(NamedTuple):
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Ends:
+    """From where to where a fact of some runs goes: `{loss.low:.0p} to {loss.high:.0 %}`.
+
+    Attributes:
+        quantity: of each run by itself.
+        chosen: the runs.
+    """
+
+    quantity: Quantity
+    chosen: Chosen
+
+    def of(self, data: Data) -> Span:
+        """Return both ends."""
+        some = [number(self.quantity, [run], self.chosen.names) for run in self.chosen.of(data)]
+        return Span(min(some), max(some))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from accelsim.base.errors import InputError
 from accelsim.base.files import write_texts
 from accelsim.studies.runs import Run
 
+ERRORS = 2
+"""By how many standard errors, to its bad side, a measured number must meet its bound."""
+
 _SAME = ("model", "text", "settings", "compute_type")
 _KEPT = ("accelsim", *_SAME, "dense")
 
@@ -89,6 +92,22 @@ class Perplexities:
         )
         data: dict[str, Any] = json.loads(done.stdout)
         return data
+
+
+def at_most(records: Sequence[Run]) -> float:
+    """Return a quantity: the increase of perplexity with `ERRORS` standard errors more."""
+    increase, error = _increase(records[0])
+    return increase + ERRORS * error
+
+
+def loss_ratio(records: Sequence[Run]) -> float:
+    """Return a quantity of two: the increase of the first over the last's, both to the bad side."""
+    increase, error = _increase(records[-1])
+    return at_most(records) / (increase - ERRORS * error)
+
+
+def _increase(record: Run) -> tuple[float, float]:
+    return record["totals"]["relative_drop"], record["totals"]["relative_drop_stderr"]
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
