@@ -3,8 +3,9 @@
 It is a folder: a README with sections, sweep files, and a script that declares what stands in them.
 """
 
+from accelsim.studies.bounds import BOUNDS
 from accelsim.studies.choice import Choice, Data, Joined, Value
-from accelsim.studies.claims import Claim, Tested, above, below, claims_table
+from accelsim.studies.claims import Claim, Claims, above, below
 from accelsim.studies.constants import CONSTANTS, SPREAD, scaled
 from accelsim.studies.facts import (
     Quantity,
@@ -20,25 +21,19 @@ from accelsim.studies.facts import (
 )
 from accelsim.studies.figure import Drawn, Figure, Look, Plotted, plain
 from accelsim.studies.page import Page, markdown_table
+from accelsim.studies.panel_map import Map
 from accelsim.studies.panels import Bar, Bars, Line, Lines, Stacks
 from accelsim.studies.panels_losses import Beside, Whiskers
-from accelsim.studies.parts import (
-    Claims,
-    Column,
-    Count,
-    Ends,
-    Extremes,
-    Numbers,
-    Prose,
-    Table,
-    ratios,
-)
 from accelsim.studies.perplexity import ERRORS, Perplexities, at_most, loss_ratio
+from accelsim.studies.prose import Count, Ends, Extremes, Prose
 from accelsim.studies.runs import Run, dropped_energy_ratio, row, runs_of
 from accelsim.studies.study import Study
-from accelsim.studies.words import word, written
+from accelsim.studies.tables import Column, Numbers, Table, ratios
+from accelsim.studies.tested import Tested, claims_table
+from accelsim.studies.words import sign, times, word, written
 
 __all__ = [
+    "BOUNDS",
     "CONSTANTS",
     "ERRORS",
     "SPREAD",
@@ -59,6 +54,7 @@ __all__ = [
     "Line",
     "Lines",
     "Look",
+    "Map",
     "Numbers",
     "Page",
     "Perplexities",
@@ -91,7 +87,9 @@ __all__ = [
     "runs_of",
     "scaled",
     "share",
+    "sign",
     "smallest",
+    "times",
     "unit_area_mm2",
     "word",
     "written",

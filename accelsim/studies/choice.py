@@ -12,7 +12,8 @@ from accelsim.studies.facts import SHARED, Facts, Names, Quantity, fact, number
 from accelsim.studies.runs import Run
 
 if TYPE_CHECKING:
-    from accelsim.studies.claims import Claim, Tested
+    from accelsim.studies.claims import Claim
+    from accelsim.studies.tested import Tested
 
 
 class NoRunError(InputError):

@@ -20,10 +20,19 @@ Quantity = str | Callable[[Sequence[Run]], Any]
 """A number of some runs: a function of them, or the name of a fact of the first one."""
 
 
+_MHZ = 1000  # a GHz
+
+
 def multipliers(run: Run) -> int:
     """Return the number of multipliers of a machine."""
     array = run["arch"]["mac_array"]
     return int(array["rows"] * array["columns"] * array["lanes"])
+
+
+def clock_said(run: Run) -> str:
+    """Return the clock of a machine with its unit: 500 MHz, 1 GHz."""
+    mhz = run["arch"]["clock_mhz"]
+    return f"{mhz:g} MHz" if mhz < _MHZ else f"{mhz / _MHZ:g} GHz"
 
 
 def share(*units: str, of: str) -> Callable[[Run], float]:
@@ -53,7 +62,8 @@ SHARED: Names = MappingProxyType(
         "bandwidth": "dram.bandwidth_gb_per_s",
         "bits": lambda run: PRECISIONS[run["arch"]["precision"]].value_bits,
         "clock": "clock_mhz",
-        "clock_ghz": lambda run: run["arch"]["clock_mhz"] / 1000,
+        "clock_ghz": lambda run: run["arch"]["clock_mhz"] / _MHZ,
+        "clock_said": clock_said,
         "columns": "mac_array.columns",
         "crossbar": "crossbar.kind",
         "dense_area_mm2": lambda run: run["baseline"]["totals"]["area_um2"] / 1e6,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from accelsim.report.plots.bars import grouped, stacked
 from accelsim.report.style import COLOURS, GREY, MARKERS
 from accelsim.studies.choice import Chosen, Data, facts
-from accelsim.studies.facts import Quantity, number
+from accelsim.studies.facts import Facts, Quantity, number
 from accelsim.studies.figure import Look
 from accelsim.studies.runs import Run
+from accelsim.studies.words import written
 
 if TYPE_CHECKING:
     from accelsim.report.style import Axes
@@ -129,6 +130,7 @@ class Lines:
         lines: in the order in which they are drawn.
         look: of the axes.
         scale: by which heights are multiplied: 100 for per cent.
+        ticks: a template: at each point of the last line, what is written there.
         full, dashed: legends of the two kinds of lines.
         rule: a height at which a line is drawn.
     """
@@ -136,6 +138,7 @@ class Lines:
     lines: Sequence[Line]
     look: Look
     scale: float = 1.0
+    ticks: str | None = None
     full: str | None = None
     dashed: str | None = None
     rule: float | None = None
@@ -150,6 +153,14 @@ class Lines:
         if self.rule is not None:
             ax.axhline(self.scale * self.rule, color=GREY, linewidth=0.6, zorder=0)
         self.look.dress(ax, facts(self.lines[0].chosen, data))
+        if self.ticks:
+            self._write(self.ticks, self.lines[-1], ax, data)
+
+    @staticmethod
+    def _write(ticks: str, line: Line, ax: Axes, data: Data) -> None:
+        runs, names = line.chosen.of(data), line.chosen.names
+        places = [number(line.x, [run], names) for run in runs]
+        ax.set_xticks(places, [written(ticks, Facts([run], names)) for run in runs])
 
     def _draw(self, line: Line, ax: Axes, data: Data) -> None:
         runs, names, y = line.chosen.of(data), line.chosen.names, line.y

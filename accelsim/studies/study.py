@@ -7,18 +7,29 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from accelsim.base.errors import InputError
 from accelsim.studies.choice import Data
 from accelsim.studies.figure import Figure
 from accelsim.studies.page import Page
-from accelsim.studies.parts import Numbers, Part
 from accelsim.studies.perplexity import Perplexities
 from accelsim.studies.runs import Run, runs_of
+from accelsim.studies.tables import Numbers
 
 Source = Callable[[argparse.Namespace], list[Run]]
 """Where the runs of a group come from, given the flags of the script."""
+
+
+class Part(Protocol):
+    """What is written into one section of a page."""
+
+    @property
+    def section(self) -> str:
+        """The name of the section."""
+
+    def text(self, data: Data) -> str:
+        """Return what is written."""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,15 @@ def times(number: float) -> str:
     return "twice" if number == 2 else f"{word(number)} times"  # noqa: PLR2004 (has its word)
 
 
+def sign(number: float) -> str:
+    """Return a number with few signs.
+
+    >>> sign(0.5), sign(2)
+    ('½', '2')
+    """
+    return "½" if number == 0.5 else f"{number:g}"  # noqa: PLR2004 (has its sign)
+
+
 def points(number: float) -> str:
     """Return a difference of shares in hundredths.
 
