@@ -7,18 +7,7 @@ from accelsim.studies.bounds import BOUNDS
 from accelsim.studies.choice import Choice, Data, Joined, Value
 from accelsim.studies.claims import Claim, Claims, above, below
 from accelsim.studies.constants import CONSTANTS, SPREAD, scaled
-from accelsim.studies.facts import (
-    Quantity,
-    apart,
-    fact,
-    gap,
-    largest,
-    number,
-    over,
-    share,
-    smallest,
-    unit_area_mm2,
-)
+from accelsim.studies.facts import Quantity, fact, number, share, unit_area_mm2
 from accelsim.studies.figure import Drawn, Figure, Look, Plotted, plain
 from accelsim.studies.page import Page, markdown_table
 from accelsim.studies.panel_map import Map
@@ -26,6 +15,20 @@ from accelsim.studies.panels import Bar, Bars, Line, Lines, Stacks
 from accelsim.studies.panels_losses import Beside, Whiskers
 from accelsim.studies.perplexity import ERRORS, Perplexities, at_most, loss_ratio
 from accelsim.studies.prose import Count, Ends, Extremes, Prose
+from accelsim.studies.quantities import (
+    across,
+    apart,
+    first_over_next,
+    gap,
+    largest,
+    last_over_first,
+    least_of,
+    most_of,
+    over,
+    saving,
+    smallest,
+    spread,
+)
 from accelsim.studies.runs import Run, dropped_energy_ratio, row, runs_of
 from accelsim.studies.study import Study
 from accelsim.studies.tables import Column, Numbers, Table, ratios
@@ -69,26 +72,33 @@ __all__ = [
     "Value",
     "Whiskers",
     "above",
+    "across",
     "apart",
     "at_most",
     "below",
     "claims_table",
     "dropped_energy_ratio",
     "fact",
+    "first_over_next",
     "gap",
     "largest",
+    "last_over_first",
+    "least_of",
     "loss_ratio",
     "markdown_table",
+    "most_of",
     "number",
     "over",
     "plain",
     "ratios",
     "row",
     "runs_of",
+    "saving",
     "scaled",
     "share",
     "sign",
     "smallest",
+    "spread",
     "times",
     "unit_area_mm2",
     "word",

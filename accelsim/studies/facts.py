@@ -11,6 +11,7 @@ from typing import Any
 
 from accelsim.base.errors import InputError
 from accelsim.precision import PRECISIONS
+from accelsim.report.style import UNITS
 from accelsim.studies.runs import Run, dropped_energy_ratio
 
 Names = Mapping[str, str | Callable[[Run], Any]]
@@ -35,14 +36,34 @@ def clock_said(run: Run) -> str:
     return f"{mhz:g} MHz" if mhz < _MHZ else f"{mhz / _MHZ:g} GHz"
 
 
+def selector(run: Run) -> str:
+    """Return the kind of a run's selector, and of one with steps whether each has hardware."""
+    kind: Mapping[str, Any] = run["arch"]["selector"]
+    if "pipelined" not in kind:
+        return str(kind["kind"])
+    return f"{kind['kind']}, {'unrolled' if kind['pipelined'] else 'iterative'}"
+
+
 def share(*units: str, of: str) -> Callable[[Run], float]:
     """Return a fact: what units take of a machine's `energy_pj` or `area_um2`, as a share."""
+    return lambda run: _taken(run, units, of) / run["totals"][of]
 
-    def taken(run: Run) -> float:
-        parts = (run["units"][unit][of] for unit in units if unit in run["units"])
-        return float(sum(parts) / run["totals"][of])
 
-    return taken
+def share_of_dense(*units: str, of: str) -> Callable[[Run], float]:
+    """Return a fact: what units take, as a share of what the dense machine takes in all."""
+    return lambda run: _taken(run, units, of) / run["baseline"]["totals"][of]
+
+
+def _taken(run: Run, units: Sequence[str], of: str) -> float:
+    return float(sum(run["units"][unit][of] for unit in units if unit in run["units"]))
+
+
+_SHARES = {
+    f"{unit}_{metric}_{name}": of(unit, of=key)
+    for unit in UNITS
+    for metric, key in (("area", "area_um2"), ("energy", "energy_pj"))
+    for name, of in (("share", share), ("of_dense", share_of_dense))
+}
 
 
 def unit_area_mm2(run: Run, unit: str) -> float:
@@ -57,7 +78,8 @@ def ideal_speedup(run: Run) -> float:
 
 
 SHARED: Names = MappingProxyType(
-    {
+    _SHARES
+    | {
         "area_mm2": lambda run: run["totals"]["area_um2"] / 1e6,
         "bandwidth": "dram.bandwidth_gb_per_s",
         "bits": lambda run: PRECISIONS[run["arch"]["precision"]].value_bits,
@@ -79,10 +101,15 @@ SHARED: Names = MappingProxyType(
         "layers": lambda run: len(run["layers"]),
         "multipliers": multipliers,
         "node": "technology.node_nm",
+        "size": lambda run: int(run["arch"]["pattern"].split(":")[1]),
+        "selector": selector,
         "selectors": "selector.instances",
     }
 )
-"""Names that every study knows, besides the keys of points, totals, ratios and machines."""
+"""Names that every study knows, besides the keys of points, totals, ratios and machines.
+
+Of each unit there are its `_area_share` and `_energy_share`, and the same `_of_dense`.
+"""
 
 
 def fact(run: Run, name: str, names: Names = SHARED) -> Any:
@@ -150,33 +177,3 @@ class Facts(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._given)
-
-
-def over(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
-    """Return a quantity of several runs: a fact of the last one over that of the first."""
-    return lambda runs: _of(runs[-1], quantity) / _of(runs[0], quantity)
-
-
-def gap(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
-    """Return a quantity of several runs: a fact of the last one less that of the first."""
-    return lambda runs: _of(runs[-1], quantity) - _of(runs[0], quantity)
-
-
-def apart(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
-    """Return a quantity of several runs: how far a fact of the last one is from the first's."""
-    return lambda runs: abs(gap(quantity)(runs))
-
-
-def largest(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
-    """Return a quantity of several runs: the largest of a fact."""
-    return lambda runs: max(_of(run, quantity) for run in runs)
-
-
-def smallest(quantity: str | Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
-    """Return a quantity of several runs: the smallest of a fact."""
-    return lambda runs: min(_of(run, quantity) for run in runs)
-
-
-def _of(run: Run, quantity: str | Callable[[Run], float]) -> float:
-    value: float = quantity(run) if callable(quantity) else fact(run, quantity)
-    return value

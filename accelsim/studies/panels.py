@@ -143,6 +143,12 @@ class Lines:
     dashed: str | None = None
     rule: float | None = None
 
+    @classmethod
+    def of(cls, lines: Mapping[str, Chosen], x: str, y: str, look: Look, **options: Any) -> Lines:
+        """Return lines of the same facts, by their labels; options: other attributes."""
+        drawn = [Line(it, x, y, place, label) for place, (label, it) in enumerate(lines.items())]
+        return cls(drawn, look, **options)
+
     def paint(self, ax: Axes, data: Data) -> None:
         """Draw them."""
         for line in self.lines:
