@@ -11,7 +11,7 @@ from accelsim.studies.facts import Quantity, fact, number, share, unit_area_mm2
 from accelsim.studies.figure import Drawn, Figure, Look, Plotted, plain
 from accelsim.studies.page import Page, markdown_table
 from accelsim.studies.panel_map import Map
-from accelsim.studies.panels import Bar, Bars, Line, Lines, Stacks
+from accelsim.studies.panels import Bar, Bars, Lines, Stacks
 from accelsim.studies.panels_losses import Beside, Whiskers
 from accelsim.studies.perplexity import ERRORS, Perplexities, at_most, loss_ratio
 from accelsim.studies.prose import Count, Ends, Extremes, Prose
@@ -24,14 +24,17 @@ from accelsim.studies.quantities import (
     last_over_first,
     least_of,
     most_of,
+    of_picked,
     over,
+    over_least,
+    ratio,
     saving,
     smallest,
     spread,
 )
 from accelsim.studies.runs import Run, dropped_energy_ratio, row, runs_of
 from accelsim.studies.study import Study
-from accelsim.studies.tables import Column, Numbers, Table, ratios
+from accelsim.studies.tables import Column, Numbers, Table, columns, ratios
 from accelsim.studies.tested import Tested, claims_table
 from accelsim.studies.words import sign, times, word, written
 
@@ -54,7 +57,6 @@ __all__ = [
     "Extremes",
     "Figure",
     "Joined",
-    "Line",
     "Lines",
     "Look",
     "Map",
@@ -77,6 +79,7 @@ __all__ = [
     "at_most",
     "below",
     "claims_table",
+    "columns",
     "dropped_energy_ratio",
     "fact",
     "first_over_next",
@@ -88,8 +91,11 @@ __all__ = [
     "markdown_table",
     "most_of",
     "number",
+    "of_picked",
     "over",
+    "over_least",
     "plain",
+    "ratio",
     "ratios",
     "row",
     "runs_of",

@@ -58,12 +58,17 @@ def _taken(run: Run, units: Sequence[str], of: str) -> float:
     return float(sum(run["units"][unit][of] for unit in units if unit in run["units"]))
 
 
+def fj_per_mac(unit: str) -> Callable[[Run], float]:
+    """Return a fact: the energy of a unit for each multiplication of the dense product, in fJ."""
+    return lambda run: float(1000 * (run["units"][unit]["energy_pj"] / run["totals"]["macs_dense"]))
+
+
 _SHARES = {
     f"{unit}_{metric}_{name}": of(unit, of=key)
     for unit in UNITS
     for metric, key in (("area", "area_um2"), ("energy", "energy_pj"))
     for name, of in (("share", share), ("of_dense", share_of_dense))
-}
+} | {f"{unit}_fj_per_mac": fj_per_mac(unit) for unit in UNITS}
 
 
 def unit_area_mm2(run: Run, unit: str) -> float:
@@ -108,7 +113,7 @@ SHARED: Names = MappingProxyType(
 )
 """Names that every study knows, besides the keys of points, totals, ratios and machines.
 
-Of each unit there are its `_area_share` and `_energy_share`, and the same `_of_dense`.
+Of each unit there are `_area_share` and `_energy_share`, the same `_of_dense`, and `_fj_per_mac`.
 """
 
 

@@ -108,7 +108,7 @@ class Line:
     Attributes:
         chosen: the runs, from left to right.
         x: where a run stands.
-        y: how high; a function gets the run and all of the line.
+        y: how high; a function gets the run, and then all runs of the line.
         place: of its colour and its marker in the palette.
         label: in the legend.
         is_dashed: whether it is the second of two lines of one colour.
@@ -116,10 +116,14 @@ class Line:
 
     chosen: Chosen
     x: str
-    y: str | Callable[[Run, Sequence[Run]], float]
+    y: Quantity
     place: int
     label: str | None = None
     is_dashed: bool = False
+
+
+Pair = tuple[tuple[Chosen, Quantity], tuple[Chosen, Quantity]]
+"""The runs and the heights of a full line, and those of a dashed one."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,15 @@ class Lines:
         drawn = [Line(it, x, y, place, label) for place, (label, it) in enumerate(lines.items())]
         return cls(drawn, look, **options)
 
+    @classmethod
+    def pairs(cls, lines: Mapping[str, Pair], x: str, look: Look, **options: Any) -> Lines:
+        """Return two lines of one colour by label: a full one and a dashed one."""
+        drawn = []
+        for place, (label, (full, dashed)) in enumerate(lines.items()):
+            drawn.append(Line(full[0], x, full[1], place, label))
+            drawn.append(Line(dashed[0], x, dashed[1], place, is_dashed=True))
+        return cls(drawn, look, **options)
+
     def paint(self, ax: Axes, data: Data) -> None:
         """Draw them."""
         for line in self.lines:
@@ -169,8 +182,8 @@ class Lines:
         ax.set_xticks(places, [written(ticks, Facts([run], names)) for run in runs])
 
     def _draw(self, line: Line, ax: Axes, data: Data) -> None:
-        runs, names, y = line.chosen.of(data), line.chosen.names, line.y
-        heights = [y(run, runs) if callable(y) else number(y, [run], names) for run in runs]
+        runs, names = line.chosen.of(data), line.chosen.names
+        heights = [number(line.y, [run, *runs], names) for run in runs]
         ax.plot(
             [number(line.x, [run], names) for run in runs],
             [self.scale * height for height in heights],

@@ -50,6 +50,16 @@ def first_over_next(quantity: Fact) -> Measure:
     return lambda runs: _of(runs[0], quantity) / smallest(quantity)(runs[1:])
 
 
+def over_least(quantity: Fact) -> Measure:
+    """Return a quantity of several runs: a fact of the first over the smallest of all."""
+    return lambda runs: _of(runs[0], quantity) / smallest(quantity)(runs)
+
+
+def ratio(one: Fact, other: Fact) -> Callable[[Run], float]:
+    """Return a fact: one over another."""
+    return lambda run: _of(run, one) / _of(run, other)
+
+
 def saving(quantity: Fact) -> Measure:
     """Return a quantity of several runs: what the least of a fact is below the first, as a share.
 
@@ -90,6 +100,11 @@ def across(pick: Callable[[list[float]], float], quantity: Measure, *names: str)
         return pick([quantity(group) for group in groups.values()])
 
     return picked
+
+
+def of_picked(pick: Callable[[Sequence[Run]], Run], quantity: Fact) -> Measure:
+    """Return a quantity of several runs: a fact of the one that is picked, again at any prices."""
+    return lambda runs: _of(pick(runs), quantity)
 
 
 def least_of(name: str) -> Callable[[Sequence[Run]], Run]:

@@ -55,6 +55,18 @@ class Column:
     values: Mapping[str, Quantity] = field(default_factory=dict)
 
 
+def columns(
+    cell: str, values: Mapping[str, Quantity] | None = None, **setting: Iterable[Any]
+) -> dict[str, Column]:
+    """Return a column for each value of a setting, with the value as its head.
+
+    >>> list(columns("{speedup:.2f}×", pattern=("2:4", "8:16")))
+    ['2:4', '8:16']
+    """
+    ((name, them),) = setting.items()
+    return {str(value): Column(cell, {name: value}, values=values or {}) for value in them}
+
+
 @dataclass(frozen=True)
 class Table:
     """A table: each row has settings, each column a number of the runs with these settings.

@@ -15,8 +15,8 @@ the shipped buffers ({half.macs_per_byte:.0f} with {less:word} of them, {most.ma
 with {more:times} as much), so that every {fast.multipliers:,} multipliers at {fast.clock_ghz:g} \
 GHz need {fast.dense_needed_gb_per_s:.0f} GB/s dense and {fast.needed_gb_per_s:.0f} GB/s at \
 {fast.pattern}. With the second, {fast.pattern} is {fast.speedup:.2f}× as fast as dense, with the \
-first or less no faster ({slow.speedup:.2f}× at {slow.bandwidth:g} GB/s), and in between its speed-up is the bandwidth \
-over {fast.dense_needed_gb_per_s:.0f} GB/s."""
+first or less no faster ({slow.speedup:.2f}× at {slow.bandwidth:g} GB/s), and in between its \
+speed-up is the bandwidth over {fast.dense_needed_gb_per_s:.0f} GB/s."""
 TOLD = {"fast": FAST, "slow": SLOW, "half": FAST(kib=min(SIZES)), "most": FAST(kib=max(SIZES))}
 TOLD |= {"less": min(SIZES) / SHIPPED, "more": max(SIZES) / SHIPPED}
 DOUBLE, WIDER = AT(bandwidth=32, kib=(SHIPPED, 2 * SHIPPED)), AT(columns=(8, 16))
@@ -55,14 +55,13 @@ MAP_LOOK = st.Look(
 )
 TEXTS = ("{speedup:.2f}×", "{bandwidth:g}", "{multipliers:,}")
 SIDES = (("bandwidth", BANDWIDTHS), ("columns", COLUMNS))
-LINES = [
-    st.Line(FAST(kib=kib, columns=COLUMNS), "multipliers", y, place, label, label is None)
-    for place, kib in enumerate(SIZES)
-    for y, label in (
-        ("needed_gb_per_s", f"{st.sign(kib / SHIPPED)}× buffers"),
-        ("dense_needed_gb_per_s", None),
+LINES = {
+    f"{st.sign(kib / SHIPPED)}× buffers": (
+        (FAST(kib=kib, columns=COLUMNS), "needed_gb_per_s"),
+        (FAST(kib=kib, columns=COLUMNS), "dense_needed_gb_per_s"),
     )
-]
+    for kib in SIZES
+}
 LOOK = st.Look(
     xlabel="multipliers at {clock_ghz:g} GHz",
     ylabel="bandwidth needed, GB/s",
@@ -71,6 +70,7 @@ LOOK = st.Look(
     yticks=st.plain((4, *BANDWIDTHS)),
     legend=3,
 )
+TICKS = {"ticks": "{multipliers:,}"}
 STUDY = st.Study(
     __doc__,
     __file__,
@@ -84,7 +84,7 @@ STUDY = st.Study(
     figure=st.Figure(
         [
             st.Map(AT, *SIDES, "waiting", KINDS, *TEXTS, MAP_LOOK),
-            st.Lines(LINES, LOOK, ticks="{multipliers:,}", full="8:16", dashed="dense"),
+            st.Lines.pairs(LINES, "multipliers", LOOK, full="8:16", dashed="dense", **TICKS),
         ],
         72,
     ),

@@ -8,14 +8,6 @@ CROSSBARS = ("full", "window", "hierarchical", "logshift")
 SELECTORS = ("rank", "bitonic", "radix, unrolled", "cascade, unrolled")
 SELECTORS += ("radix, iterative", "cascade, iterative")
 SMALLEST = st.least_of("area_um2")
-
-
-def crossbar_over_selector(runs: list[st.Run]) -> float:
-    """Return the area of the crossbar of the smallest machine over that of its selectors."""
-    crossbar, selector = (SMALLEST(runs)["units"][unit] for unit in ("crossbar", "selector"))
-    return float(crossbar["area_um2"] / selector["area_um2"])
-
-
 NAMES = {"activations": lambda run: st.fact(run, "selectors") * st.fact(run, "size")}
 ALL = st.Choice("kinds", NAMES)
 AT = ALL(clock=FAST, pattern="8:16", selector="rank", crossbar="full")
@@ -25,6 +17,7 @@ NARROW, WIDE, BEST_WIDE = AT(pattern="2:4"), AT(pattern="16:32"), BEST(pattern="
 ROWS = {"clock": CLOCKS, "pattern": PATTERNS}
 BANKS, GROUPS = AT(**ROWS, selector=SELECTORS), tuple(ROWS)
 RANK = st.across(max, st.first_over_next("selector_area_of_dense"), *GROUPS)
+OVER_SELECTOR = st.ratio("crossbar_area_of_dense", "selector_area_of_dense")
 ANSWER = """\
 Rank selectors at every M: a bank for {narrow.activations} activations a cycle takes \
 {narrow.selector_area_of_dense:.1 %} ({narrow.pattern}) to {wide.selector_area_of_dense:.1 %} \
@@ -55,7 +48,7 @@ CLAIMS = {
         st.below(0.01, "selector_area_of_dense", chosen, **PERCENT) for chosen in (AT, WIDE)
     ],
     "even the smallest crossbar is {bound:times} as large as the rank selectors": st.above(
-        2, st.across(min, crossbar_over_selector, *GROUPS), ANY(**ROWS)
+        2, st.across(min, st.of_picked(SMALLEST, OVER_SELECTOR), *GROUPS), ANY(**ROWS)
     ),
     "the best crossbar for {pattern} saves {bound:.0 %} of the machine, {clock_said}": [
         st.above(0.01, st.saving("area_um2"), chosen, **PERCENT)
@@ -83,8 +76,7 @@ for unit, kinds, clock, label, look in (
     PANELS.append(st.Lines.of(lines, "size", f"{unit}_area_of_dense", st.Look(**look), **drawn))
 for unit, kinds in (("crossbar", CROSSBARS), ("selector", SELECTORS)):
     cell = f"{{{unit}_area_of_dense:.1p}} · {{{unit}_energy_of_dense:.1p}}"
-    columns = {kind: st.Column(cell, {unit: kind}) for kind in kinds}
-    columns = {"clock": "{clock} MHz", "pattern": "{pattern}", **columns}
+    columns = {"clock": "{clock} MHz", "pattern": "{pattern}", **st.columns(cell, **{unit: kinds})}
     TABLES.append(st.Table(f"{unit}s", AT, ROWS, columns))
 STUDY = st.Study(
     __doc__,

@@ -78,7 +78,7 @@ BY_BATCH = {
     f"energy, {USUAL} GB/s": "{energy_ratio:.2f}×",
 }
 CELL = "{speedup:.2f}× · {energy_ratio:.2f}× · {rows_needed:.0%}"
-BY_PATTERN = {p: st.Column(CELL, {"pattern": p}) for p in ("2:4", "8:16", "16:32")}
+BY_PATTERN = {"batch": "{batch}", **st.columns(CELL, pattern=("2:4", "8:16", "16:32"))}
 LOOK = st.Look(xlabel="sequences in a decode step ({model})", ylim=(0, 2))
 STUDY = st.Study(
     question=__doc__,
@@ -88,7 +88,7 @@ STUDY = st.Study(
     parts=[
         st.Prose("answer", ANSWER, TOLD),
         st.Table("batches", AT, {"trace": MODELS, "batch": BATCHES}, BY_BATCH),
-        st.Table("patterns", AT, {"batch": BATCHES}, {"batch": "{batch}", **BY_PATTERN}),
+        st.Table("patterns", AT, {"batch": BATCHES}, BY_PATTERN),
         st.Claims(CLAIMS),
     ],
     figure=st.Figure([st.Plotted("decode", AT(trace=trace), LOOK) for trace in MODELS], 70),
