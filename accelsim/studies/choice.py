@@ -84,6 +84,14 @@ class Choice:
         """Return the choice of the one run that a function picks."""
         return replace(self, narrowing=narrowing)
 
+    def among(self, *names: str) -> Callable[..., Joined]:
+        """Return a function of settings: the runs with these, and then those to compare them with.
+
+        Args:
+            names: of the settings that all of them share.
+        """
+        return lambda **keys: self(**keys) + self(**{name: keys[name] for name in names})
+
     def __add__(self, other: Chosen) -> Joined:
         return Joined((self, other))
 

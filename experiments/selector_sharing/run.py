@@ -1,11 +1,9 @@
 """How many output columns share a selector before its area stops mattering?"""
 
-from collections.abc import Callable
-
 from accelsim import studies as st
 
 PATTERNS, COLUMNS = ("2:4", "4:8", "8:16", "16:32"), (1, 2, 4, 8, 16, 32, 64)
-SMALL = 0.01  # of the machine
+SMALL, PERCENT = 0.01, {"form": "{:.2%}"}  # of the machine
 
 
 def never_starving(runs: list[st.Run]) -> st.Run:
@@ -22,13 +20,11 @@ def first_small(shares: list[float]) -> int:
 
 
 PAYING = st.most_of("tops_per_mm2")  # the machine whose selectors pay
-AT, LARGE = (
-    st.Choice("sharing", settings={"pattern": "8:16", "columns": 8}),
-    st.Choice("large_layers", settings={"columns": 8}),
-)
+AT, LARGE = st.Choice("sharing")(pattern="8:16", columns=8), st.Choice("large_layers")(columns=8)
 FRESH, PAY = AT.only(never_starving), AT.only(PAYING)
 NEW, PAID = (st.of_picked(pick, "selector_area_share") for pick in (never_starving, PAYING))
-PAID_ENERGY = st.of_picked(PAYING, "selector_energy_share")
+ENERGY = st.across(max, st.of_picked(PAYING, "selector_energy_share"), "columns")
+OVER = st.of_picked(PAYING, st.ratio("crossbar_area_share", "selector_area_share"))
 WIDTH, SLOWER = st.across(first_small, NEW, "columns"), st.over_least("cycles")
 ANSWER = """\
 If rank selectors must bring new groups in every cycle, {two} columns have to share them at 2:4, \
@@ -39,14 +35,12 @@ of the layer one block after the other: the {pay.selectors} that pay with {pay.c
 take {pay.selector_area_share:.1 %} at {pay.pattern} ({wide.selector_area_share:.1 %} at \
 {wide.pattern}), and on layers of Llama-3-8B a single one ({one.selector_area_share:.1 %}) costs \
 {slower:.1 %} of the time."""
-TOLD = {
-    name: st.Value(WIDTH, AT(pattern=pattern, columns=COLUMNS))
-    for name, pattern in zip(("two", "four", "eight", "sixteen"), PATTERNS, strict=True)
-}
+ONE = AT(selectors=1) + AT
+WIDTHS = (st.Value(WIDTH, AT(pattern=pattern, columns=COLUMNS)) for pattern in PATTERNS)
+TOLD = dict(zip(("two", "four", "eight", "sixteen"), WIDTHS, strict=True))
 TOLD |= {"pay": PAY, "wide": PAY(pattern="16:32"), "one": LARGE(selectors=1), "small": SMALL}
 TOLD["slower"] = st.Value(lambda runs: SLOWER(runs) - 1, LARGE(selectors=1) + LARGE)
 LESS, OF = "take less than {bound:.0 %}", "at {pattern} with {columns} columns"
-PERCENT = {"form": "{:.2%}"}
 CLAIMS = {
     f"selectors for new groups in every cycle {LESS} at {{pattern}} from {{columns}} columns on": [
         st.below(SMALL, st.across(max, NEW, "columns"), AT(pattern=p, columns=wide), **PERCENT)
@@ -56,31 +50,18 @@ CLAIMS = {
         st.below(SMALL, PAID, AT(pattern=pattern), **PERCENT) for pattern in ("8:16", "16:32")
     ],
     "selection takes less than {bound:.0 %} of the energy at {pattern} from {columns} columns "
-    "on": st.below(
-        SMALL, st.across(max, PAID_ENERGY, "columns"), AT(columns=COLUMNS[3:]), **PERCENT
-    ),
-    f"the crossbar takes {{bound:g}} times what selectors that pay do {OF}": st.above(
-        4, st.of_picked(PAYING, st.ratio("crossbar_area_share", "selector_area_share")), AT
-    ),
+    "on": st.below(SMALL, ENERGY, AT(columns=COLUMNS[3:]), **PERCENT),
+    f"the crossbar takes {{bound:g}} times what selectors that pay do {OF}": st.above(4, OVER, AT),
     "the crossbar takes more of {last.columns} columns than of {columns} at {pattern}": st.above(
         1, st.over("crossbar_area_share"), PAY + PAY(columns=64)
     ),
-    f"one selector costs more than {{share:word}} of the speed {OF}": st.above(
-        2, SLOWER, AT(selectors=1) + AT, is_priced=False
-    ),
+    f"one selector costs more than {{share:word}} of the speed {OF}": st.above(2, SLOWER, ONE),
 }
-
-
-def paced(of: st.Choice) -> Callable[..., st.Joined]:
-    """Return the choice of a machine and, behind it, those of its width to compare it with."""
-    return lambda **keys: of(**keys) + of(columns=keys["columns"])
-
-
 AREA = "{selector_area_share:.2p} · {last.selector_area_share:.2p} ({last.selectors}) · "
 AREA += "{last.crossbar_area_share:.1p}"
-ENERGY = "{selector_fj_per_mac:.1f} · {crossbar_fj_per_mac:.0f}"
+COST = "{selector_fj_per_mac:.1f} · {crossbar_fj_per_mac:.0f}"
 ROWS, HEAD = {"columns": COLUMNS}, {"columns": "{columns}"}
-AREAS, ENERGIES = (HEAD | st.columns(cell, pattern=PATTERNS) for cell in (AREA, ENERGY))
+AREAS, COSTS = (HEAD | st.columns(cell, pattern=PATTERNS) for cell in (AREA, COST))
 PACE = HEAD | st.columns("{slower:.2f}×", {"slower": SLOWER}, selectors=COLUMNS)
 SHARES = {
     pattern: ((widths, "selector_area_share"), (widths, "crossbar_area_share"))
@@ -91,14 +72,13 @@ PACES = {
     f"{n} columns": ((AT(columns=n), SLOWER), (LARGE(columns=n), SLOWER)) for n in (4, 8, 16, 64)
 }
 LOOK = {"xbase": 2, "xticks": st.plain(COLUMNS), "has_minor_ticks": False, "legend": 3}
-LEFT = st.Look(
-    "columns that share the selectors",
-    "area, % of machine",
-    ybase=10,
-    yticks=st.plain((0.1, 0.3, 1, 3, 10)),
-    **LOOK,
-)
+LEFT = {"ybase": 10, "yticks": st.plain((0.1, 0.3, 1, 3, 10)), **LOOK}
+LEFT = st.Look("columns that share the selectors", "area, % of machine", **LEFT)
 RIGHT = st.Look("selectors, {pattern}", "cycles over the fewest", yticks=(1, 1.5, 2, 2.5), **LOOK)
+LEGENDS = {"full": "selectors (new groups)", "dashed": "crossbar", "scale": 100, "rule": SMALL}
+LINES = st.Lines.pairs(SHARES, "columns", LEFT, **LEGENDS)
+LEGENDS = {"full": "shipped trace", "dashed": "Llama-3-8B"}
+PACE_LINES = st.Lines.pairs(PACES, "selectors", RIGHT, **LEGENDS)
 STUDY = st.Study(
     __doc__,
     __file__,
@@ -107,26 +87,12 @@ STUDY = st.Study(
     parts=[
         st.Prose("answer", ANSWER, TOLD),
         st.Table("area", lambda **keys: FRESH(**keys) + PAY(**keys), ROWS, AREAS),
-        st.Table("energy", PAY, ROWS, ENERGIES),
-        st.Table("pace", paced(AT), ROWS, PACE),
-        st.Table("large layers", paced(LARGE), ROWS, PACE),
+        st.Table("energy", PAY, ROWS, COSTS),
+        st.Table("pace", AT.among("columns"), ROWS, PACE),
+        st.Table("large layers", LARGE.among("columns"), ROWS, PACE),
         st.Claims(CLAIMS),
     ],
-    figure=st.Figure(
-        [
-            st.Lines.pairs(
-                SHARES,
-                "columns",
-                LEFT,
-                scale=100,
-                full="selectors (new groups)",
-                dashed="crossbar",
-                rule=SMALL,
-            ),
-            st.Lines.pairs(PACES, "selectors", RIGHT, full="shipped trace", dashed="Llama-3-8B"),
-        ],
-        70,
-    ),
+    figure=st.Figure([LINES, PACE_LINES], 70),
 )
 
 if __name__ == "__main__":
