@@ -13,13 +13,14 @@ from accelsim.studies.page import Page, markdown_table
 from accelsim.studies.panel_map import Map
 from accelsim.studies.panels import Bar, Bars, Lines, Stacks
 from accelsim.studies.panels_losses import Beside, Whiskers
-from accelsim.studies.perplexity import ERRORS, Perplexities, at_most, loss_ratio
+from accelsim.studies.perplexity import ERRORS, Perplexities, at_most, loss_ratio, steepness
 from accelsim.studies.prose import Count, Ends, Extremes, Prose
 from accelsim.studies.quantities import (
     across,
     apart,
     first_over_next,
     gap,
+    growth,
     largest,
     last_over_first,
     least_of,
@@ -84,6 +85,7 @@ __all__ = [
     "fact",
     "first_over_next",
     "gap",
+    "growth",
     "largest",
     "last_over_first",
     "least_of",
@@ -105,6 +107,7 @@ __all__ = [
     "sign",
     "smallest",
     "spread",
+    "steepness",
     "times",
     "unit_area_mm2",
     "word",

@@ -13,6 +13,7 @@ from accelsim.base.errors import InputError
 from accelsim.precision import PRECISIONS
 from accelsim.report.style import UNITS
 from accelsim.studies.runs import Run, dropped_energy_ratio
+from accelsim.studies.words import written
 
 Names = Mapping[str, str | Callable[[Run], Any]]
 """By short name: a key of the machine, with dots (`dram.standard`), or a function of the run."""
@@ -101,6 +102,9 @@ SHARED: Names = MappingProxyType(
         "ideal_speedup": ideal_speedup,
         "increase": lambda run: "{relative_drop:+.0%} ± {relative_drop_stderr:.0%}".format_map(
             run["totals"]
+        ),
+        "increase_said": lambda run: written(
+            "{relative_drop:.0p} ± {relative_drop_stderr:.0 %}", run["totals"]
         ),
         "kept": lambda run: 1 / ideal_speedup(run),
         "layers": lambda run: len(run["layers"]),

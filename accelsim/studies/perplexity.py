@@ -59,10 +59,14 @@ class Perplexities:
     def measure(self) -> None:
         """Measure on this machine, and put it into what was measured before.
 
+        Nothing is measured if no patterns are given: another experiment measures this file.
+
         Raises:
             InputError: another model or text: increases of different ones must not stand side by
                 side.
         """
+        if not self.patterns:
+            return
         known = self.read()
         if "rows" in known:
             new: Mapping[str, Any] = self._updated(known)
@@ -104,6 +108,20 @@ def loss_ratio(records: Sequence[Run]) -> float:
     """Return a quantity of two: the increase of the first over the last's, both to the bad side."""
     increase, error = _increase(records[-1])
     return at_most(records) / (increase - ERRORS * error)
+
+
+def steepness(runs: Sequence[Run]) -> float:
+    """Return how much more perplexity an area buys in the first of two steps than in the second.
+
+    Args:
+        runs: three machines, one larger than the other, and then the records of their patterns.
+            Increases are taken to the bad side by `ERRORS` standard errors each.
+    """
+    small, middle, large = (run["totals"]["area_um2"] for run in runs[:3])
+    (first, second, third), errors = zip(*map(_increase, runs[3:]), strict=True)
+    steep = first - second - ERRORS * (errors[0] + errors[1])
+    flat = second - third + ERRORS * (errors[1] + errors[2])
+    return float(steep / (middle - small) * (large - middle) / flat)
 
 
 def _increase(record: Run) -> tuple[float, float]:

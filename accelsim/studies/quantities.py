@@ -20,6 +20,11 @@ def over(quantity: Fact) -> Measure:
     return lambda runs: _of(runs[-1], quantity) / _of(runs[0], quantity)
 
 
+def growth(quantity: Fact) -> Measure:
+    """Return a quantity of several runs: by what share a fact of the last is over the first's."""
+    return lambda runs: over(quantity)(runs) - 1
+
+
 def gap(quantity: Fact) -> Measure:
     """Return a quantity of several runs: a fact of the last one less that of the first."""
     return lambda runs: _of(runs[-1], quantity) - _of(runs[0], quantity)
