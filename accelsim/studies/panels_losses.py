@@ -16,66 +16,65 @@ if TYPE_CHECKING:
     from accelsim.report.style import Axes
 
 
+_INCREASE, _ERROR = "relative_drop", "relative_drop_stderr"
+
+
+def _increases(groups: Mapping[str, Chosen], data: Data) -> tuple[list[float], list[float]]:
+    """Return the increase of perplexity of each group in per cent, and its standard error."""
+    chosen = groups.values()
+    increases = [100 * height(_INCREASE, it, data) for it in chosen]
+    return increases, [100 * height(_ERROR, it, data) for it in chosen]
+
+
 @dataclass(frozen=True)
 class Whiskers:
-    """Bars with a standard error, as per cent.
+    """Bars of increases of perplexity, with their standard errors, in per cent.
 
     Attributes:
         groups: from left to right.
-        quantity, error: their height, and its standard error.
         look: of the axes.
         rule: of which runs the height is drawn as a line.
         rule_label: a template that may name facts of these.
     """
 
     groups: Mapping[str, Chosen]
-    quantity: str
-    error: str
     look: Look
     rule: Chosen | None = None
     rule_label: str = ""
 
     def paint(self, ax: Axes, data: Data) -> None:
         """Draw them."""
-        percents, errors = (
-            [100 * height(name, chosen, data) for chosen in self.groups.values()]
-            for name in (self.quantity, self.error)
-        )
+        percents, errors = _increases(self.groups, data)
         look: Any = {"color": PINK, "capsize": 2, "error_kw": {"linewidth": 0.8}}
         bars = ax.bar(list(self.groups), percents, 0.7, yerr=errors, **look)
         ax.bar_label(bars, [f"{percent:.0f}" for percent in percents], padding=1)
         if self.rule:
-            percent = 100 * height(self.quantity, self.rule, data)
+            percent = 100 * height(_INCREASE, self.rule, data)
             label = written(self.rule_label, facts(self.rule, data))
             ax.axhline(percent, color="black", linewidth=0.8, linestyle=":", label=label)
+        ax.set_ylabel("increase of perplexity (%)")
         self.look.dress(ax, {})
 
 
 @dataclass(frozen=True)
 class Beside:
-    """Bars with a standard error, as per cent, and published numbers on an axis of their own.
+    """Bars of increases of perplexity, and published numbers on an axis of their own.
 
     Attributes:
         groups: from left to right.
-        quantity, error: of the left bars, and their standard error.
         published: the right bars.
         labels: of both kinds, in the legend.
         ylabels: of both axes.
     """
 
     groups: Mapping[str, Chosen]
-    quantity: str
-    error: str
     published: Sequence[float]
     labels: tuple[str, str]
     ylabels: tuple[str, str]
 
     def paint(self, ax: Axes, data: Data) -> None:
         """Draw them."""
-        percents, errors = (
-            [100 * height(name, chosen, data) for chosen in self.groups.values()]
-            for name in (self.quantity, self.error)
-        )
+        percents, errors = _increases(self.groups, data)
         places = range(len(self.groups))
         look: Any = {"color": PINK, "capsize": 1.5, "error_kw": {"linewidth": 0.6}}
         lefts, rights = ([place + side for place in places] for side in (-0.2, 0.2))

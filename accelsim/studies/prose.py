@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accelsim.studies.choice import Chosen, Data, Value, facts
 from accelsim.studies.claims import Claim, Claims
 from accelsim.studies.facts import Quantity, number
-from accelsim.studies.tested import Tested
 from accelsim.studies.words import written
 
 
@@ -85,11 +84,16 @@ class Extremes:
 
 @dataclass(frozen=True)
 class Count:
-    """How many claims are of a kind."""
+    """How many claims are of a kind.
+
+    Attributes:
+        claims: which ones.
+        kind: `is_priced`, `is_robust` or `is_shaky`.
+    """
 
     claims: Claims
-    kind: Callable[[Tested], bool]
+    kind: str
 
     def of(self, data: Data) -> int:
         """Return how many."""
-        return sum(self.kind(data.tested(claim)) for _, claim in self.claims.pairs())
+        return sum(getattr(data.tested(claim), self.kind) for _, claim in self.claims.pairs())

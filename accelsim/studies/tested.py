@@ -65,6 +65,16 @@ class Tested:
         """Whether the sentence is true everywhere, or false everywhere."""
         return {self.holds(value) for value in self.extremes} == {self.holds(self.nominal)}
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether prices are in the number."""
+        return bool(self.runs)
+
+    @property
+    def is_shaky(self) -> bool:
+        """Whether prices are in the number, and flip the sentence."""
+        return self.is_priced and not self.is_robust
+
     def flips(self) -> dict[str, float]:
         """Return for each constant the factor nearest to 1 at which it alone flips the sentence.
 
@@ -104,7 +114,7 @@ def claims_table(claims: Sequence[tuple[str, Tested]]) -> list[dict[str, str]]:
             "claim": sentence,
             "true": "yes" if claim.holds(claim.nominal) else "**no**",
             "number": claim.form.format(claim.nominal),
-            **(_under_test(claim) if claim.runs else dict.fromkeys(_TESTED, "–")),
+            **(_under_test(claim) if claim.is_priced else dict.fromkeys(_TESTED, "–")),
         }
         for sentence, claim in claims
     ]

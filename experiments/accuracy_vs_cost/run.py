@@ -76,7 +76,7 @@ FRONTS = [
     st.Plotted("front", st.Choice("costs"), options={"accuracy": MEASURED.read, "cost": cost})
     for cost in ("energy_ratio", "tops_per_mm2_ratio")
 ]
-DROPS = st.Beside(BARS, "relative_drop", "relative_drop_stderr", PUBLISHED_8B, LABELS, AXES)
+DROPS = st.Beside(BARS, PUBLISHED_8B, LABELS, AXES)
 STUDY = st.Study(
     __doc__,
     __file__,
