@@ -84,7 +84,7 @@ def winner(runs: Sequence[Run]) -> Run:
     return sparse
 
 
-def best_columns() -> dict[str, Column]:
+def winners() -> dict[str, Column]:
     """Return columns of a table: the fastest machine, and what it gains over the dense one."""
     cells = {
         "columns": ("{:}", of_picked(winner, "columns")),

@@ -7,6 +7,7 @@ COLUMNS, BANDWIDTHS = (4, 8, 16, 32, 64), (8, 16, 32, 64, 128, 256, 512)  # GB/s
 SIZES, SHIPPED = (32, 64, 128, 256), 64  # KiB of the output buffer; the others grow with it
 EXTRA = ("bound", "dense_bound", "dense_mac_utilization_ratio")
 NAMES = {"kib": "buffers.outputs.capacity_kib", **st.BOUNDS}
+TWICE = 2
 AT = st.Choice("balance", NAMES, {"columns": 8, "bandwidth": 64, "kib": SHIPPED})
 FAST, SLOW, LARGE = AT(bandwidth=max(BANDWIDTHS)), AT(bandwidth=16), AT(columns=32)
 ANSWER = """\
@@ -19,10 +20,12 @@ first or less no faster ({slow.speedup:.2f}× at {slow.bandwidth:g} GB/s), and i
 speed-up is the bandwidth over {fast.dense_needed_gb_per_s:.0f} GB/s."""
 TOLD = {"fast": FAST, "slow": SLOW, "half": FAST(kib=min(SIZES)), "most": FAST(kib=max(SIZES))}
 TOLD |= {"less": min(SIZES) / SHIPPED, "more": max(SIZES) / SHIPPED}
-DOUBLE, WIDER = AT(bandwidth=32, kib=(SHIPPED, 2 * SHIPPED)), AT(columns=(8, 16))
+DOUBLE, WIDER = AT(bandwidth=32, kib=(SHIPPED, TWICE * SHIPPED)), AT(columns=(8, 16))
 BOTH = "{multipliers:,} multipliers at {bandwidth:g} GB/s"
 HERE = f"{BOTH}: {{pattern}}"
-BUFFERS = f"{{pattern}}, {{multipliers:,}} multipliers, {{bandwidth:g}} GB/s: buffers {st.times(2)}"
+BUFFERS = (
+    f"{{pattern}}, {{multipliers:,}} multipliers, {{bandwidth:g}} GB/s: buffers {st.times(TWICE)}"
+)
 CLAIMS = {
     f"{HERE} is {{bound:g}} times as fast as dense": st.above(1.95, "speedup", AT),
     f"{HERE} is at least {{bound:g}} times as fast as dense": st.above(1.05, "speedup", LARGE),
@@ -38,7 +41,7 @@ CLAIMS = {
     "{multipliers:,}": st.above(1, st.over("tops_per_mm2"), WIDER),
 }
 LAYERS = {f"{st.sign(kib / SHIPPED)}×, Llama-3-8B": FAST(kib=kib) for kib in SIZES}
-LAYERS[f"{st.sign(1)}×, shipped trace"] = st.Choice("small_layers", NAMES)
+LAYERS[f"{st.sign(SHIPPED / SHIPPED)}×, shipped trace"] = st.Choice("small_layers", NAMES)
 NEED = "{dense_needed_gb_per_s:.0f} / {needed_gb_per_s:.0f}"
 NEEDS = [("buffers, layers", "{which}")]
 NEEDS += [("MACs a byte", st.Column("{macs_per_byte:.0f}", {"columns": 8}))]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from accelsim import studies as st
 from accelsim.report.style import BLUE, SKY
-from accelsim.studies.equal_area import Rivals, best_columns, budget_columns, gain, gains
+from accelsim.studies.equal_area import Rivals, budget_columns, gain, gains, winners
 
 MEASURED = st.Perplexities(Path(__file__).parents[1] / "accuracy_vs_cost" / "accuracy.json")
 PATTERNS, LIMITED, AMPLE = ("2:4", "4:8", "8:16", "16:32"), 64, 256  # GB/s of DRAM
@@ -68,9 +68,7 @@ COSTS["smallest crossbar"] = st.Column("{area_overhead_ratio:+.1%} ({crossbar})"
 COSTS |= {**st.ratios("work per area"), "perplexity": st.Column("{increase}", chosen=LOSS)}
 ROWS, HEAD = {"bandwidth": (LIMITED, AMPLE)}, {"DRAM": "{bandwidth} GB/s", "pattern": "{pattern}"}
 X = {"xlabel": "activation pattern"}
-BARS = {
-    f"{gb_per_s} GB/s": st.Bar(gain(), {"bandwidth": gb_per_s}) for gb_per_s in (AMPLE, LIMITED)
-}
+BARS = {f"{n} GB/s": st.Bar(gain(), {"bandwidth": n}) for n in (AMPLE, LIMITED)}
 LOOK, ANY = st.Look(legend=1, **X), "any half (no hardware): {relative_drop:.0p}"
 LOSS_BARS = {pattern: LOSS(pattern=pattern) for pattern in PATTERNS}
 GROUPS = {pattern: partial(AT, pattern) for pattern in PATTERNS}
@@ -88,9 +86,7 @@ STUDY = st.Study(
     parts=[
         st.Prose("answer", ANSWER, TOLD),
         st.Table("equal macs", FULL, {"pattern": PATTERNS}, COSTS),
-        st.Table(
-            "equal area", AT, {**ROWS, "pattern": ("dense", *PATTERNS)}, HEAD | best_columns()
-        ),
+        st.Table("equal area", AT, {**ROWS, "pattern": ("dense", *PATTERNS)}, HEAD | winners()),
         st.Table("budgets", AT, {**ROWS, "pattern": PATTERNS}, HEAD | budget_columns(BUDGETS)),
         ALL,
         st.Prose("uncertainty", UNCERTAINTY, UNSURE),

@@ -68,7 +68,7 @@ CLAIMS = {
 }
 COLUMNS = {"multipliers": "{multipliers:,}", "pattern": "{pattern}", "TOPS": "{effective_tops:.2f}"}
 COLUMNS |= st.ratios("speed-up", "energy", "area", "work per area") | {
-    "decode, batch 1": st.Column("{speedup:.2f}×", {"phase": "decode"}),
+    "decode, batch {batch}": st.Column("{speedup:.2f}×", {"phase": "decode"}),
     "energy in decode": st.Column("{energy_ratio:.2f}×", {"phase": "decode"}),
     "dropped energy": "{dropped_energy_ratio:.1%}",
 }
