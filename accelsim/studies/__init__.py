@@ -36,7 +36,7 @@ from accelsim.studies.quantities import (
 from accelsim.studies.runs import Run, dropped_energy_ratio, row, runs_of
 from accelsim.studies.study import Study
 from accelsim.studies.tables import Column, Numbers, Table, columns, ratios
-from accelsim.studies.tested import Tested, claims_table
+from accelsim.studies.verdict import Verdict, claims_table
 from accelsim.studies.words import sign, times, word, written
 
 __all__ = [
@@ -71,8 +71,8 @@ __all__ = [
     "Stacks",
     "Study",
     "Table",
-    "Tested",
     "Value",
+    "Verdict",
     "Whiskers",
     "above",
     "across",

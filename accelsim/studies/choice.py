@@ -13,7 +13,7 @@ from accelsim.studies.runs import Run
 
 if TYPE_CHECKING:
     from accelsim.studies.claims import Claim
-    from accelsim.studies.tested import Tested
+    from accelsim.studies.verdict import Verdict
 
 
 class NoRunError(InputError):
@@ -29,17 +29,17 @@ class Data:
     """
 
     groups: Mapping[str, Sequence[Run]]
-    _tested: dict[Claim, Tested] = field(default_factory=dict)
+    _verdicts: dict[Claim, Verdict] = field(default_factory=dict)
 
     def settings(self, group: str, names: Iterable[str]) -> list[dict[str, Any]]:
         """Return what each run of a group has of some settings."""
         return [{name: fact(run, name) for name in names} for run in self.groups[group]]
 
-    def tested(self, claim: Claim) -> Tested:
+    def verdict(self, claim: Claim) -> Verdict:
         """Return a claim with its runs; always the same object, which remembers its extremes."""
-        if claim not in self._tested:
-            self._tested[claim] = claim.on(self)
-        return self._tested[claim]
+        if claim not in self._verdicts:
+            self._verdicts[claim] = claim.on(self)
+        return self._verdicts[claim]
 
 
 class Chosen(Protocol):
@@ -60,7 +60,8 @@ class Choice:
     Attributes:
         group: of the study.
         names: what the study calls things, besides `SHARED`.
-        settings: by name of a fact. A tuple stands for any of its values, in this order.
+        settings: by name of a fact. A tuple stands for any of its values, in this order; the
+            setting that was named first varies slowest.
         narrowing: picks one of the runs.
 
     Example:

@@ -9,7 +9,7 @@ from typing import Any
 from accelsim.studies.choice import Chosen, Data, facts
 from accelsim.studies.facts import Quantity, number
 from accelsim.studies.page import markdown_table
-from accelsim.studies.tested import Tested, claims_table
+from accelsim.studies.verdict import Verdict, claims_table
 from accelsim.studies.words import written
 
 
@@ -32,12 +32,12 @@ class Claim:
     form: str = "{:.2f}×"
     is_priced: bool = True
 
-    def on(self, data: Data) -> Tested:
+    def on(self, data: Data) -> Verdict:
         """Return the claim with its runs; what was measured and not simulated has no price."""
         runs, names = self.chosen.of(data), self.chosen.names
         priced = [run for run in runs if self.is_priced and "units" in run]
         fixed = [run for run in runs if not (self.is_priced and "units" in run)]
-        return Tested(
+        return Verdict(
             value=lambda some: float(number(self.quantity, [*some, *fixed], names)),
             runs=priced,
             above=self.above,
@@ -83,7 +83,7 @@ class Claims:
 
     def text(self, data: Data) -> str:
         """Return the table in Markdown."""
-        said = [(claim.said(text, data), data.tested(claim)) for text, claim in self.pairs()]
+        said = [(claim.said(text, data), data.verdict(claim)) for text, claim in self.pairs()]
         return markdown_table(claims_table(said))
 
     def pairs(self) -> list[tuple[str, Claim]]:

@@ -78,7 +78,7 @@ class Extremes:
 
     def of(self, data: Data) -> Span:
         """Return both ends."""
-        low, high = data.tested(self.claim).extremes
+        low, high = data.verdict(self.claim).extremes
         return Span(low - self.base, high - self.base)
 
 
@@ -96,4 +96,4 @@ class Count:
 
     def of(self, data: Data) -> int:
         """Return how many."""
-        return sum(getattr(data.tested(claim), self.kind) for _, claim in self.claims.pairs())
+        return sum(getattr(data.verdict(claim), self.kind) for _, claim in self.claims.pairs())

@@ -11,7 +11,7 @@ from accelsim.studies import (
     Choice,
     Data,
     Page,
-    Tested,
+    Verdict,
     claims_table,
     row,
     runs_of,
@@ -107,7 +107,7 @@ def energy_ratio(some):
 
 def test_a_claim_flips_where_arithmetic_says():
     # (2 f + 8) / 8 < 1.5 until f = 2.
-    claim = Tested(energy_ratio, [toy()], below=1.5)
+    claim = Verdict(energy_ratio, [toy()], below=1.5)
     assert claim.nominal == 10 / 8
     flips = claim.flips()
     assert flips["crossbar wiring"] == pytest.approx(2, rel=1e-3)
@@ -118,12 +118,12 @@ def test_a_claim_flips_where_arithmetic_says():
 
 
 def test_a_false_claim_stays_false():
-    claim = Tested(energy_ratio, [toy()], above=3)
+    claim = Verdict(energy_ratio, [toy()], above=3)
     assert not claim.holds(claim.nominal)
     assert claim.is_robust
     (cells,) = claims_table([("more than three times", claim)])
     assert (cells["true"], cells["survives"], cells["number"]) == ("**no**", "yes", "1.25×")
-    (alone,) = claims_table([("no price", Tested(lambda _: 1.0, [], above=0))])
+    (alone,) = claims_table([("no price", Verdict(lambda _: 1.0, [], above=0))])
     assert alone["survives"] == "–"
 
 

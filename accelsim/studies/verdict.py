@@ -14,11 +14,11 @@ from accelsim.studies.runs import Run
 _WIDEST = 10.0  # factor up to which a flip is looked for
 _STEPS = 20  # of bisection: a millionth of the range
 _SAME = 1e-9  # relative: no constant moves the number
-_TESTED = ("within ±30 %", "survives", "one constant alone flips it at")
+_COLUMNS = ("within ±30 %", "survives", "one constant alone flips it at")
 
 
 @dataclass(frozen=True)
-class Tested:
+class Verdict:
     """A claim with its runs, to be held against prices that may be off.
 
     Attributes:
@@ -103,7 +103,7 @@ class Tested:
         return other
 
 
-def claims_table(claims: Sequence[tuple[str, Tested]]) -> list[dict[str, str]]:
+def claims_table(claims: Sequence[tuple[str, Verdict]]) -> list[dict[str, str]]:
     """Return a row a claim: its number, the range of it as constants vary, and what flips it.
 
     Args:
@@ -114,17 +114,17 @@ def claims_table(claims: Sequence[tuple[str, Tested]]) -> list[dict[str, str]]:
             "claim": sentence,
             "true": "yes" if claim.holds(claim.nominal) else "**no**",
             "number": claim.form.format(claim.nominal),
-            **(_under_test(claim) if claim.is_priced else dict.fromkeys(_TESTED, "–")),
+            **(_under_test(claim) if claim.is_priced else dict.fromkeys(_COLUMNS, "–")),
         }
         for sentence, claim in claims
     ]
 
 
-def _under_test(claim: Tested) -> dict[str, str]:
+def _under_test(claim: Verdict) -> dict[str, str]:
     """Return what the constants do to a claim; of one that they cannot touch, nothing is tested."""
     if math.isclose(*claim.extremes, rel_tol=_SAME):
-        return dict.fromkeys(_TESTED, "–")
+        return dict.fromkeys(_COLUMNS, "–")
     span = " to ".join(map(claim.form.format, claim.extremes))
     flips = [f"{name} × {factor:.2g}" for name, factor in claim.flips().items()]
     cells = (span, "yes" if claim.is_robust else "**flips**", ", ".join(flips) or "none up to × 10")
-    return dict(zip(_TESTED, cells, strict=True))
+    return dict(zip(_COLUMNS, cells, strict=True))
