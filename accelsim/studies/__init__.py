@@ -8,7 +8,7 @@ from accelsim.studies.choice import Choice, Data, Joined, Value
 from accelsim.studies.claims import Claim, Claims, above, below
 from accelsim.studies.constants import CONSTANTS, SPREAD, scaled
 from accelsim.studies.facts import Quantity, fact, number, share, unit_area_mm2
-from accelsim.studies.figure import Drawn, Figure, Look, Plotted, plain
+from accelsim.studies.figure import Figure, Look, Plotted, plain
 from accelsim.studies.page import Page, markdown_table
 from accelsim.studies.panel_map import Map
 from accelsim.studies.panels import Bar, Bars, Lines, Stacks
@@ -53,7 +53,6 @@ __all__ = [
     "Column",
     "Count",
     "Data",
-    "Drawn",
     "Ends",
     "Extremes",
     "Figure",

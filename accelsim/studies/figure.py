@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,7 +67,7 @@ def plain(ticks: Sequence[float]) -> dict[float, str]:
 
 
 class Panel(Protocol):
-    """What is drawn on one axes."""
+    """What is drawn on one axes; a study may bring a kind of its own."""
 
     def paint(self, ax: Axes, data: Data) -> None:
         """Draw it."""
@@ -94,24 +94,6 @@ class Plotted:
         options = {name: it() if callable(it) else it for name, it in self.options.items()}
         draw(self.kind, self.chosen.of(data), ax, **options)
         self.look.dress(ax, facts(self.chosen, data))
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What only one study draws.
-
-    Attributes:
-        how: draws runs on an axes.
-        look: of the axes.
-    """
-
-    how: Callable[[Axes, Data], None]
-    look: Look = field(default_factory=Look)
-
-    def paint(self, ax: Axes, data: Data) -> None:
-        """Draw it."""
-        self.how(ax, data)
-        self.look.dress(ax, {})
 
 
 @dataclass(frozen=True)

@@ -20,25 +20,25 @@ ANSWER = """\
 {eight.pattern} does, {wide.pattern} hardly: all run {eight.speedup:.2f}× as fast as dense, and \
 going from {two.pattern} to {eight.pattern} takes the increase of perplexity from \
 {loss_two.increase_said} to {loss_eight.increase_said} for {area:.1 %} of area and {energy:.1 %} \
-of energy, while {wide.pattern} takes it to {loss_wide.increase_said} for another \
-{wide_area:.1 %} and {wide_energy:.1 %}. A dense machine that spends the same area on more \
-multipliers comes nearer: {eight.pattern} is {room.low:.2f} to {room.high:.2f}× as fast where DRAM \
-has room ({high} GB/s) and {none.low:.2f} to {none.high:.2f}× where it has not ({low} GB/s), \
-depending on the area, since columns are whole."""
+of energy, while {wide.pattern} takes it to {loss_wide.increase_said} for another {wide_area:.1 %} \
+and {wide_energy:.1 %}. A dense machine that spends the same area on more multipliers comes \
+nearer: {eight.pattern} is {room.low:.2f} to {room.high:.2f}× as fast where DRAM has room ({high} \
+GB/s) and {tight.low:.2f} to {tight.high:.2f}× where it has not ({low} GB/s), depending on the \
+area, since columns are whole."""
 UNCERTAINTY = """\
 If crossbar wiring, SRAM energy and area, DRAM energy and activity factors are each off by up to \
 {spread:.0 %}, in any combination tried, {eight.pattern} takes {area.low:.1p} to {area.high:.1 %} \
 more area and {energy.low:.1p} to {energy.high:.1 %} more energy than {two.pattern}, and is \
-{room.low:.2f} to {room.high:.2f}× ({high} GB/s) and {none.low:.2f} to {none.high:.2f}× ({low} \
+{room.low:.2f} to {room.high:.2f}× ({high} GB/s) and {tight.low:.2f} to {tight.high:.2f}× ({low} \
 GB/s) as fast as dense in the area of the shipped dense machine; of {priced} claims that depend on \
 prices {flipped} flip. Speed-ups at equal multipliers and perplexities depend on none of these."""
 LARGER, LARGEST = (st.below(1.05, st.over("area_um2"), TWO + other) for other in (EIGHT, WIDE))
 DEARER, DEAREST = (st.below(1.05, st.over("energy_pj"), TWO + other) for other in (EIGHT, WIDE))
-ROOM, NONE = AT("8:16", bandwidth=AMPLE), AT("8:16", bandwidth=LIMITED)
-FAST, SLOW = st.above(1.2, gain(), ROOM), st.above(1, gain(), NONE)
+ROOM, TIGHT = AT("8:16", bandwidth=AMPLE), AT("8:16", bandwidth=LIMITED)
+FAST, SLOW = st.above(1.2, gain(), ROOM), st.above(1, gain(), TIGHT)
 WIDE_FAST = st.above(1, gain(), AT("16:32", bandwidth=AMPLE))
 CHEAP = st.below(0.8, st.largest("energy_ratio"), FULL(pattern=PATTERNS))
-CHEAPER = st.below(0.9, gain("energy_pj"), NONE)
+CHEAPER = st.below(0.9, gain("energy_pj"), TIGHT)
 HALF = [st.below(0.5, st.loss_ratio, loss + LOSS_TWO) for loss in (LOSS_EIGHT, LOSS_WIDE)]
 STEPS = TWO + EIGHT + WIDE + LOSS_TWO + LOSS_EIGHT + LOSS_WIDE
 BY, EQUAL = f"by {st.word(st.ERRORS)} standard errors", "at equal area, {last.bandwidth:g} GB/s"
@@ -56,12 +56,12 @@ CLAIMS = {
 ALL = st.Claims(CLAIMS)
 MACHINES = {"two": TWO, "eight": EIGHT, "wide": WIDE, "high": AMPLE, "low": LIMITED}
 TOLD = MACHINES | {"loss_two": LOSS_TWO, "loss_eight": LOSS_EIGHT, "loss_wide": LOSS_WIDE}
-TOLD |= {"room": st.Value(gains(BUDGETS), ROOM), "none": st.Value(gains(BUDGETS), NONE)}
+TOLD |= {"room": st.Value(gains(BUDGETS), ROOM), "tight": st.Value(gains(BUDGETS), TIGHT)}
 for name, total in (("area", "area_um2"), ("energy", "energy_pj")):
     TOLD[name] = st.Value(st.growth(total), TWO + EIGHT)
     TOLD[f"wide_{name}"] = st.Value(st.growth(total), EIGHT + WIDE)
 UNSURE = MACHINES | {"area": st.Extremes(LARGER, 1), "energy": st.Extremes(DEARER, 1)}
-UNSURE |= {"room": st.Extremes(FAST), "none": st.Extremes(SLOW), "spread": st.SPREAD}
+UNSURE |= {"room": st.Extremes(FAST), "tight": st.Extremes(SLOW), "spread": st.SPREAD}
 UNSURE |= {"priced": st.Count(ALL, "is_priced"), "flipped": st.Count(ALL, "is_shaky")}
 COSTS = {"pattern": "{pattern}", **st.ratios("speed-up", "energy", "energy × delay", "area")}
 COSTS["smallest crossbar"] = st.Column("{area_overhead_ratio:+.1%} ({crossbar})", chosen=SMALLEST)

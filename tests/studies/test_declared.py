@@ -299,13 +299,18 @@ def test_a_map_colours_tiles_by_kind():
 STUDY = """
 from accelsim import studies as st
 
+class Own:
+    def paint(self, ax, data):
+        ax.plot([run["totals"]["cycles"] for run in data.groups["runs"]])
+
+
 AT = st.Choice("runs")
 STUDY = st.Study(
     "What?",
     __file__,
     groups={"runs": lambda flags: [RUN] * flags.count},
     parts=[st.Prose("answer", "{one.cycles} cycles", {"one": AT})],
-    figure=st.Figure([st.Drawn(lambda ax, data: ax.plot([1, 2]))]),
+    figure=st.Figure([Own()]),
     numbers=[st.Numbers("runs", {"twice": lambda run: 2 * run["totals"]["cycles"]})],
     flags={"count": {"type": int, "default": 1}},
 )
