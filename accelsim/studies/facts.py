@@ -11,7 +11,7 @@ from typing import Any
 
 from accelsim.base.errors import InputError
 from accelsim.precision import PRECISIONS
-from accelsim.report.style import UNITS
+from accelsim.report.style import unit_colours
 from accelsim.studies.runs import Run, dropped_energy_ratio
 from accelsim.studies.words import written
 
@@ -66,10 +66,10 @@ def fj_per_mac(unit: str) -> Callable[[Run], float]:
 
 _SHARES = {
     f"{unit}_{metric}_{name}": of(unit, of=key)
-    for unit in UNITS
+    for unit in unit_colours()
     for metric, key in (("area", "area_um2"), ("energy", "energy_pj"))
     for name, of in (("share", share), ("of_dense", share_of_dense))
-} | {f"{unit}_fj_per_mac": fj_per_mac(unit) for unit in UNITS}
+} | {f"{unit}_fj_per_mac": fj_per_mac(unit) for unit in unit_colours()}
 
 
 def unit_area_mm2(run: Run, unit: str) -> float:

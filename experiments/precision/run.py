@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from accelsim import studies as st
-from accelsim.report.style import UNITS
+from accelsim.report.style import unit_colours
 
 FOLDER = Path(__file__).parent
 INT8 = FOLDER.parent / "accuracy_vs_cost" / "accuracy.json"
@@ -69,7 +69,7 @@ STACKS = {
     for name in ("dense", "8:16")
 }
 LOOK = st.Look(ylabel="area (mm²)", legend=2)
-FIGURE = [st.Stacks(STACKS, dict(UNITS), st.unit_area_mm2, LOOK, 5.5)]
+FIGURE = [st.Stacks(STACKS, unit_colours(), st.unit_area_mm2, LOOK, 5.5)]
 for ratio, label, scale, form in (
     ("energy_ratio", "energy over dense", 1, "{:.2f}"),
     ("area_overhead_ratio", "area over dense (%)", 100, "{:.1f}"),
