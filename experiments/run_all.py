@@ -31,9 +31,7 @@ def names() -> list[str]:
 def run(name: str, flags: argparse.Namespace) -> tuple[bool, float, str]:
     """Run one experiment; return whether it went well, its seconds, and what it printed."""
     script = FOLDER / name / "run.py"
-    given = ["--check"] if flags.check else []
-    if not (flags.check or flags.keep) and "--measure" in script.read_text(encoding="utf-8"):
-        given.append("--measure")
+    given = ["--check"] if flags.check else [] if flags.keep else ["--measure"]
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, str(script), *given], capture_output=True, text=True, check=False

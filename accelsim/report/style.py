@@ -20,7 +20,7 @@ from accelsim.dataflows import DATAFLOWS
 from accelsim.report.labels import spread
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes  # noqa: PLC0414 (for others to name)
     from matplotlib.figure import Figure as Figure  # noqa: PLC0414 (for others to name)
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"

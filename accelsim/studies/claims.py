@@ -1,118 +1,95 @@
-"""What an experiment concludes, held against the constants that are not known well."""
+"""What an experiment concludes: that numbers of some runs are above, or below, their bounds."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
+from typing import Any
 
-from accelsim.studies.constants import CONSTANTS, Priced, corners, samples, sides
-from accelsim.studies.runs import Run
-
-_WIDEST = 10.0  # factor up to which a flip is looked for
-_STEPS = 20  # of bisection: a millionth of the range
-_SAME = 1e-9  # relative: no constant moves the number
-_TESTED = ("within ±30 %", "survives", "one constant alone flips it at")
+from accelsim.studies.choice import Chosen, Data, facts
+from accelsim.studies.facts import Quantity, number
+from accelsim.studies.page import markdown_table
+from accelsim.studies.verdict import Verdict, claims_table
+from accelsim.studies.words import written
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
-    """A sentence that is true if a number is above (or below) a bound.
+    """That a number of some runs is above (or below) a bound; a study says so in a sentence.
 
     Attributes:
-        text: the sentence.
-        value: the number, from runs in the order in which they were simulated.
-        runs: the runs; none if the number depends on no price.
+        quantity: the number.
+        chosen: the runs.
         above, below: the bound; one of them.
         form: how the number is written.
+        is_priced: whether a price could move the number; otherwise the runs are taken as they are.
     """
 
-    text: str
-    value: Callable[[Sequence[Run]], float]
-    runs: Sequence[Run]
+    quantity: Quantity
+    chosen: Chosen
     above: float | None = None
     below: float | None = None
     form: str = "{:.2f}×"
+    is_priced: bool = True
 
-    def holds(self, value: float) -> bool:
-        """Return whether the sentence is true of a number."""
-        if self.above is not None:
-            return value > self.above
-        assert self.below is not None
-        return value < self.below
+    def on(self, data: Data) -> Verdict:
+        """Return the claim with its runs; what was measured and not simulated has no price."""
+        runs, names = self.chosen.of(data), self.chosen.names
+        priced = [run for run in runs if self.is_priced and "units" in run]
+        fixed = [run for run in runs if not (self.is_priced and "units" in run)]
+        return Verdict(
+            value=lambda some: float(number(self.quantity, [*some, *fixed], names)),
+            runs=priced,
+            above=self.above,
+            below=self.below,
+            form=self.form,
+        )
 
-    def at(self, factors: Mapping[str, float]) -> float:
-        """Return the number if constants are multiplied by these factors."""
-        return self.value([run.at(factors) for run in self._priced])
+    def said(self, sentence: str, data: Data) -> str:
+        """Return a sentence about the claim.
 
-    @cached_property
-    def _priced(self) -> list[Priced]:
-        return [Priced(run) for run in self.runs]
-
-    @cached_property
-    def nominal(self) -> float:
-        """The number with the constants as they are."""
-        return self.at({})
-
-    @cached_property
-    def extremes(self) -> tuple[float, float]:
-        """The smallest and the largest number at corners, sides, and drawn points of the ranges."""
-        values = [self.nominal, *map(self.at, chain(corners(), sides(), samples()))]
-        return min(values), max(values)
-
-    @property
-    def is_robust(self) -> bool:
-        """Whether the sentence is true everywhere, or false everywhere."""
-        return {self.holds(value) for value in self.extremes} == {self.holds(self.nominal)}
-
-    def flips(self) -> dict[str, float]:
-        """Return for each constant the factor nearest to 1 at which it alone flips the sentence.
-
-        Constants that do not up to a factor of ten either way are left out. The number is taken to
-        be monotone in each constant.
+        Its template may name facts of the first run (`{batch}`), of `{first.…}` and `{last.…}`, and
+        of the bound: `{bound}` itself, what it has `{more}` or `{less}` than 1, and `{share}`, 1
+        over it.
         """
-        found = {}
-        for name in CONSTANTS:
-            factors = [self._flip(name, end) for end in (1 / _WIDEST, _WIDEST)]
-            known = [factor for factor in factors if factor is not None]
-            if known:
-                found[name] = min(known, key=lambda factor: max(factor, 1 / factor))
-        return found
-
-    def _flip(self, name: str, end: float) -> float | None:
-        was = self.holds(self.nominal)
-        if self.holds(self.at({name: end})) == was:
-            return None
-        same, other = 1.0, end
-        for _ in range(_STEPS):
-            middle = (same * other) ** 0.5
-            if self.holds(self.at({name: middle})) == was:
-                same = middle
-            else:
-                other = middle
-        return other
+        bound = self.below if self.above is None else self.above
+        assert bound is not None
+        said = {"bound": bound, "more": bound - 1, "less": 1 - bound}
+        share = {"share": 1 / bound} if bound else {}
+        return written(sentence, facts(self.chosen, data, **said, **share))
 
 
-def claims_table(claims: Sequence[Claim]) -> list[dict[str, str]]:
-    """Return a row a claim: its number, the range of it as constants vary, and what flips it."""
-    return [
-        {
-            "claim": claim.text,
-            "true": "yes" if claim.holds(claim.nominal) else "**no**",
-            "number": claim.form.format(claim.nominal),
-            **(_under_test(claim) if claim.runs else dict.fromkeys(_TESTED, "–")),
-        }
-        for claim in claims
-    ]
+def above(bound: float, quantity: Quantity, chosen: Chosen, **options: Any) -> Claim:
+    """Return the claim that a number is above a bound; options: other attributes of `Claim`."""
+    return Claim(quantity, chosen, above=bound, **options)
 
 
-def _under_test(claim: Claim) -> dict[str, str]:
-    """Return what the constants do to a claim; of one that they cannot touch, nothing is tested."""
-    if math.isclose(*claim.extremes, rel_tol=_SAME):
-        return dict.fromkeys(_TESTED, "–")
-    span = " to ".join(map(claim.form.format, claim.extremes))
-    flips = [f"{name} × {factor:.2g}" for name, factor in claim.flips().items()]
-    cells = (span, "yes" if claim.is_robust else "**flips**", ", ".join(flips) or "none up to × 10")
-    return dict(zip(_TESTED, cells, strict=True))
+def below(bound: float, quantity: Quantity, chosen: Chosen, **options: Any) -> Claim:
+    """Return the claim that a number is below a bound; options: other attributes of `Claim`."""
+    return Claim(quantity, chosen, below=bound, **options)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The table of what a study claims, and what flips it.
+
+    Attributes:
+        claims: by sentence, a template (`Claim.said`); several of which the same is said.
+        section: of the page.
+    """
+
+    claims: Mapping[str, Claim | Sequence[Claim]]
+    section: str = "claims"
+
+    def text(self, data: Data) -> str:
+        """Return the table in Markdown."""
+        said = [(claim.said(text, data), data.verdict(claim)) for text, claim in self.pairs()]
+        return markdown_table(claims_table(said))
+
+    def pairs(self) -> list[tuple[str, Claim]]:
+        """Return each claim with its sentence."""
+        return [
+            (sentence, claim)
+            for sentence, some in self.claims.items()
+            for claim in ([some] if isinstance(some, Claim) else some)
+        ]

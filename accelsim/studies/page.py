@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import math
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -38,21 +36,6 @@ class Page:
     is_check: bool = False
     _texts: dict[Path, str] = field(default_factory=dict)
     _figures: dict[Path, Figure] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, script: str, **flags: Mapping[str, Any]) -> tuple[Page, argparse.Namespace]:
-        """Return the page of the folder of a script, and the flags that it was called with.
-
-        Args:
-            script: its `__file__`.
-            flags: `name={...}`, what `add_argument` takes for `--name`.
-        """
-        parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-        parser.add_argument("--check", action="store_true", help="compare with what is there")
-        for name, options in flags.items():
-            parser.add_argument(f"--{name.replace('_', '-')}", **options)
-        arguments = parser.parse_args()
-        return cls(Path(script).parent, arguments.check), arguments
 
     def write(self, section: str, text: str, *, path: Path | None = None) -> None:
         """Put a text between `<!-- SECTION -->` and `<!-- / -->` of a page; default: the README."""

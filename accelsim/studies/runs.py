@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.base.cache import DiskCache
-from accelsim.base.errors import InputError
 from accelsim.results.comparison import Ratios
 from accelsim.results.result import Result
 from accelsim.run.simulation import simulate_all
@@ -72,31 +71,23 @@ def _run(point: Mapping[str, Any], result: Result, dense: Result) -> Run:
     return {**result.to_dict(), "point": dict(point), "baseline": baseline | ratios}
 
 
-def picked(runs: Sequence[Run], **settings: Any) -> list[Run]:
-    """Return the runs whose points have these settings; dots in keys are written `__`.
-
-    Raises:
-        InputError: there is none.
-    """
-    wanted = {key.replace("__", "."): value for key, value in settings.items()}
-    found = [run for run in runs if wanted.items() <= run["point"].items()]
-    if not found:
-        raise InputError(f"no run has {wanted}")
-    return found
-
-
-def the(runs: Sequence[Run], **settings: Any) -> Run:
-    """Return the only run whose point has these settings; InputError if it is not one."""
-    found = picked(runs, **settings)
-    if len(found) > 1:
-        raise InputError(f"{len(found)} runs have {settings}")
-    return found[0]
-
-
 def row(run: Run) -> dict[str, Any]:
     """Return a run as a flat row: settings, totals, ratios to the dense machine."""
     ratios = {key: value for key, value in run["baseline"].items() if isinstance(value, float)}
-    dropped = [layer["dropped_energy_ratio"] for layer in run["layers"]]
+    return {
+        **run["point"],
+        **run["totals"],
+        **ratios,
+        "dropped_energy_ratio": dropped_energy_ratio(run),
+    }
+
+
+def dropped_energy_ratio(run: Run, kind: str | None = None) -> float | None:
+    """Return the share of squared magnitude that selection drops: the mean over layers of a kind.
+
+    Without a kind it is that of all layers; None if it is known of none.
+    """
+    layers = [layer for layer in run["layers"] if kind in (None, layer["kind"])]
+    dropped = [layer["dropped_energy_ratio"] for layer in layers]
     known = [ratio for ratio in dropped if ratio is not None]
-    mean = sum(known) / len(known) if known else None
-    return {**run["point"], **run["totals"], **ratios, "dropped_energy_ratio": mean}
+    return sum(known) / len(known) if known else None

@@ -6,7 +6,17 @@ import pytest
 
 import accelsim as acs
 from accelsim.base.errors import InputError
-from accelsim.studies import CONSTANTS, Claim, Page, claims_table, picked, row, runs_of, scaled, the
+from accelsim.studies import (
+    CONSTANTS,
+    Choice,
+    Data,
+    Page,
+    Verdict,
+    claims_table,
+    row,
+    runs_of,
+    scaled,
+)
 from accelsim.studies.constants import corners, sides
 from tests.helpers.small import ROOT
 
@@ -53,7 +63,7 @@ def toy(crossbar_pj=2.0):
 
 
 def test_a_run_is_what_the_command_says(runs):
-    one = the(runs, pattern="8:16")
+    (one,) = Choice("runs")(pattern="8:16").of(Data({"runs": runs}))
     machine = acs.load_arch(ROOT / "arch_configs/nm816.yaml")
     trace = acs.load_trace(ROOT / "traces/llama.npz")
     assert one["totals"] == acs.simulate(machine, trace).totals()
@@ -97,7 +107,7 @@ def energy_ratio(some):
 
 def test_a_claim_flips_where_arithmetic_says():
     # (2 f + 8) / 8 < 1.5 until f = 2.
-    claim = Claim("at most half more", energy_ratio, [toy()], below=1.5)
+    claim = Verdict(energy_ratio, [toy()], below=1.5)
     assert claim.nominal == 10 / 8
     flips = claim.flips()
     assert flips["crossbar wiring"] == pytest.approx(2, rel=1e-3)
@@ -108,21 +118,13 @@ def test_a_claim_flips_where_arithmetic_says():
 
 
 def test_a_false_claim_stays_false():
-    claim = Claim("more than three times", energy_ratio, [toy()], above=3)
+    claim = Verdict(energy_ratio, [toy()], above=3)
     assert not claim.holds(claim.nominal)
     assert claim.is_robust
-    (cells,) = claims_table([claim])
+    (cells,) = claims_table([("more than three times", claim)])
     assert (cells["true"], cells["survives"], cells["number"]) == ("**no**", "yes", "1.25×")
-    (alone,) = claims_table([Claim("no price", lambda _: 1.0, [], above=0)])
+    (alone,) = claims_table([("no price", Verdict(lambda _: 1.0, [], above=0))])
     assert alone["survives"] == "–"
-
-
-def test_runs_are_picked_by_their_settings(runs):
-    assert len(picked(runs, selector__instances=4)) == 1
-    with pytest.raises(InputError, match="no run has"):
-        picked(runs, pattern="4:8")
-    with pytest.raises(InputError, match="2 runs have"):
-        the(runs, trace="llama")
 
 
 PAGE = "# A\n\n<!-- answer -->\nold\n<!-- / -->\nkept\n<!-- table -->\n<!-- / -->\n"
