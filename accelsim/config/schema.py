@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from accelsim.base.registry import Registry
-from accelsim.config.architecture import METHOD_UNITS, Architecture
-from accelsim.config.loader import unit_of
+from accelsim.config.file import METHOD_UNITS, ArchitectureFile
+from accelsim.config.keys import unit_of
+from accelsim.dataflows import DATAFLOWS
 from accelsim.hardware import (
     CROSSBARS,
     SELECTORS,
+    UNITS,
     ActivationBuffer,
     CompressedBuffer,
     OutputBuffer,
@@ -27,7 +29,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def architecture_schema() -> Schema:
     """Return the JSON Schema (draft 2020-12) of architecture files, as strict as the loader."""
-    schema = Architecture.model_json_schema(by_alias=True)
+    schema = ArchitectureFile.model_json_schema(by_alias=True)
     keys = schema["properties"]
     _describe(schema)
     keys["selector"] |= {"anyOf": [_one_kind_of(SELECTORS), {"type": "null"}]}
@@ -38,6 +40,7 @@ def architecture_schema() -> Schema:
     }
     for name in ("Selector", "Crossbar"):  # of no kind
         schema["$defs"].pop(name, None)
+    keys["dataflow"]["enum"] = sorted(DATAFLOWS)
     keys["precision"]["enum"] = sorted(PRECISIONS)
     keys["format"]["enum"] = sorted(FORMATS)
     keys["criterion"]["enum"] = sorted(
@@ -52,6 +55,8 @@ def architecture_schema() -> Schema:
         port["description"] += f"; the array needs {buffer.balanced_port}"
     for section in models.values():
         _describe(section)
+    models.pop("Unit", None)  # of no kind
+    keys["units"]["additionalProperties"] = {"anyOf": _extra_units(models)}
     return {"$schema": _DIALECT, **schema, "title": "accelsim architecture"}
 
 
@@ -85,6 +90,17 @@ def dram_table() -> str:
         cells = (f"`{name}`", f"{standard.value:g}", standard.source, of_part, peak.source)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _extra_units(models: Schema) -> list[Schema]:
+    """Return a schema for each registered unit; its kind may be left out if it is its name."""
+    units = []
+    for name in UNITS:
+        schema = models.get(UNITS[name].__name__) or UNITS[name].model_json_schema()
+        _describe(schema)
+        kind = {"kind": {"const": name, "description": "Which unit"}}
+        units.append({**schema, "properties": kind | schema.get("properties", {})})
+    return units
 
 
 def _one_kind_of(registry: Registry[Any]) -> Schema:

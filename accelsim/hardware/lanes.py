@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from accelsim.base.errors import InputError, shown
+from accelsim.base.models import remade
 from accelsim.hardware.dot_product import lane_pj_per_um2
 from accelsim.hardware.logic import block_cost
 from accelsim.hardware.unit import Unit
@@ -105,10 +106,9 @@ class LaneUnit(Unit):
 
     def with_default(self, key: str, value: float) -> Self:
         """Return the unit with a value for a key that the file leaves open; it stays open."""
-        copied = self.model_copy()
-        if key not in self.model_fields_set or getattr(self, key) is None:
-            copied.__dict__[key] = value  # not by `update`, which would make it a given one
-        return copied
+        if key in self.model_fields_set and getattr(self, key) is not None:
+            return self
+        return remade(self, **{key: value})
 
     @override
     def serves(self, path: Datapath) -> bool:

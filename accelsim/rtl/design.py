@@ -8,6 +8,7 @@ from pathlib import Path
 
 from accelsim.base.errors import InputError
 from accelsim.config import Architecture
+from accelsim.dataflows import DATAFLOWS
 from accelsim.hardware import Crossbar, Selector
 
 SELECTOR_KINDS = {"rank": 0, "bitonic": 1, "radix": 2, "cascade": 3}
@@ -37,6 +38,11 @@ def parameters(arch: Architecture) -> Parameters:
         )
     _choice("criterion", arch.criterion, {"act": 0})
     _choice("mitigation", arch.mitigation, {"none": 0})
+    if not arch.diagram.has_rtl:
+        with_rtl = ", ".join(name for name in DATAFLOWS if DATAFLOWS[name].has_rtl)
+        raise InputError(f"dataflow '{arch.dataflow}' has no RTL; with RTL: {with_rtl}")
+    for name in arch.extra_units:
+        raise InputError(f"unit '{name}' has no RTL; only machines without extra units have")
     for key in arch.method_units:
         raise InputError(f"'{key}' has no RTL; only machines without units of pruning methods have")
     path = arch.path

@@ -21,7 +21,7 @@ from pydantic import (
 from accelsim.base.errors import InputError, shown
 from accelsim.base.registry import did_you_mean
 from accelsim.base.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
-from accelsim.config.loader import is_key, keys_below
+from accelsim.config.keys import is_key, keys_below
 from accelsim.sweeps.axes import Range
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.metrics import METRICS, check_metric

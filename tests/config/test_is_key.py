@@ -2,7 +2,7 @@
 
 import pytest
 
-from accelsim.config.loader import is_key
+from accelsim.config.keys import is_key
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from accelsim.config.loader import is_key
         "technology.node_nm",
         "tiling.tokens",
         "epilogue.lanes",
+        "dataflow",
+        "units",
     ],
 )
 def test_keys(path):

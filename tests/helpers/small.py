@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from accelsim.config import load_arch
-from accelsim.config.architecture import TilingChoice
+from accelsim.config.sections import TilingChoice
 from accelsim.run.layers import layer_work
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import selections

@@ -1,0 +1,158 @@
+"""Checks across the parts of an architecture file; a key by itself is checked where it is read."""
+
+from __future__ import annotations
+
+from accelsim.base.errors import InputError, KeyedError, shown
+from accelsim.base.registry import did_you_mean
+from accelsim.base.yaml_source import dotted
+from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_of
+from accelsim.config.values import check_criterion
+from accelsim.dataflows.diagram import Role
+from accelsim.hardware import CROSSBARS, UNITS, Dram
+from accelsim.sparsity.criteria import CRITERIA
+from accelsim.sparsity.mitigations import parse_mitigation
+from accelsim.sparsity.policy import Method
+from accelsim.tech.load import load_source
+
+
+def check_file(file: ArchitectureFile) -> None:
+    """Raise KeyedError if the parts of a file do not fit together."""
+    _check_costs(file)
+    _check_diagram(file)
+    _check_parts(file)
+    _check_own_method(file)
+
+
+def check_method(method: Method) -> None:
+    """Raise InputError if no machine runs layers by this method, whatever its pattern."""
+    check_criterion(method.criterion)
+    parts = CRITERIA[method.criterion], parse_mitigation(method.mitigation)
+    if len({part.demands.statistics for part in parts} - {""}) > 1:
+        raise InputError(
+            f"criterion '{method.criterion}' and mitigation '{method.mitigation}' each need a pass "
+            f"of their own over X, and a machine makes one"
+        )
+
+
+def check_runs(file: ArchitectureFile, method: Method) -> None:
+    """Raise InputError if the machine cannot run layers by this method."""
+    pattern = file.pattern
+    if not method.pattern.runs_on(pattern):
+        within = f", {pattern}, and N:M whose groups fit into those of {pattern}"
+        raise InputError(
+            f"pattern '{method.pattern}' does not run on a machine of pattern '{pattern}'; "
+            f"allowed: dense{'' if pattern.is_dense else within}"
+        )
+    check_method(method)
+    demands, drawn = method.demands, file.diagram.units
+    for unit in METHOD_UNITS:
+        if unit.key not in drawn and unit.asked(demands):
+            raise InputError(
+                f"criterion '{method.criterion}' with mitigation '{method.mitigation}' needs "
+                f"'{unit.key}', for which dataflow '{file.dataflow}' has no place"
+            )
+
+
+def _check_diagram(file: ArchitectureFile) -> None:
+    """Check that the block diagram has a place for each unit, and each place that needs one has."""
+    dataflow, drawn, there = f"dataflow '{file.dataflow}'", file.diagram.units, file.given_units
+    if not file.pattern.is_dense and "selector" not in drawn:
+        raise KeyedError(
+            ("pattern",),
+            f"pattern '{file.pattern}' needs 'selector', for which {dataflow} has no place; "
+            f"allowed: dense",
+        )
+    for name, key in UNIT_KEYS.items():
+        if name in there and name not in drawn:
+            raise KeyedError(key, f"{dataflow} has no place for '{dotted(key)}'")
+    _check_extra_units(file)
+    for name in _required(file):
+        if name not in there and name not in UNIT_KEYS:
+            raise KeyedError(
+                ("dataflow",),
+                f"{dataflow} needs unit '{name}', which is missing: write its keys below 'units', "
+                f"with kind: {', '.join(sorted(UNITS))}",
+            )
+
+
+def _check_extra_units(file: ArchitectureFile) -> None:
+    """Check that each unit of the section `units` has a place, and no key of its own."""
+    places = [name for name in file.diagram.units if name not in UNIT_KEYS]
+    for name in file.extra_units:
+        if name in UNIT_KEYS:
+            its_own = dotted(UNIT_KEYS[name])
+            raise KeyedError(
+                ("units", name), f"unit '{name}' has a key of its own: write '{its_own}'"
+            )
+        if name not in places:
+            raise KeyedError(
+                ("units", name),
+                f"dataflow '{file.dataflow}' has no place for unit '{shown(name)}'"
+                f"{did_you_mean(name, places)}; allowed: {', '.join(places) or 'none'}",
+            )
+
+
+def _required(file: ArchitectureFile) -> list[str]:
+    """Return the units without which the block diagram is none; the others are left out of it."""
+    stages, there = file.diagram.stages, file.given_units
+    array = [part.name for part in file.diagram.parts if part.role is Role.COMPUTE]
+    filled = [stage.fills for stage in stages if not stage.needs or stage.needs in there]
+    return [*file.diagram.resources, *array, *filter(None, filled)]
+
+
+def _check_costs(file: ArchitectureFile) -> None:
+    """Check what the technology table must know, and say which key asks for it."""
+    try:
+        source = load_source(file.technology.table)
+    except InputError as error:
+        raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
+    try:
+        tech = source.at_node(file.technology.node_nm or source.node_nm)
+        tech.check_node()
+    except InputError as error:
+        raise KeyedError(("technology", "node_nm"), f"technology.node_nm: {error}") from error
+    for name, unit in file.given_units.items():
+        key = (*key_of(name), "standard")
+        try:
+            if isinstance(unit, Dram):
+                tech.dram(unit.standard)
+        except InputError as error:
+            raise KeyedError(key, f"{dotted(key)}: {error}") from error
+
+
+def _check_parts(file: ArchitectureFile) -> None:
+    """Check that a sparse machine has what selection needs, and a dense one nothing of it."""
+    pattern = file.pattern
+    parts: dict[tuple[str, ...], bool] = {
+        ("selector",): file.selector is not None,
+        ("crossbar",): file.crossbar.is_routing,
+        ("buffers", "compressed"): file.buffers.compressed is not None,
+    }
+    for key, is_there in parts.items():
+        name = ".".join(key)
+        if pattern.is_dense and is_there:
+            raise KeyedError(key, f"pattern '{pattern}' drops nothing and has no use for '{name}'")
+        if not pattern.is_dense and not is_there and key != ("crossbar",):
+            raise KeyedError(key, f"pattern '{pattern}' needs '{name}', which is missing")
+    if not pattern.is_dense and not file.crossbar.is_routing:
+        raise KeyedError(
+            ("crossbar",),
+            f"pattern '{pattern}' needs a crossbar that routes weights: "
+            f"crossbar.kind {', '.join(k for k in CROSSBARS if CROSSBARS[k].is_routing)}",
+        )
+
+
+def _check_own_method(file: ArchitectureFile) -> None:
+    """Check the method of the machine itself, and that a dense machine has none."""
+    used = {
+        "criterion": file.criterion != "act",
+        "mitigation": file.mitigation != "none",
+        **dict.fromkeys(file.method_units, True),
+    }
+    for key, is_used in used.items():
+        if file.pattern.is_dense and is_used:
+            raise KeyedError((key,), f"pattern 'dense' drops nothing and needs no '{key}'")
+    try:
+        check_runs(file, file.method)
+    except InputError as error:
+        raise KeyedError(("mitigation",), str(error)) from error
