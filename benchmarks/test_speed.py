@@ -66,7 +66,7 @@ def test_functional_pass(benchmark, tmp_path_factory, pattern):
 def network():
     """The machine running 24,576 tiles of a layer of 256 × 384 × 1,024."""
     arch = acs.load_arch(ARCH, [SMALL_TILES])
-    return build_pipeline(arch, whole_work(arch, Gemm(256, 384, 1024))).network
+    return build_pipeline(arch, whole_work(arch.running(), Gemm(256, 384, 1024))).network
 
 
 @pytest.mark.benchmark(group="engine: 24,576 jobs through 5 stages")

@@ -21,8 +21,9 @@ from accelsim.config.resolve import (
     with_method_units,
     with_units,
 )
+from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Unit
-from accelsim.mapping import Datapath, Gemm, Stores, Tiling, check_tiling, choose_tiling
+from accelsim.mapping import Datapath, Gemm, Stores
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method
 from accelsim.tech.source import CostSource
@@ -107,41 +108,43 @@ class Architecture(ArchitectureFile):
         units = {key: unit.sized(products) for key, unit in self.method_units.items()}
         return self.model_copy(update=units)
 
-    def running(self, method: Method) -> Architecture:
-        """Return the machine as a layer with this method sees it.
+    def running(self, method: Method | None = None) -> LayerMachine:
+        """Return the machine as a layer with this method finds it; None: that nothing is said of.
 
         A layer by a pattern within the machine's runs like one by the machine's. A dense one passes
-        selector and compressed buffer by, but not the crossbar.
+        all units by that selection needs, but for the crossbar, through which its weights go, too.
 
         Raises:
             InputError: the machine cannot run it.
         """
+        if method is None:
+            return self._as_set
         check_runs(self, method)
         if method.pattern.is_dense:
-            return self.dense().model_copy(update={"name": self.name, "crossbar": self.crossbar})
+            return (
+                self.dense()
+                .model_copy(update={"name": self.name, "crossbar": self.crossbar})
+                ._as_set
+            )
         keys = {"criterion": method.criterion, "mitigation": method.mitigation}
-        return self.model_copy(update=keys)
+        return self.model_copy(update=keys)._as_set
+
+    @cached_property
+    def _as_set(self) -> LayerMachine:
+        """The machine as a layer finds it for which it need not be set."""
+        return LayerMachine(
+            name=self.name,
+            method=self.method,
+            path=self.path,
+            units=self.units,
+            stores=self.stores,
+            diagram=self.diagram,
+            fixed_tiling=None if self.tiling == "auto" else self.tiling.tiling(),
+        )
 
     def rate(self, key: str) -> int:
         """Return the values a cycle that reach a unit of a pruning method."""
         return rate(self, key)
-
-    def check_tables(self, gemm: Gemm) -> None:
-        """Raise InputError if a table that a layer needs does not fit."""
-        for unit in self.method_units.values():
-            unit.check_layer(gemm, self.path)
-
-    def tile(self, gemm: Gemm, *, least_columns: int = 1) -> Tiling:
-        """Return the tile of a layer: the one set by hand, checked, or the mapper's choice.
-
-        Raises:
-            InputError: no tile, or not this one, fits the buffers.
-        """
-        if self.tiling == "auto":
-            return choose_tiling(gemm, self.path, self.stores, least_columns=least_columns)
-        tiling = self.tiling.tiling()
-        check_tiling(tiling, gemm, self.path, self.stores)
-        return tiling
 
     def load_technology(self) -> CostSource:
         """Load the prices of the technology that this architecture names."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from accelsim.base.note import Note, warning
 from accelsim.config import Architecture
+from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Unit
 from accelsim.mapping import Gemm, Work, bytes_of, ceil_div
 from accelsim.results.result import LayerResult, Result
@@ -181,7 +182,7 @@ def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, e
     return most
 
 
-def _busy_cycles(machine: Architecture, name: str, width: int, work: Work) -> int:
+def _busy_cycles(machine: LayerMachine, name: str, width: int, work: Work) -> int:
     """Return the cycles that a unit of another width takes."""
     unit: Unit = machine.units[name].model_copy(update={_field(name): width})
     return int(unit.busy_cycles(work).sum())

@@ -10,6 +10,7 @@ import numpy as np
 
 from accelsim.base.errors import DeadlockError, InputError
 from accelsim.config import Architecture
+from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Datapath, Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
 from accelsim.selection.decode import Fetches, dense_weight_bytes
 from accelsim.selection.sparsify import Selection
@@ -21,7 +22,7 @@ _MASK_BYTES = 2**24  # tokens × K of decode steps whose unions are in memory at
 
 
 def layer_work(  # noqa: PLR0913
-    arch: Architecture,
+    machine: LayerMachine,
     linear: Linear,
     selection: Selection,
     steps: Ints | None,
@@ -32,7 +33,7 @@ def layer_work(  # noqa: PLR0913
     """Yield the tiled work of a layer: once for prefill, once for like steps of decode.
 
     Args:
-        arch: the machine.
+        machine: as the layer finds it.
         linear: the layer.
         selection: what survives of its input.
         steps: `[steps, batch]`, tokens of each decode step; None for prefill.
@@ -40,17 +41,17 @@ def layer_work(  # noqa: PLR0913
         one_by_one: yield each decode step by itself, in order of time.
     """
     gemm = layer_gemm(linear, selection, steps)
-    with naming(arch, linear):
-        work = whole_work(arch, gemm, kept=kept, is_decode=steps is not None)
+    with naming(machine, linear):
+        work = whole_work(machine, gemm, kept=kept, is_decode=steps is not None)
     if steps is None:
         yield replace(work, nonzero=int(selection.nonzero.sum()))
         return
     nonzero = selection.nonzero[steps].sum(axis=1)
     sizes, which = work.weight_bytes[None], np.zeros(len(steps), np.int64)
-    if arch.path.is_sparse:  # only rows of W that some token of the batch keeps are fetched
+    if machine.path.is_sparse:  # only rows of W that some token of the batch keeps are fetched
         chunks = np.array_split(steps, ceil_div(steps.size * gemm.in_features, _MASK_BYTES))
         unions = (selection.unions(chunk) for chunk in chunks)
-        fetches = Fetches.of(work.jobs, work.path, unions, arch.dram.burst_bytes)
+        fetches = Fetches.of(work.jobs, work.path, unions, machine.weight_burst_bytes)
         sizes, which = fetches.distinct()
     if one_by_one:
         for like, alive in zip(which.tolist(), nonzero.tolist(), strict=True):
@@ -77,26 +78,28 @@ def layer_gemm(linear: Linear, selection: Selection, steps: Ints | None) -> Gemm
     return Gemm(tokens, linear.in_features, linear.out_features)
 
 
-def layer_tiling(arch: Architecture, gemm: Gemm, *, is_decode: bool) -> Tiling:
+def layer_tiling(machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> Tiling:
     """Return the tile of a layer; where rows of W are fetched one by one, wide enough for DRAM."""
-    gathers = is_decode and arch.path.is_sparse
-    burst_columns = ceil_div(8 * arch.dram.burst_bytes, arch.path.value_bits) if gathers else 1
-    return arch.tile(gemm, least_columns=burst_columns)
+    gathers = is_decode and machine.path.is_sparse
+    burst_columns = (
+        ceil_div(8 * machine.weight_burst_bytes, machine.path.value_bits) if gathers else 1
+    )
+    return machine.tile(gemm, least_columns=burst_columns)
 
 
 @contextmanager
-def naming(arch: Architecture, linear: Linear) -> Iterator[None]:
+def naming(machine: Architecture | LayerMachine, linear: Linear) -> Iterator[None]:
     """Say in errors which layer of which machine they are about."""
     try:
         yield
     except DeadlockError:
         raise
     except InputError as error:
-        raise InputError(f"{arch.name}, layer '{linear.name}': {error}") from error
+        raise InputError(f"{machine.name}, layer '{linear.name}': {error}") from error
 
 
 def whole_work(
-    arch: Architecture,
+    machine: LayerMachine,
     gemm: Gemm,
     *,
     kept: int | None = None,
@@ -106,7 +109,7 @@ def whole_work(
     """Return the tiled work of a layer that fetches every row of W, nonzero values not counted.
 
     Args:
-        arch: the machine.
+        machine: as the layer finds it.
         gemm: the layer.
         kept: activations of a token that survive; default: as the machine's pattern has it.
         is_decode: whether it is a decode step.
@@ -116,13 +119,13 @@ def whole_work(
         InputError: no tile, or not a table that the layer's method needs, fits; or the layer is too
             large to count its bits.
     """
-    path = arch.path
+    path = machine.path
     _check_size(gemm, path)
-    arch.check_tables(gemm)
-    tiling = layer_tiling(arch, gemm, is_decode=is_decode)
-    jobs = tile_jobs(gemm, tiling, path, arch.stores, outer_tiles)
+    machine.check_tables(gemm)
+    tiling = layer_tiling(machine, gemm, is_decode=is_decode)
+    jobs = tile_jobs(gemm, tiling, path, machine.stores, outer_tiles)
     walked = gemm if outer_tiles is None else tiling.shortened(gemm, outer_tiles)
-    kept = arch.pattern.kept(gemm.in_features) if kept is None else kept
+    kept = machine.pattern.kept(gemm.in_features) if kept is None else kept
     return Work(
         gemm=walked,
         path=path,

@@ -15,6 +15,7 @@ from accelsim.accounting.cost import PricedTally, Prices
 from accelsim.accounting.ledger import UnitLedger
 from accelsim.accounting.tally import Run, Tally, combine
 from accelsim.config import Architecture
+from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import check_cycles, engine_named
 from accelsim.mapping import Gemm, Ints, Work
@@ -46,7 +47,7 @@ class Product:
         kept: how many values of a token that are, zeros included.
     """
 
-    machine: Architecture
+    machine: LayerMachine
     linear: Linear
     selection: Selection
     kept: int
@@ -246,14 +247,14 @@ class Runner:
             return ()
         return tuple(decode_notes(trace.meta.sequence_lengths, steps))
 
-    def run(self, work: Work, arch: Architecture | None = None) -> Run:
+    def run(self, work: Work, machine: LayerMachine | None = None) -> Run:
         """Run the work of one layer, or of decode steps, on the machine as it is set for it."""
-        arch = arch or self.arch
-        pipeline = build_pipeline(arch, work)
+        machine = machine or self.arch.running()
+        pipeline = build_pipeline(machine, work)
         times = self._run_network(pipeline.network)
-        return Run(pipeline, times, Tally.of(arch, pipeline, times, work))
+        return Run(pipeline, times, Tally.of(machine, pipeline, times, work))
 
-    def _tally(self, machine: Architecture, work: Work) -> Tally:
+    def _tally(self, machine: LayerMachine, work: Work) -> Tally:
         """Return what one layer run adds up to, from memory if it is known."""
         runs = sha256(work.weight_bytes.tobytes() + np.asarray(work.repeats).tobytes()).digest()
         key = (work.path, work.gemm, work.kept, work.is_decode, runs)

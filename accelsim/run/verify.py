@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from accelsim.base.errors import InputError
 from accelsim.config import Architecture
+from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.hardware import Crossbar
 from accelsim.mapping import Gemm, tile_jobs
 from accelsim.precision import PRECISIONS, Values
 from accelsim.run.simulation import wish_of
@@ -90,7 +92,7 @@ def random_weights(arch: Architecture, linear: Linear) -> Values:
 
 
 def check_layer(
-    arch: Architecture,
+    machine: LayerMachine,
     linear: Linear,
     operands: Values,
     weights: Values,
@@ -100,7 +102,7 @@ def check_layer(
 
     `mask` says what is kept; by default, what the machine's pattern keeps of the operands.
     """
-    mask = arch.pattern.keep(operands) if mask is None else mask
+    mask = machine.pattern.keep(operands) if mask is None else mask
     masked = np.where(mask, operands, operands.dtype.type(0))
     if operands.dtype == np.int8:
         # Sums below 2^53 are exact in float64, whose products are many times as fast.
@@ -110,51 +112,51 @@ def check_layer(
     else:
         wide, heavy = masked.astype(np.float64), weights.astype(np.float64)
         expected = wide @ heavy
-        products = arch.path.slots(linear.in_features) + 1
+        products = machine.path.slots(linear.in_features) + 1
         allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
-    computed = machine_matmul(arch, operands, weights, mask)
+    computed = machine_matmul(machine, operands, weights, mask)
     difference = np.abs(computed.astype(expected.dtype) - expected)
     worst = np.unravel_index(np.argmax(difference - allowed), difference.shape)
     return Check(linear.name, expected.size, float(difference[worst]), float(allowed[worst]))
 
 
-def compress(arch: Architecture, operands: Values, mask: Mask | None = None) -> Compressed:
+def compress(machine: LayerMachine, operands: Values, mask: Mask | None = None) -> Compressed:
     """Store `[T, K]` activations as the selector writes them.
 
     A group of which fewer than N are kept (padding, a sparser pattern than the machine's) gives
     zeros from its first other positions: a crossbar needs N positions in index order.
     """
-    path = arch.path
-    mask = arch.pattern.keep(operands) if mask is None else mask
+    path = machine.path
+    mask = machine.pattern.keep(operands) if mask is None else mask
     padding = [(0, 0), (0, -operands.shape[1] % path.group_size)]
     masked = np.where(mask, operands, operands.dtype.type(0))
     padded, kept = np.pad(masked, padding), np.pad(mask, padding)
     groups = keep_largest(kept.reshape(-1, path.group_size).view(np.int8), path.kept_per_group)
     values = padded[groups.reshape(kept.shape)].reshape(len(padded), -1)
-    if arch.pattern.is_dense:
+    if machine.pattern.is_dense:
         return Compressed(values, np.zeros((len(groups), 0), np.bool_))
-    return Compressed(values, FORMATS[arch.format].encode(groups))
+    return Compressed(values, FORMATS[path.metadata_format].encode(groups))
 
 
 def machine_matmul(
-    arch: Architecture, operands: Values, weights: Values, mask: Mask | None = None
+    machine: LayerMachine, operands: Values, weights: Values, mask: Mask | None = None
 ) -> Values:
     """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
-    path = arch.path
+    path = machine.path
     tokens, in_features = operands.shape
     gemm = Gemm(tokens, in_features, weights.shape[1])
-    stored = compress(arch, operands, mask)
-    offsets = _offsets(arch, stored).reshape(tokens, -1)
+    stored = compress(machine, operands, mask)
+    offsets = _offsets(machine, stored).reshape(tokens, -1)
     rows_of_w = np.pad(weights, [(0, -in_features % path.group_size), (0, 0)])
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
-    jobs = tile_jobs(gemm, arch.tile(gemm), path, arch.stores)
+    jobs = tile_jobs(gemm, machine.tile(gemm), path, machine.stores)
     for job in range(len(jobs)):
         rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
         columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
         first_group = int(jobs.reduction_start[job]) // path.group_size
         groups = path.groups(int(jobs.reduction[job]))
-        for slots in _steps(arch, first_group, groups):
+        for slots in _steps(machine, first_group, groups):
             lanes = stored.values[rows, slots].astype(accumulator)
             base = slots // path.kept_per_group * path.group_size
             routed = rows_of_w[base + offsets[rows, slots], columns].astype(accumulator)
@@ -162,9 +164,9 @@ def machine_matmul(
     return outputs
 
 
-def _steps(arch: Architecture, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:
+def _steps(machine: LayerMachine, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:
     """Yield the slots (kept values, counted over the row) that the lanes take in each step."""
-    path = arch.path
+    path = machine.path
     n = path.kept_per_group
     end = (first_group + groups) * n
     for group in range(first_group, first_group + groups, path.groups_per_step):
@@ -173,21 +175,23 @@ def _steps(arch: Architecture, first_group: int, groups: int) -> Iterator[NDArra
             yield np.arange(slot, min(slot + path.lanes, last))
 
 
-def _offsets(arch: Architecture, stored: Compressed) -> NDArray[np.integer[Any]]:
+def _offsets(machine: LayerMachine, stored: Compressed) -> NDArray[np.integer[Any]]:
     """Decode positions in the group, and check that the crossbar can reach each of them.
 
     Kinds that rely on index order reach positions i … i + M - N for the i-th kept value.
     """
-    path = arch.path
+    path = machine.path
     n, m = path.kept_per_group, path.group_size
-    if arch.pattern.is_dense:
+    if machine.pattern.is_dense:
         return np.zeros((stored.values.size, 1), np.int64)
-    positions = FORMATS[arch.format].decode(stored.bits, n, m)
+    positions = FORMATS[path.metadata_format].decode(stored.bits, n, m)
     reach = positions - np.arange(n)
-    relies_on_order = arch.crossbar.decodes == "bitmask"
+    crossbar = machine.units["crossbar"]
+    assert isinstance(crossbar, Crossbar)
+    relies_on_order = crossbar.decodes == "bitmask"
     if relies_on_order and (reach.min() < 0 or reach.max() > m - n):
         raise InputError(
-            f"crossbar.kind '{arch.crossbar.kind}' cannot route pattern {arch.pattern}: a kept "
-            f"value stands outside the window of its lane"
+            f"crossbar.kind '{crossbar.kind}' cannot route pattern {machine.pattern}: a kept value "
+            f"stands outside the window of its lane"
         )
     return positions

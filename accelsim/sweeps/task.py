@@ -18,7 +18,6 @@ from accelsim.base.yaml_source import KeyPath, YamlSource, read_yaml
 from accelsim.config import Architecture
 from accelsim.config.loader import arch_of
 from accelsim.mapping import Gemm
-from accelsim.mapping.mapper import check_room
 from accelsim.run.layers import naming
 from accelsim.run.simulation import decode_steps, equip, layer_runs
 from accelsim.selection.selections import Wish
@@ -329,9 +328,4 @@ def _check_layers(
             distinct[gemm, method] = linear
     for (gemm, method), linear in distinct.items():
         with naming(arch, linear):
-            machine = arch.running(method)
-            machine.check_tables(gemm)
-            if machine.tiling == "auto":
-                check_room(gemm, machine.path, machine.stores)
-            else:
-                machine.tile(gemm)
+            arch.running(method).check_room(gemm)

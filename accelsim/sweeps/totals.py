@@ -18,6 +18,7 @@ from accelsim.accounting.cost import PricedTally
 from accelsim.accounting.tally import Run, Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
+from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import check_cycles
 from accelsim.hardware import Crossbar
@@ -141,12 +142,12 @@ class TotalsRunner(Runner):
         self._memory = memory
         self._timing = timing_of(arch)
 
-    def run(self, work: Work, arch: Architecture | None = None) -> Run:
+    def run(self, work: Work, machine: LayerMachine | None = None) -> Run:
         """Run the work of one layer, and note cycles and actions only."""
-        arch = arch or self.arch
-        pipeline = build_pipeline(arch, work)
+        machine = machine or self.arch.running()
+        pipeline = build_pipeline(machine, work)
         times = self._run_network(pipeline.network)
-        return Run(pipeline, times, Tally.of(arch, pipeline, times, work, is_brief=True))
+        return Run(pipeline, times, Tally.of(machine, pipeline, times, work, is_brief=True))
 
     def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:
         tally: Tally = self._memory.get((self._timing, key), make)

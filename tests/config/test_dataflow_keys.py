@@ -180,6 +180,7 @@ def test_units_stand_where_the_diagram_has_them_and_load_again(gathering, write)
     assert resolved["units"]["row_gather"] == {"rows_per_cycle": 4, "depth": 3}
     assert resolved["units"]["weight_dram"]["kind"] == "dram"
     assert write(yaml.safe_dump(resolved)).load() == arch
+    assert arch.running().weight_burst_bytes == arch.units["weight_dram"].burst_bytes
 
 
 def test_units_are_optional_where_the_diagram_is_one_without_them(gathering):

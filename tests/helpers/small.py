@@ -112,7 +112,7 @@ def works_of(arch, trace, *, batch=None, layer=0):
     chosen = list(selections([arch], trace, with_masks=batch is not None))
     linear, (selection,) = chosen[layer]
     steps = None if batch is None else decode_batches(trace.meta.sequence_lengths, batch)
-    return list(layer_work(arch, linear, selection, steps, one_by_one=True))
+    return list(layer_work(arch.running(), linear, selection, steps, one_by_one=True))
 
 
 def cycles_of(arch, shape, *, batch=None):

@@ -228,9 +228,9 @@ def test_a_layer_that_repeats_itself_is_continued_exactly(arch, outer, inner, or
     runner = Runner(arch)
 
     def work_of(outer_tiles=None):
-        return whole_work(arch, gemm, is_decode=is_decode, outer_tiles=outer_tiles)
+        return whole_work(arch.running(), gemm, is_decode=is_decode, outer_tiles=outer_tiles)
 
-    tiles = layer_tiling(arch, gemm, is_decode=is_decode).outer_tiles(gemm)
+    tiles = layer_tiling(arch.running(), gemm, is_decode=is_decode).outer_tiles(gemm)
     try:
         walked = runner.run(work_of()).tally
     except InputError:
@@ -259,7 +259,7 @@ def test_a_method_never_makes_a_layer_quicker(method, shape):
 def test_what_a_prologue_moves_does_not_depend_on_how_much_is_walked():
     arch = changed(method_machine("clact", "spts"), {"tiling": tile(4, 64, 8)})
     gemm = Gemm(400, 64, 8)
-    short, whole = whole_work(arch, gemm, outer_tiles=6), whole_work(arch, gemm)
+    short, whole = whole_work(arch.running(), gemm, outer_tiles=6), whole_work(arch.running(), gemm)
     assert short.gemm.tokens == 24
     for unit in (arch.dram.prologue_bytes, arch.statistics.busy_cycles):
         assert unit(short)[0] == unit(whole)[0] > 0

@@ -41,15 +41,17 @@ class Walked:
 
     def whole(self, gemm, *, is_decode=False):
         """Walk everything."""
-        return self._runner.run(whole_work(self.arch, gemm, is_decode=is_decode)).tally
+        return self._runner.run(whole_work(self.arch.running(), gemm, is_decode=is_decode)).tally
 
     def short(self, gemm, *, is_decode=False):
         """Walk until the run repeats itself."""
 
         def work_of(outer_tiles):
-            return whole_work(self.arch, gemm, is_decode=is_decode, outer_tiles=outer_tiles)
+            return whole_work(
+                self.arch.running(), gemm, is_decode=is_decode, outer_tiles=outer_tiles
+            )
 
-        outer_tiles = layer_tiling(self.arch, gemm, is_decode=is_decode).outer_tiles(gemm)
+        outer_tiles = layer_tiling(self.arch.running(), gemm, is_decode=is_decode).outer_tiles(gemm)
         return periodic.periodic_tally(work_of, outer_tiles, self.arch.stores, self.run)
 
     def took_the_short_cut(self, gemm):
@@ -238,7 +240,7 @@ def test_a_layer_of_more_tiles_than_an_engine_runs():
     arch, row_tiles = changed(load("dense"), STREAMING), MAX_JOBS // 3 + 5
     gemm = Gemm(8 * row_tiles, 64, 24)
     with pytest.raises(InputError, match=f"makes {3 * row_tiles} tiles; at most {MAX_JOBS} are"):
-        whole_work(arch, gemm)
+        whole_work(arch.running(), gemm)
     walked = Walked(arch)
     tally = walked.short(gemm)
     assert max(walked.jobs) < 100
@@ -524,7 +526,7 @@ def test_a_sparse_layer_by_hand_takes_the_short_cut():
 
 def assert_short_and_exact(arch, gemm, *, is_decode=False):
     walked = assert_exact(arch, gemm, is_decode=is_decode)
-    assert max(walked.jobs) < len(whole_work(arch, gemm, is_decode=is_decode).jobs) / 2
+    assert max(walked.jobs) < len(whole_work(arch.running(), gemm, is_decode=is_decode).jobs) / 2
 
 
 def test_a_resident_operand_that_rests_does_not_hide_repetition():
