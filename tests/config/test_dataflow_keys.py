@@ -14,7 +14,7 @@ from accelsim.base.errors import InputError
 from accelsim.config.keys import is_key, keys_below
 from accelsim.config.schema import architecture_schema
 from accelsim.dataflows import DATAFLOWS
-from accelsim.dataflows.diagram import unit
+from accelsim.dataflows.diagram import Wait, unit
 from accelsim.hardware import UNITS, MacArray, Unit, WeightBuffer
 from accelsim.rtl.design import parameters
 from accelsim.sparsity import parse_pattern
@@ -71,10 +71,11 @@ def registered():
     gathering = PLAIN.with_part("weight_dma", unit("row_gather"))
     split = gathering.with_stream_on("weight_dma", "weight_dram")
     classes = {"mac_array": WideArray, "weight_buffer": TaggedBuffer}
+    waits = (Wait("activation_dma"), Wait("weight_dma"))
     stages = [stage for stage in PLAIN.stages if stage.name != "select"]
     stages = [replace(s, after=()) if s.name == "weight_dma" else s for s in stages]
     stages = [
-        replace(s, after=(), reads=("activation_buffer", "weight_buffer"))
+        replace(s, after=waits, reads=("activation_buffer", "weight_buffer"))
         if s.name == "compute"
         else s
         for s in stages
