@@ -14,7 +14,7 @@ from accelsim.base.compiled.ranking import keep_largest
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import engine_named
 from accelsim.mapping import Gemm
-from accelsim.run.layers import whole_work
+from accelsim.run.layers import TiledProduct
 from accelsim.selection.sparsify import select_input
 from accelsim.sparsity import parse_pattern
 from accelsim.trace.shapes import synthesise
@@ -66,7 +66,9 @@ def test_functional_pass(benchmark, tmp_path_factory, pattern):
 def network():
     """The machine running 24,576 tiles of a layer of 256 × 384 × 1,024."""
     arch = acs.load_arch(ARCH, [SMALL_TILES])
-    return build_pipeline(arch, whole_work(arch.running(), Gemm(256, 384, 1024))).network
+    return build_pipeline(
+        arch, TiledProduct.of(arch.running(), Gemm(256, 384, 1024)).work()
+    ).network
 
 
 @pytest.mark.benchmark(group="engine: 24,576 jobs through 5 stages")

@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Ints, TileJobs, Work, bytes_of
+from accelsim.mapping import Ints, TileJobs, Work
 from accelsim.mapping.jobs import Flags
 
 
@@ -15,8 +15,9 @@ class CompressedBuffer(Buffer):
     """Holds selected activations; exists only on a sparse machine.
 
     Timing:
-        A token's row of a tile takes ceil((slots × value bits + metadata bits) / 8) bytes. A job
-        reads its rows once for each of its column blocks, and writes them if it selects.
+        A token's row of a tile takes ceil((slots × value bits + metadata bits) / 8) bytes, its
+        slots being N a group, padding included, or the values that it keeps where that varies. A
+        job reads its rows once for each of its column blocks, and writes them if it selects.
 
     Actions:
         See `Buffer`; metadata bytes count like any other.
@@ -48,12 +49,8 @@ class CompressedBuffer(Buffer):
 
     @override
     def read_bytes(self, work: Work) -> Ints:
-        return _tile_bytes(work) * work.jobs.column_blocks(work.path)
+        return work.packing.compressed_bytes * work.jobs.column_blocks(work.path)
 
     @override
     def write_bytes(self, work: Work) -> Ints:
-        return _tile_bytes(work) * work.jobs.selects
-
-
-def _tile_bytes(work: Work) -> Ints:
-    return work.jobs.tokens * bytes_of(work.path.compressed_bits(work.jobs.reduction))
+        return work.packing.compressed_bytes * work.jobs.selects

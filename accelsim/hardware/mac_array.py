@@ -25,7 +25,8 @@ class MacArray(Unit):
     Timing:
         A tile is cut into ceil(tokens / R) × ceil(columns / C) blocks. Dense, a block takes
         ceil(reduction / L) steps; at N:M it takes ceil(G / floor(L / N)) steps for its
-        G = ceil(reduction / M) groups (G × ceil(N / L) if N > L).
+        G = ceil(reduction / M) groups (G × ceil(N / L) if N > L). Where rows keep different
+        counts, the row with the most, n, sets the pace: ceil(n / L) steps (`Work.steps`).
 
             busy    = blocks × steps
             latency = stage_cycles × (1 + ceil(log2 L)) + 1: multiply, adder tree, accumulate
@@ -86,7 +87,7 @@ class MacArray(Unit):
 
     @override
     def busy_cycles(self, work: Work) -> Ints:
-        return work.jobs.blocks(work.path) * work.path.steps(work.jobs.reduction)
+        return work.array_cycles
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
@@ -110,7 +111,7 @@ class MacArray(Unit):
         jobs, path = work.jobs, work.path
         macs = work.nonzero * work.gemm.out_features
         lane_cycles = int(self.busy_cycles(work).sum()) * path.macs_per_cycle
-        updates = jobs.tokens * jobs.columns * path.steps(jobs.reduction) + work.added
+        updates = jobs.tokens * jobs.columns * work.steps + work.added
         return {"mac": macs, "mac_idle": lane_cycles - macs, "accumulate": int(updates.sum())}
 
     @override

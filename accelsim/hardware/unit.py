@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -27,7 +27,11 @@ class Unit(BaseModel, ABC):
 
     @abstractmethod
     def busy_cycles(self, work: Work) -> Ints:
-        """Return the cycles that each job occupies the unit, `[jobs]`."""
+        """Return the cycles that each job occupies the unit, `[jobs]`.
+
+        They depend on `work.nonzero` in no way, and are the same for jobs whose tiles have the same
+        sizes, steps and flags, the first job and those of the last outer iteration apart.
+        """
 
     @abstractmethod
     def actions(self, work: Work) -> Mapping[str, int]:
@@ -53,6 +57,16 @@ class Unit(BaseModel, ABC):
     def latency_cycles(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the cycles between the end of service and the result being visible."""
         return 0
+
+    def timing_key(self) -> Hashable:
+        """Return all of the unit that cycles, latency and counted actions can depend on.
+
+        A run is remembered by these keys, so machines that are alike in the keys of all their units
+        share it. By default that is everything, class and fields. A class may leave out what
+        demonstrably plays no part, beside the formulas that show it: a key that says too much
+        costs time, one that says too little gives the results of another machine.
+        """
+        return self
 
     def fit_clock(self, tech: CostSource, path: Datapath) -> Self:  # noqa: ARG002
         """Return the unit with the pipeline stages that it needs at this clock."""

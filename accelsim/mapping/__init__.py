@@ -3,6 +3,7 @@
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs, slot_releases, tile_jobs
 from accelsim.mapping.mapper import choose_tiling
+from accelsim.mapping.packing import Packing
 from accelsim.mapping.tiling import (
     Gemm,
     Reuse,
@@ -17,6 +18,7 @@ __all__ = [
     "Datapath",
     "Gemm",
     "Ints",
+    "Packing",
     "Reuse",
     "Store",
     "Stores",

@@ -109,3 +109,7 @@ class Datapath:
         """Return the bits of one token's kept values and metadata for `reduction` positions."""
         group_bits = self.kept_per_group * self.value_bits + self.metadata_bits_per_group
         return self.groups(reduction) * group_bits
+
+    def compressed_bytes(self, tokens: Count, reduction: Count) -> Count:
+        """Return the bytes of a compressed tile; each token's row begins with a whole byte."""
+        return tokens * bytes_of(self.compressed_bits(reduction))

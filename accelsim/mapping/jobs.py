@@ -19,10 +19,20 @@ MAX_JOBS = 2**20  # memory and time are in proportion; 2.5 million services take
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileJobs:
-    """One entry a tile, in program order; all arrays `[jobs]`.
+    """The tiles of a layer in program order, one job each; all arrays are `[jobs]`.
 
-    `tokens`, `columns`, `reduction` are the extents of the tile, `*_start` its origin. The flags
-    say which jobs bring a tile on chip or select it; the others find it there.
+    A job multiplies a tile of X, tokens × reduction, by a tile of W, reduction × columns, and adds
+    to a tile of Y, tokens × columns.
+
+    Attributes:
+        tokens, columns, reduction: extents of the tile along T, O and K.
+        token_start, column_start, reduction_start: where it begins.
+        activation_tile, weight_tile, output_tile: which tile of X, W and Y the job works on; equal
+            numbers are the same tile.
+        loads_activations, loads_weights: whether the job brings its tile on chip, as opposed to
+            finding it there.
+        selects: whether the job has its tile of X selected, as opposed to finding it compressed.
+        first_reduction, last_reduction: whether it begins or ends the sum over K of its outputs.
     """
 
     tokens: Ints
@@ -45,19 +55,19 @@ class TileJobs:
 
     @property
     def selected(self) -> Ints:
-        """Positions that each job selects from: those of its tile, unless it finds it selected."""
+        """Values of X that each job sends to the selector, `[jobs]`: 0 where it is compressed."""
         return self.tokens * self.reduction * self.selects
 
     def blocks(self, path: Datapath) -> Ints:
-        """Return the R × C output blocks of each tile."""
+        """Return the R × C output blocks that the array computes for each tile, `[jobs]`."""
         return self.row_blocks(path) * self.column_blocks(path)
 
     def row_blocks(self, path: Datapath) -> Ints:
-        """Return ceil(tokens / R) of each tile."""
+        """Return ceil(tokens / R) of each tile, `[jobs]`."""
         return ceil_div(self.tokens, path.rows)
 
     def column_blocks(self, path: Datapath) -> Ints:
-        """Return ceil(columns / C) of each tile."""
+        """Return ceil(columns / C) of each tile, `[jobs]`."""
         return ceil_div(self.columns, path.columns)
 
 

@@ -88,7 +88,11 @@ def _nominal_cycles(
 
 
 def _job_cycles(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int:
-    """Return the cycles of a full tile: the array, or a slower port of a buffer."""
+    """Return the cycles of a full tile: those of the array, or of a slower port of a buffer.
+
+    Tiles are planned before anything is selected, so the steps are those of `Datapath.steps`: what
+    every job takes whose values do not vary, and the most where they do.
+    """
     tokens = min(tiling.tokens, gemm.tokens)
     columns = min(tiling.columns, gemm.out_features)
     reduction = min(tiling.reduction, gemm.in_features)

@@ -29,19 +29,19 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Room of one on-chip buffer for tiles, and the width of its ports."""
+    """Room of one on-chip buffer for tiles, and the bytes a cycle of each of its ports."""
 
     capacity_bytes: int
     double_buffered: bool = True
     port_bytes: int = 2**31
 
     def slots(self, tile_bytes: int) -> int:
-        """Return how many tiles it holds; one at a time unless double-buffered."""
+        """Return how many tiles of this size the buffer holds; at most one if single-buffered."""
         slots = self.capacity_bytes // max(1, tile_bytes)
         return slots if self.double_buffered else min(slots, 1)
 
     def fits(self, tile_bytes: int) -> bool:
-        """Return whether a tile fits, twice where one is filled while another is used."""
+        """Return whether the buffer takes tiles of this size: two at once if double-buffered."""
         return self.slots(tile_bytes) >= (2 if self.double_buffered else 1)
 
 
@@ -61,9 +61,16 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """Tile of `tokens` × `reduction` × `columns`; the reduction is always the innermost loop.
+    """The tile of a layer, and the order of the three loops over its tiles.
 
-    `tokens_outer` keeps activations on chip while weights stream past; `columns_outer` the reverse.
+    The loop over K is always the innermost one, so that an output tile is finished before the next
+    begins. With order `tokens_outer` the loop over tokens is the outermost: a tile of activations
+    stays on chip while all weights stream past. With `columns_outer` that is the loop over output
+    columns, and weights stay.
+
+    Attributes:
+        tokens, columns, reduction: extents of a tile along T, O and K; tiles at an edge are cut.
+        order: which loop is outermost.
     """
 
     tokens: int
@@ -80,12 +87,23 @@ class Tiling:
         )
 
     def outer_tiles(self, gemm: Gemm) -> int:
-        """Return how often the outermost loop runs that runs more than once (K apart)."""
+        """Return the iterations of the outer loop, the one that a long layer repeats.
+
+        That is the loop over tokens or over columns, as `order` says; the other one if the layer
+        is a single tile wide in that direction, for then all repetition is in the other.
+
+        >>> Tiling(8, 4, 4, "tokens_outer").outer_tiles(Gemm(43, 8, 4))  # 6 × 1 tiles
+        6
+        >>> Tiling(8, 4, 4, "tokens_outer").outer_tiles(Gemm(1, 8, 20))  # 1 × 5 tiles
+        5
+        """
         tokens, columns, _ = self.counts(gemm)
         return tokens if self._repeats_tokens(gemm) else columns
 
     def shortened(self, gemm: Gemm, outer_tiles: int) -> Gemm:
-        """Return the layer without all but so many outer iterations; the last one stays.
+        """Return the same layer made shorter, to as many iterations of the outer loop as given.
+
+        Iterations in the middle are left out; the last one, which may be cut, stays.
 
         >>> Tiling(8, 4, 4, "tokens_outer").shortened(Gemm(43, 4, 4), 3)  # 8 + 8 + 3 tokens
         Gemm(tokens=19, in_features=4, out_features=4)
@@ -96,13 +114,17 @@ class Tiling:
         return replace(gemm, out_features=gemm.out_features - skipped * self.columns)
 
     def _repeats_tokens(self, gemm: Gemm) -> bool:
+        """Whether the outer loop is the one over tokens, see `outer_tiles`."""
         tokens, columns, _ = self.counts(gemm)
         return tokens > 1 if self.order == "tokens_outer" else columns == 1
 
 
 @dataclass(frozen=True, slots=True)
 class TileBytes:
-    """Bytes of one full tile in each buffer. Outputs are accumulators while K is split."""
+    """Bytes of one full tile in each buffer.
+
+    An output takes an accumulator where K is cut into several tiles, else the width of a value.
+    """
 
     activations: int
     weights: int
@@ -121,7 +143,7 @@ class TileBytes:
             activations=bytes_of(tokens * reduction * path.value_bits),
             weights=bytes_of(reduction * columns * path.value_bits),
             outputs=bytes_of(tokens * columns * output_bits),
-            compressed=tokens * bytes_of(path.compressed_bits(reduction)),
+            compressed=path.compressed_bytes(tokens, reduction),
         )
 
     def fit(self, stores: Stores) -> bool:
@@ -131,7 +153,16 @@ class TileBytes:
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """How often each operand passes: 1 if it stays on chip, else once for each outer tile."""
+    """How often each operand is brought on chip over a whole layer.
+
+    1 if every tile is still there when it is needed again; else once for each iteration of the loop
+    that does not index the operand (activations: once a column tile; weights: once a token tile).
+
+    Attributes:
+        activation_loads: times that X is loaded from DRAM.
+        selections: times that X is selected; `activation_loads` on a dense machine.
+        weight_loads: times that W is loaded from DRAM.
+    """
 
     activation_loads: int
     selections: int
@@ -139,11 +170,11 @@ class Reuse:
 
     @classmethod
     def of(cls, tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> Reuse:
-        """Derive the passes from buffer sizes.
+        """Derive the loads from the sizes of the buffers.
 
-        A tile is still there at its next use if the tiles used in between fit beside one slot for
-        prefetch, or if all tiles of the operand fit. Activations that stay compressed on chip are
-        neither selected nor loaded again.
+        A tile is still on chip at its next use if the tiles that are used in between fit beside the
+        one slot that is being filled, or if all tiles of the operand fit. Activations that stay in
+        the compressed buffer are neither selected nor loaded again.
         """
         token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
         tokens_outer = tiling.order == "tokens_outer"
@@ -191,7 +222,9 @@ def describe(tiling: Tiling) -> str:
 
 
 def store_lag(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int:
-    """Return how many jobs' loads may go before a store: as asked, or as outputs can wait on chip.
+    """Return by how many jobs a store may lag: its request goes after the loads of so many more.
+
+    That is `store_lag_tiles`, or less where the output buffer cannot hold the outputs that wait.
 
     The store of job i follows the loads of job i + lag, and those may need every job before it to
     finish. So the outputs of jobs i … i + lag - 1 need room at the same time: one for job i, and

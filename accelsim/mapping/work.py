@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from hashlib import sha256
+
+import numpy as np
 
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of
 from accelsim.mapping.jobs import TileJobs
+from accelsim.mapping.packing import Packing
 from accelsim.mapping.tiling import Gemm, TileBytes, Tiling
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Work:
-    """One layer, tiled and selected.
+    """One layer, tiled and selected: what units turn into cycles and actions.
 
     Attributes:
+        gemm: the product, or the part of it that `jobs` are of.
+        path: what the array takes in a step, and how wide values are.
+        tiling: tile and loop order.
+        jobs: the tiles in program order.
         weight_bytes: `[jobs]`, bytes of weights that each job needs from DRAM, in whole bursts;
             `[runs, jobs]` for decode steps that differ in nothing else.
         kept: activations that survive selection, padding apart: T × K when dense.
@@ -22,6 +31,11 @@ class Work:
         is_decode: whether weights are fetched by what selection kept.
         repeats: how often each run takes place; `nonzero` is the sum over all of them.
         layer: the whole layer, where `gemm` is a part of it.
+        found: how selection packed each tile, on machines on which that varies with the values;
+            None: all groups alike, as `path` says.
+
+    Raises:
+        ValueError: what was found is not `[jobs]`, or a tile of it has no room in its buffer slot.
     """
 
     gemm: Gemm
@@ -34,6 +48,46 @@ class Work:
     is_decode: bool = False
     repeats: Ints | int = 1
     layer: Gemm | None = None
+    found: Packing | None = None
+
+    def __post_init__(self) -> None:
+        if self.found is None:
+            return
+        if any(getattr(self.found, f.name).shape != (len(self.jobs),) for f in fields(Packing)):
+            raise ValueError(f"what was found must be of each of {len(self.jobs)} jobs")
+        if (
+            self.found.compressed_bytes > Packing.even(self.jobs, self.path).compressed_bytes
+        ).any():
+            raise ValueError("a compressed tile is larger than its slot, which `path` sizes")
+
+    @cached_property
+    def packing(self) -> Packing:
+        """How the tile of each job is packed."""
+        return Packing.even(self.jobs, self.path) if self.found is None else self.found
+
+    @property
+    def steps(self) -> Ints:
+        """Cycles in which the array computes one R × C block of each job, `[jobs]`."""
+        return self.packing.steps
+
+    @cached_property
+    def array_cycles(self) -> Ints:
+        """Cycles in which the array computes each job, block after block, `[jobs]`."""
+        return self.jobs.blocks(self.path) * self.steps
+
+    @property
+    def is_even(self) -> bool:
+        """Whether tiles of the same sizes take the same time, wherever they stand in the layer."""
+        return self.found is None
+
+    @property
+    def content(self) -> tuple[Hashable, ...]:
+        """All that time and counts can depend on, by value: works with equal content run alike.
+
+        Arrays are there as hashes. Nonzero activations are left out: time does not depend on them,
+        and counts do in proportion (`accelsim.accounting.tally`).
+        """
+        return tuple(_content(getattr(self, f.name)) for f in fields(self) if f.name != "nonzero")
 
     @property
     def whole(self) -> Gemm:
@@ -75,3 +129,13 @@ class Work:
     def macs_executed(self) -> int:
         """Multiplications by kept activations in a run, zero-valued ones included: kept × O."""
         return self.kept * self.gemm.out_features
+
+
+def _content(value: object) -> Hashable:
+    """Return a value that is equal for equal contents: arrays, also those in records, by hash."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, sha256(value.tobytes()).digest()
+    if isinstance(value, TileJobs | Packing):
+        return tuple(_content(getattr(value, f.name)) for f in fields(value))
+    assert isinstance(value, Hashable)
+    return value

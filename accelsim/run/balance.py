@@ -11,7 +11,7 @@ from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Unit
 from accelsim.mapping import Gemm, Work, bytes_of, ceil_div
 from accelsim.results.result import LayerResult, Result
-from accelsim.run.layers import layer_tiling, whole_work
+from accelsim.run.layers import TiledProduct
 
 _NOTICEABLE = 0.01  # share of a run's cycles; less is filling and the edges of tiles
 _LONG_CYCLES = 10_000  # of a run that says something about selectors and tiles, not just filling
@@ -161,9 +161,8 @@ def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, e
     """
     machine, is_decode = arch.running(layer.method), result.batch is not None
     gemm = Gemm(result.batch or layer.tokens, layer.in_features, layer.out_features)
-    tiling = layer_tiling(machine, gemm, is_decode=is_decode)
-    outer = min(_OUTER_TILES, tiling.outer_tiles(gemm))
-    work = whole_work(machine, gemm, is_decode=is_decode, outer_tiles=outer)
+    tiled = TiledProduct.of(machine, gemm, is_decode=is_decode)
+    work = tiled.work(min(_OUTER_TILES, tiled.outer_tiles))
     mac_cycles, dram_cycles = (
         int(machine.units[unit].busy_cycles(work).sum()) for unit in ("mac_array", "dram")
     )

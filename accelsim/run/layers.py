@@ -1,10 +1,11 @@
-"""The work of a layer on a machine: its product, its tiles, and what each decode step fetches."""
+"""A layer on a machine: its product, cut into tiles, as work for the units; its decode steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Datapath, Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
 from accelsim.selection.decode import Fetches, dense_weight_bytes
 from accelsim.selection.sparsify import Selection
+from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Linear
 
 _VALUES_AT_ONCE = 2**16  # runs × jobs of decode steps that are run together
@@ -21,55 +23,123 @@ _MOST_BITS = 2**53
 _MASK_BYTES = 2**24  # tokens × K of decode steps whose unions are in memory at once
 
 
-def layer_work(  # noqa: PLR0913
-    machine: LayerMachine,
-    linear: Linear,
-    selection: Selection,
-    steps: Ints | None,
-    *,
-    kept: int | None = None,
-    one_by_one: bool = False,
-) -> Iterator[Work]:
-    """Yield the tiled work of a layer: once for prefill, once for like steps of decode.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiledProduct:
+    """A matrix product on the machine as its layer finds it, with the tile it is cut into.
 
-    Args:
-        machine: as the layer finds it.
-        linear: the layer.
-        selection: what survives of its input.
-        steps: `[steps, batch]`, tokens of each decode step; None for prefill.
-        kept: activations of a token that survive; default: as the machine's pattern has it.
-        one_by_one: yield each decode step by itself, in order of time.
+    Attributes:
+        machine: as the layer's method sets it.
+        gemm: the product; of a decode step, that of one step.
+        kept: activations of a token that survive, zeros included.
+        is_decode: whether it is a decode step.
+        tiling: tile and loop order.
     """
-    gemm = layer_gemm(linear, selection, steps)
-    with naming(machine, linear):
-        work = whole_work(machine, gemm, kept=kept, is_decode=steps is not None)
-    if steps is None:
-        yield replace(work, nonzero=int(selection.nonzero.sum()))
-        return
-    nonzero = selection.nonzero[steps].sum(axis=1)
-    sizes, which = work.weight_bytes[None], np.zeros(len(steps), np.int64)
-    if machine.path.is_sparse:  # only rows of W that some token of the batch keeps are fetched
-        chunks = np.array_split(steps, ceil_div(steps.size * gemm.in_features, _MASK_BYTES))
-        unions = (selection.unions(chunk) for chunk in chunks)
-        fetches = Fetches.of(work.jobs, work.path, unions, machine.weight_burst_bytes)
-        sizes, which = fetches.distinct()
-    if one_by_one:
-        for like, alive in zip(which.tolist(), nonzero.tolist(), strict=True):
-            yield replace(work, weight_bytes=sizes[like], nonzero=alive)
-        return
-    repeats = np.bincount(which)
-    # Steps run together must have work in the same jobs.
-    alike = bool(((sizes > 0) == (sizes[:1] > 0)).all())
-    chunk = max(1, _VALUES_AT_ONCE // len(work.jobs)) if alike else 1
-    for first in range(0, len(sizes), chunk):
-        part = slice(first, first + chunk)
-        same = (which >= first) & (which < first + chunk)
-        yield replace(
-            work,
-            weight_bytes=sizes[part],
-            repeats=repeats[part],
-            nonzero=int(nonzero[same].sum()),
+
+    machine: LayerMachine
+    gemm: Gemm
+    kept: int
+    is_decode: bool
+    tiling: Tiling
+
+    @classmethod
+    def of(
+        cls, machine: LayerMachine, gemm: Gemm, *, kept: int | None = None, is_decode: bool = False
+    ) -> Self:
+        """Ask the machine for the tile of a product.
+
+        Args:
+            machine: as the layer's method sets it.
+            gemm: the product.
+            kept: activations of a token that survive; default: as the machine's pattern has it.
+            is_decode: whether it is a decode step.
+
+        Raises:
+            InputError: no tile, or not a table that the layer's method needs, fits; or the layer is
+                too large to count its bits.
+        """
+        tiling = layer_tiling(machine, gemm, is_decode=is_decode)
+        _check_size(gemm, machine.path)
+        machine.check_tables(gemm)
+        kept = machine.pattern.kept(gemm.in_features) if kept is None else kept
+        return cls(machine=machine, gemm=gemm, kept=kept, is_decode=is_decode, tiling=tiling)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether only those rows of W are fetched that some token of a decode step keeps."""
+        return self.is_decode and self.machine.path.is_sparse
+
+    @property
+    def outer_tiles(self) -> int:
+        """Iterations of the outer loop over tiles."""
+        return self.tiling.outer_tiles(self.gemm)
+
+    def work(self, outer_tiles: int | None = None) -> Work:
+        """Return the work of the product if every row of W is fetched, nonzero values not counted.
+
+        Args:
+            outer_tiles: make the layer shorter, to so many outer iterations (`Tiling.shortened`).
+        """
+        path, gemm = self.machine.path, self.gemm
+        jobs = tile_jobs(gemm, self.tiling, path, self.machine.stores, outer_tiles)
+        walked = gemm if outer_tiles is None else self.tiling.shortened(gemm, outer_tiles)
+        return Work(
+            gemm=walked,
+            path=path,
+            tiling=self.tiling,
+            jobs=jobs,
+            weight_bytes=dense_weight_bytes(jobs, path),
+            kept=walked.tokens * self.kept,
+            nonzero=0,
+            is_decode=self.is_decode,
+            layer=gemm,
         )
+
+    def works(
+        self, selection: Selection, steps: Ints | None, *, one_by_one: bool = False
+    ) -> Iterator[Work]:
+        """Yield the work for what was selected: once for prefill, once for like steps of decode.
+
+        Args:
+            selection: what survives of the input.
+            steps: `[steps, rows]`, rows of the input in each decode step; None for prefill.
+            one_by_one: yield each decode step by itself, in order of time.
+        """
+        work = self.work()
+        if steps is None:
+            yield replace(work, nonzero=int(selection.nonzero.sum()))
+            return
+        nonzero = selection.nonzero[steps].sum(axis=1)
+        sizes, which = work.weight_bytes[None], np.zeros(len(steps), np.int64)
+        if self.gathers:
+            sizes, which = self._fetches(work, selection, steps).distinct()
+        if one_by_one:
+            for like, alive in zip(which.tolist(), nonzero.tolist(), strict=True):
+                yield replace(work, weight_bytes=sizes[like], nonzero=alive)
+            return
+        repeats = np.bincount(which)
+        # Steps run together must have work in the same jobs.
+        alike = bool(((sizes > 0) == (sizes[:1] > 0)).all())
+        chunk = max(1, _VALUES_AT_ONCE // len(work.jobs)) if alike else 1
+        for first in range(0, len(sizes), chunk):
+            part = slice(first, first + chunk)
+            same = (which >= first) & (which < first + chunk)
+            yield replace(
+                work,
+                weight_bytes=sizes[part],
+                repeats=repeats[part],
+                nonzero=int(nonzero[same].sum()),
+            )
+
+    def _fetches(self, work: Work, selection: Selection, steps: Ints) -> Fetches:
+        """Return what each decode step fetches of W."""
+        chunks = np.array_split(steps, ceil_div(steps.size * self.gemm.in_features, _MASK_BYTES))
+        unions = (selection.unions(chunk) for chunk in chunks)
+        return Fetches.of(work.jobs, work.path, unions, self.machine.weight_burst_bytes)
+
+
+def method_of(arch: Architecture, policy: Policy | None, linear: Linear) -> Method:
+    """Return how a layer is pruned: as the policy says, or as the machine does."""
+    return arch.method if policy is None else policy.of(linear.name)
 
 
 def layer_gemm(linear: Linear, selection: Selection, steps: Ints | None) -> Gemm:
@@ -80,10 +150,9 @@ def layer_gemm(linear: Linear, selection: Selection, steps: Ints | None) -> Gemm
 
 def layer_tiling(machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> Tiling:
     """Return the tile of a layer; where rows of W are fetched one by one, wide enough for DRAM."""
-    gathers = is_decode and machine.path.is_sparse
-    burst_columns = (
-        ceil_div(8 * machine.weight_burst_bytes, machine.path.value_bits) if gathers else 1
-    )
+    path = machine.path
+    gathers = is_decode and path.is_sparse
+    burst_columns = ceil_div(8 * machine.weight_burst_bytes, path.value_bits) if gathers else 1
     return machine.tile(gemm, least_columns=burst_columns)
 
 
@@ -96,47 +165,6 @@ def naming(machine: Architecture | LayerMachine, linear: Linear) -> Iterator[Non
         raise
     except InputError as error:
         raise InputError(f"{machine.name}, layer '{linear.name}': {error}") from error
-
-
-def whole_work(
-    machine: LayerMachine,
-    gemm: Gemm,
-    *,
-    kept: int | None = None,
-    is_decode: bool = False,
-    outer_tiles: int | None = None,
-) -> Work:
-    """Return the tiled work of a layer that fetches every row of W, nonzero values not counted.
-
-    Args:
-        machine: as the layer finds it.
-        gemm: the layer.
-        kept: activations of a token that survive; default: as the machine's pattern has it.
-        is_decode: whether it is a decode step.
-        outer_tiles: leave out all but so many outer iterations.
-
-    Raises:
-        InputError: no tile, or not a table that the layer's method needs, fits; or the layer is too
-            large to count its bits.
-    """
-    path = machine.path
-    _check_size(gemm, path)
-    machine.check_tables(gemm)
-    tiling = layer_tiling(machine, gemm, is_decode=is_decode)
-    jobs = tile_jobs(gemm, tiling, path, machine.stores, outer_tiles)
-    walked = gemm if outer_tiles is None else tiling.shortened(gemm, outer_tiles)
-    kept = machine.pattern.kept(gemm.in_features) if kept is None else kept
-    return Work(
-        gemm=walked,
-        path=path,
-        tiling=tiling,
-        jobs=jobs,
-        weight_bytes=dense_weight_bytes(jobs, path),
-        kept=walked.tokens * kept,
-        nonzero=0,
-        is_decode=is_decode,
-        layer=gemm,
-    )
 
 
 def _check_size(gemm: Gemm, path: Datapath) -> None:

@@ -1,4 +1,4 @@
-"""Layers whose tiles do not depend on values: walk until the run repeats itself, then continue it.
+"""Layers whose time does not depend on values: walk until the run repeats itself, then continue it.
 
 Every outer iteration of such a layer, the first and the last apart, has the same jobs. Once the
 times of one iteration are those of the one before, shifted, each further iteration adds the same
@@ -27,15 +27,21 @@ def periodic_tally(
 ) -> Tally:
     """Return what a layer adds up to, without walking all of its outer iterations if possible.
 
+    It is walked whole where tiles of the same sizes may differ in time (`Work.is_even`): what the
+    first iterations do then says nothing about those in the middle.
+
     Args:
-        work_of: the layer with all but so many outer iterations left out.
-        outer_tiles: all of them.
+        work_of: the layer made shorter, to so many outer iterations (`Tiling.shortened`).
+        outer_tiles: how many it has.
         stores: the machine's buffers.
         run: runs a layer.
     """
     walked = _FEWEST
     if outer_tiles > 2 * walked:
-        walked += _fills(work_of(_FEWEST), stores)
+        short = work_of(_FEWEST)
+        if not short.is_even:
+            return run(work_of(outer_tiles)).tally
+        walked += _fills(short, stores)
     while 2 * walked < outer_tiles:
         probe = run(work_of(walked))
         period = probe.pipeline.network.jobs // walked

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import cached_property
-from hashlib import sha256
 from math import prod
 
 import numpy as np
@@ -18,14 +17,15 @@ from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import check_cycles, engine_named
-from accelsim.mapping import Gemm, Ints, Work
+from accelsim.mapping import Ints, Work
 from accelsim.mapping.tiling import describe
 from accelsim.results.result import LayerResult, Result, UnitResult, over_steps, with_products
-from accelsim.run.layers import layer_gemm, layer_tiling, layer_work, naming, whole_work
+from accelsim.run.layers import TiledProduct, method_of, naming
+from accelsim.run.memory import Key, Memory, timing_key
 from accelsim.run.periodic import periodic_tally
+from accelsim.run.products import Product, layer_products
 from accelsim.selection.decode import decode_notes
 from accelsim.selection.sparsify import Selection
-from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Linear, Trace
 
@@ -36,38 +36,44 @@ _WALKED_TILES = 4096  # a layer of so many is walked sooner than looked at for r
 Observer = Callable[[Linear, Work, Run], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A matrix product, and the machine as it is set for it.
-
-    Attributes:
-        machine: what the product finds (`Architecture.running`).
-        linear: its sizes.
-        selection: what enters it.
-        kept: how many values of a token that are, zeros included.
-    """
-
-    machine: LayerMachine
-    linear: Linear
-    selection: Selection
-    kept: int
-
-
 class Runner:
-    """Runs layers on one machine; layers with the same tiles and sizes are run once.
+    """Runs layers on one machine; what is alike in machine and work is run once.
 
     Timing depends on integers only, so the layers of a transformer, alike but for their values,
     share their runs.
+
+    Attributes:
+        arch: the machine, with the units that its methods ask for.
+        engine: by name.
+        policy: how which layer is pruned; None: all as the machine says.
     """
 
     def __init__(
-        self, arch: Architecture, engine: str = DEFAULT_ENGINE, policy: Policy | None = None
+        self,
+        arch: Architecture,
+        engine: str = DEFAULT_ENGINE,
+        policy: Policy | None = None,
+        *,
+        memory: Memory | None = None,
+        is_brief: bool = False,
     ) -> None:
+        """Get a machine ready.
+
+        Args:
+            arch: the machine.
+            engine: by name; the results are the same.
+            policy: how which layer is pruned.
+            memory: what has been run, on any machine; default: a memory of its own.
+            is_brief: count cycles and actions only, and tell nothing of where the cycles went.
+        """
         self.arch = arch
         self.engine = engine
         self.policy = policy
         self._run_network = engine_named(engine)
-        self._known: dict[object, Tally] = {}
+        self._memory = Memory(_REMEMBERED_RUNS) if memory is None else memory
+        self._is_brief = is_brief
+        self._machines: dict[Method, LayerMachine] = {}
+        self._keys: dict[int, tuple[LayerMachine, Key]] = {}  # by identity of what is held there
 
     @cached_property
     def prices(self) -> Prices:
@@ -76,7 +82,13 @@ class Runner:
 
     def method(self, linear: Linear) -> Method:
         """Return how a layer is pruned."""
-        return self.arch.method if self.policy is None else self.policy.of(linear.name)
+        return method_of(self.arch, self.policy, linear)
+
+    def machine(self, method: Method) -> LayerMachine:
+        """Return the machine as a layer with this method finds it; asked once for each method."""
+        if method not in self._machines:
+            self._machines[method] = self.arch.running(method)
+        return self._machines[method]
 
     def layer(
         self,
@@ -94,129 +106,121 @@ class Runner:
                 None for prefill.
             observer: called after each run, which then takes place by itself.
         """
-        if steps is None:
-            return self._layer_of_steps(linear, selection, None, observer)
-        parts = [self._layer_of_steps(linear, selection, part, observer) for part in steps]
-        return over_steps(parts, [len(part) for part in steps]) if len(parts) > 1 else parts[0]
-
-    def _layer_of_steps(
-        self,
-        linear: Linear,
-        selection: Selection,
-        steps: Ints | None,
-        observer: Observer | None,
-    ) -> LayerResult:
-        products = self._products(linear, selection)
-        *others, last = (self._product(product, steps, observer) for product in products)
-        return with_products(last, others) if others else last
-
-    def _products(self, linear: Linear, selection: Selection) -> Iterator[Product]:
-        """Yield the products of a layer: with low rank two for what was dropped, then its own.
-
-        What was dropped goes through K × r, as the layer does if the machine's groups have room for
-        it. Else the selector cannot part it from the rest, and all of X goes through, dense; the
-        weights of the layer's own product make up for that. Then, dense, r × O; to those outputs
-        the layer's own product is added.
-        """
-        method, width, path = self.method(linear), linear.in_features, self.arch.path
-        pattern = method.pattern
-        kept = pattern.kept(width)
-        rank = min(method.demands.rank, width, linear.out_features)
-        if rank:
-            dense = self.arch.running(Method(parse_pattern("dense")))
-            inner = linear.model_copy(update={"out_features": rank})
-            groups = path.group_size // pattern.group_size
-            if path.group_size - groups * pattern.kept_per_group <= path.kept_per_group:
-                machine = self.arch.running(replace(method, mitigation="none"))
-                yield Product(machine, inner, selection.rest, width - kept)
-            else:
-                yield Product(dense, inner, selection.everything, width)
-            outer = linear.model_copy(update={"in_features": rank})
-            ranks = np.broadcast_to(np.int64(rank), selection.tokens)
-            yield Product(dense, outer, Selection(rank, ranks, None, None), rank)
-        yield Product(self.arch.running(method), linear, selection, kept)
+        method = self.method(linear)
+        products = list(layer_products(self.machine, method, linear, selection))
+        results = []
+        for part in [None] if steps is None else steps:
+            *others, last = (self._product(each, method, part, observer) for each in products)
+            results.append(with_products(last, others) if others else last)
+        if steps is None or len(results) == 1:
+            return results[0]
+        return over_steps(results, [len(part) for part in steps])
 
     def _product(
-        self, product: Product, steps: Ints | None, observer: Observer | None
+        self, product: Product, method: Method, steps: Ints | None, observer: Observer | None
     ) -> LayerResult:
-        linear, selection = product.linear, product.selection
-        if observer is None:
-            parts, nonzero = self._parts(product, steps)
-        else:
-            parts, nonzero = self._watched(product, steps, observer)
+        linear = product.linear
+        with naming(self.arch, linear):
+            tiled = product.tiled(steps)
+            parts = self._parts(tiled, product.selection, steps) if observer is None else []
+        if observer is not None:
+            parts = self._watched(tiled, product, steps, observer)
         with naming(self.arch, linear):
             tally = combine(parts)
-        count = 1 if steps is None else len(steps)
-        gemm = layer_gemm(linear, selection, steps)
-        tiling = layer_tiling(product.machine, gemm, is_decode=steps is not None)
+        count, gemm = 1 if steps is None else len(steps), tiled.gemm
         return LayerResult(
             name=linear.name,
             kind=linear.kind,
-            method=self.method(linear),
+            method=method,
             tokens=count * gemm.tokens,
             in_features=linear.in_features,
             out_features=linear.out_features,
             cycles=tally.cycles,
             macs_dense=count * gemm.macs,
             macs_executed=count * gemm.tokens * product.kept * gemm.out_features,
-            dropped_energy_ratio=selection.dropped_energy_ratio,
-            needed_rows_ratio=_needed_rows_ratio(product, steps),
+            dropped_energy_ratio=product.selection.dropped_energy_ratio,
+            needed_rows_ratio=product.needed_rows_ratio(steps),
             bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),
             leaders=leaders(product.machine.diagram),
             bound_cycles=tally.bound_cycles,
             breakdown=tally.breakdown,
-            tiling=describe(tiling),
-            units=self._unit_results(tally, nonzero),
+            tiling=describe(tiled.tiling),
+            units=self._unit_results(tally, product.nonzero(steps)),
         )
 
-    def _parts(self, product: Product, steps: Ints | None) -> tuple[list[tuple[int, Tally]], int]:
-        """Return how often which runs take place, and the nonzero activations of all of them."""
-        machine, selection = product.machine, product.selection
-        if steps is None or not machine.path.is_sparse:  # every row of W is fetched
-            gemm = layer_gemm(product.linear, selection, steps)
-            with naming(self.arch, product.linear):
-                tally = self._whole_tally(product, gemm, is_decode=steps is not None)
-            tokens, count = (slice(None), 1) if steps is None else (steps, len(steps))
-            return [(count, tally)], int(selection.nonzero[tokens].sum())
-        works = list(_works(product, steps))
-        with naming(self.arch, product.linear):
-            parts = [(1, self._tally(machine, work)) for work in works]
-        return parts, sum(work.nonzero for work in works)
+    def _parts(
+        self, tiled: TiledProduct, selection: Selection, steps: Ints | None
+    ) -> list[tuple[int, Tally]]:
+        """Return how often which runs take place."""
+        if steps is None:
+            return [(1, self.whole(tiled))]
+        if not tiled.gathers:
+            return [(len(steps), self.whole(tiled))]
+        return self.gathered(tiled, selection, steps)
 
     def _watched(
-        self, product: Product, steps: Ints | None, observer: Observer
-    ) -> tuple[list[tuple[int, Tally]], int]:
-        """Do the same, one step after the other, before the eyes of an observer."""
-        parts, nonzero = [], 0
+        self, tiled: TiledProduct, product: Product, steps: Ints | None, observer: Observer
+    ) -> list[tuple[int, Tally]]:
+        """Run one step after the other, before the eyes of an observer; like steps run once."""
+        linear, parts = product.linear, []
+        with naming(self.arch, linear):
+            works = list(tiled.works(product.selection, steps, one_by_one=True))
         weights: Ints | None = None
-        for work in _works(product, steps, one_by_one=True):
+        for work in works:
             if weights is None or not np.array_equal(weights, work.weight_bytes):
-                with naming(self.arch, product.linear):
-                    run, weights = self.run(work, product.machine), work.weight_bytes
-            observer(product.linear, work, run)
+                with naming(self.arch, linear):
+                    run, weights = self.run(work, tiled.machine), work.weight_bytes
+            observer(linear, work, run)
             parts.append((1, run.tally))
-            nonzero += work.nonzero
-        return parts, nonzero
+        return parts
 
-    def _whole_tally(self, product: Product, gemm: Gemm, *, is_decode: bool) -> Tally:
-        """Return what a layer adds up to that fetches every row of W, from memory if known."""
-        machine, kept = product.machine, product.kept
-        tiling = layer_tiling(machine, gemm, is_decode=is_decode)
-
-        def work_of(outer_tiles: int | None = None) -> Work:
-            return whole_work(
-                machine, gemm, kept=kept, is_decode=is_decode, outer_tiles=outer_tiles
-            )
+    def whole(self, tiled: TiledProduct) -> Tally:
+        """Return what a product adds up to if every row of W is fetched."""
+        machine = tiled.machine
 
         def run(work: Work) -> Run:
             return self.run(work, machine)
 
         def make() -> Tally:
-            if prod(tiling.counts(gemm)) <= _WALKED_TILES:
-                return run(work_of()).tally
-            return periodic_tally(work_of, tiling.outer_tiles(gemm), machine.stores, run)
+            if prod(tiled.tiling.counts(tiled.gemm)) <= _WALKED_TILES:
+                return run(tiled.work()).tally
+            return periodic_tally(tiled.work, tiled.outer_tiles, machine.stores, run)
 
-        return self._remembered((machine.path, gemm, kept, is_decode), make)
+        return self.remembered(machine, (tiled.gemm, tiled.kept, tiled.is_decode), make)
+
+    def gathered(
+        self, tiled: TiledProduct, selection: Selection, steps: Ints
+    ) -> list[tuple[int, Tally]]:
+        """Return what decode steps add up to that fetch what selection kept, in parts that add up.
+
+        Args:
+            tiled: the product of one step.
+            selection: what survives of its input, with a mask.
+            steps: `[steps, rows]`.
+        """
+        return [(1, self.tally(work, tiled.machine)) for work in tiled.works(selection, steps)]
+
+    def tally(self, work: Work, machine: LayerMachine) -> Tally:
+        """Return what work adds up to on the machine as it is set for it, run if not known."""
+        return self.remembered(machine, work.content, lambda: self.run(work, machine).tally)
+
+    def remembered(
+        self, machine: LayerMachine, key: tuple[Hashable, ...], make: Callable[[], Tally]
+    ) -> Tally:
+        """Return what is known of a machine by a key of all else that it depends on, or make it."""
+        if id(machine) not in self._keys:
+            self._keys[id(machine)] = machine, timing_key(machine)
+        _, of_machine = self._keys[id(machine)]
+        tally: Tally = self._memory.get(Key(of_machine, self.engine, self._is_brief, *key), make)
+        return tally
+
+    def run(self, work: Work, machine: LayerMachine | None = None) -> Run:
+        """Run work on the machine as it is set for it; default: as for layers by its own method."""
+        machine = machine or self.arch.running()
+        pipeline = build_pipeline(machine, work)
+        times = self._run_network(pipeline.network)
+        tally = Tally.of(machine, pipeline, times, work, is_brief=self._is_brief)
+        return Run(pipeline, times, tally)
 
     def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
         """Put the layers of a trace together; their kinds are told from all of their names.
@@ -247,26 +251,6 @@ class Runner:
             return ()
         return tuple(decode_notes(trace.meta.sequence_lengths, steps))
 
-    def run(self, work: Work, machine: LayerMachine | None = None) -> Run:
-        """Run the work of one layer, or of decode steps, on the machine as it is set for it."""
-        machine = machine or self.arch.running()
-        pipeline = build_pipeline(machine, work)
-        times = self._run_network(pipeline.network)
-        return Run(pipeline, times, Tally.of(machine, pipeline, times, work))
-
-    def _tally(self, machine: LayerMachine, work: Work) -> Tally:
-        """Return what one layer run adds up to, from memory if it is known."""
-        runs = sha256(work.weight_bytes.tobytes() + np.asarray(work.repeats).tobytes()).digest()
-        key = (work.path, work.gemm, work.kept, work.is_decode, runs)
-        return self._remembered(key, lambda: self.run(work, machine).tally)
-
-    def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:
-        if key not in self._known:
-            if len(self._known) == _REMEMBERED_RUNS:
-                del self._known[next(iter(self._known))]  # the oldest
-            self._known[key] = make()
-        return self._known[key]
-
     def _unit_results(self, tally: Tally, nonzero: int) -> dict[str, UnitResult]:
         """Price every unit; the DMA engines have a ledger but no cost of their own.
 
@@ -289,23 +273,3 @@ class Runner:
         for name in self.arch.streams:
             results[name] = UnitResult(0.0, 0.0, tally.ledgers.get(name, idle), {}, {})
         return results
-
-
-def _needed_rows_ratio(product: Product, steps: Ints | None) -> float | None:
-    """Return the mean share of rows of W that some sequence of a decode step needs."""
-    if steps is None:
-        return None
-    if not product.machine.path.is_sparse:
-        return 1.0
-    return float(product.selection.unions(steps).mean())
-
-
-def _works(product: Product, steps: Ints | None, *, one_by_one: bool = False) -> Iterator[Work]:
-    return layer_work(
-        product.machine,
-        product.linear,
-        product.selection,
-        steps,
-        kept=product.kept,
-        one_by_one=one_by_one,
-    )

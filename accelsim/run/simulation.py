@@ -1,6 +1,6 @@
 """The data flow: load, select, tile, run, price, return. Read this file first.
 
-A layer is tiled in `layers.py`, run and priced in `runner.py`.
+A layer is cut into tiles in `layers.py`; `runner.py` runs and prices it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from accelsim.config import Architecture, load_arch
 from accelsim.mapping import Gemm, Ints
 from accelsim.results.comparison import comparison_rows
 from accelsim.results.result import LayerResult, Result
-from accelsim.run.layers import naming
+from accelsim.run.layers import method_of, naming
 from accelsim.run.runner import DEFAULT_ENGINE, Observer, Runner
 from accelsim.selection.decode import decode_batches, rows_of_steps
 from accelsim.selection.selections import Wish, selections_of
@@ -55,7 +55,8 @@ def simulate(  # noqa: PLR0913 - all but two are optional, and named
         policy: how the machine prunes which layer, or its file; None: all alike, as the machine
             says. It gets the units that the methods of its layers ask for.
         phase: `prefill` runs all tokens of the trace as one batch; `decode` runs one token of each
-            of `batch` sequences a step, over all tokens of the trace.
+            of `batch` sequences a step, over all tokens of the trace; an expert runs those of them
+            that are routed to it.
         batch: sequences of a decode step; default 1.
         engine: `recurrence`, or `simpy`, the reference; the results are the same.
         cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
@@ -102,14 +103,14 @@ def compare(  # noqa: PLR0913
         archs: the machines, or their files.
         trace: the workload, or its file.
         policies: of each machine, how it prunes which layer, or its file; None: as it says.
-        phase: `prefill`, or `decode`, as in `simulate`.
+        phase: `prefill` or `decode`, as in `simulate`.
         batch: sequences of a decode step; default 1.
-        engine: `recurrence`, or `simpy`, the reference; the results are the same.
-        cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
+        engine: as in `simulate`.
+        cache: as in `simulate`.
         on_layer: called before each layer on each machine, for progress.
 
     Raises:
-        InputError: as `simulate`; there are no machines.
+        InputError: as `simulate`; there are no machines, or not as many policies.
         ArgumentError: an argument has a type that it cannot have.
     """
     results = simulate_all(
@@ -142,23 +143,18 @@ def simulate_all(  # noqa: PLR0913
 
     Args:
         archs: the machines, or their files.
-        trace: the workload, or its file; its values decide what is selected.
-        policies: of each machine, how it prunes which layer, or its file; None: all alike, as the
-            machine says. It gets the units that the methods of its layers ask for.
-        phase: `prefill` runs all tokens of the trace as one batch; `decode` runs one token of each
-            of `batch` sequences a step, over all tokens of the trace; an expert runs those of them
-            that are routed to it.
+        trace: the workload, or its file.
+        policies: of each machine, how it prunes which layer, or its file; None: as it says.
+        phase: `prefill` or `decode`, as in `simulate`.
         batch: sequences of a decode step; default 1.
-        engine: `recurrence`, or `simpy`, the reference; the results are the same.
-        cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
+        engine: as in `simulate`.
+        cache: as in `simulate`.
         on_layer: called before each layer on each machine, for progress.
         observer: called after each layer run on the first machine, for timelines.
         watches: layers that the observer is called for; default all.
 
     Raises:
-        InputError: a file is wrong, a tile or a table cannot fit, a layer's pattern does not run on
-            its machine, the batch is larger than the trace, the machine deadlocks; there are no
-            machines, or not as many policies.
+        InputError: as `simulate`; there are no machines, or not as many policies.
         ArgumentError: an argument has a type that it cannot have.
     """
     trace = held(trace, Trace, load_trace, "trace")
@@ -258,16 +254,16 @@ def equip(arch: Architecture, trace: Trace, policy: Policy | None) -> Architectu
     """
     if policy is not None:
         policy.check(linear.name for linear in trace.linears)
-        for linear in trace.linears:
-            with naming(arch, linear):
-                arch.running(policy.of(linear.name))
-        arch = arch.equipped(dict.fromkeys(policy.of(linear.name) for linear in trace.linears))
+    methods = {linear: method_of(arch, policy, linear) for linear in trace.linears}
+    if policy is not None:
+        distinct = dict.fromkeys(methods.values())
+        for method in distinct:
+            with naming(arch, next(layer for layer in methods if methods[layer] == method)):
+                arch.running(method)
+        arch = arch.equipped(distinct)
     return arch.sized(
-        (
-            Gemm(trace.meta.rows(linear.input), linear.in_features, linear.out_features),
-            arch.method if policy is None else policy.of(linear.name),
-        )
-        for linear in trace.linears
+        (Gemm(trace.meta.rows(linear.input), linear.in_features, linear.out_features), method)
+        for linear, method in methods.items()
     )
 
 
@@ -301,7 +297,7 @@ def wish_of(arch: Architecture, policy: Policy | None, linear: Linear, *, is_dec
 
     In decode a token is a sequence by itself, whose ranking is by magnitude.
     """
-    method = arch.method if policy is None else policy.of(linear.name)
+    method = method_of(arch, policy, linear)
     demands = method.demands
     ranks_chunks = demands.factors == "chunk" and not is_decode
     return Wish(

@@ -7,25 +7,22 @@ up to (`Memory`); what is left of a point is to price a few counts.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import prod
 from typing import Any
 
 from accelsim.accounting.cost import PricedTally
-from accelsim.accounting.tally import Run, Tally, combine
+from accelsim.accounting.tally import Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
-from accelsim.dataflows.layer_machine import LayerMachine
-from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import check_cycles
-from accelsim.hardware import Crossbar
-from accelsim.mapping import Gemm, Ints, Work
+from accelsim.mapping import Gemm
 from accelsim.results.result import headline, mean_if_known
-from accelsim.run.layers import naming
-from accelsim.run.runner import DEFAULT_ENGINE, Product, Runner
+from accelsim.run.layers import TiledProduct, naming
+from accelsim.run.memory import Memory
+from accelsim.run.runner import Runner
 from accelsim.run.simulation import Phase, decode_steps, simulate, wish_of
 from accelsim.selection.selections import Wish, selections_of
 from accelsim.selection.sparsify import Selection
@@ -36,24 +33,6 @@ _REMEMBERED_TALLIES = 8192  # some 3 KB each
 _REMEMBERED_SURVIVORS = 256
 _REMEMBERED_SELECTIONS = 128  # some 300 KB each at most
 _SMALL_INPUT_VALUES = 2**21
-
-
-class Memory:
-    """The most recently used values by key; what has not been used for longest is forgotten."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._known: OrderedDict[Any, Any] = OrderedDict()
-
-    def get(self, key: object, make: Callable[[], Any]) -> Any:
-        """Return the value of a key, made if it is not known."""
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
-        value = self._known[key] = make()
-        if len(self._known) > self._limit:
-            self._known.popitem(last=False)
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,67 +89,41 @@ class Workload:
         return selection
 
 
-def timing_of(arch: Architecture) -> tuple[object, ...]:
-    """Return all that the time and the counts of a layer depend on, but the layer and its method.
+class Totals:
+    """Adds up the layers of a trace on one machine; layers that are alike are added up once."""
 
-    Crossbars that move weights as all do differ in depth only.
-    """
-    crossbar, kind = arch.crossbar, type(arch.crossbar)
-    is_plain = (kind.busy_cycles, kind.actions) == (Crossbar.busy_cycles, Crossbar.actions)
-    depth = (crossbar.is_routing, crossbar.latency_cycles(arch.path))
-    routing = depth if is_plain else crossbar
-    return (
-        arch.path,
-        arch.mac_array,
-        arch.dram,
-        arch.buffers,
-        arch.selector,
-        routing,
-        *arch.method_units.values(),
-        arch.tiling,
-    )
+    def __init__(self, runner: Runner, workload: Workload, batch: int | None) -> None:
+        """Get a run ready.
 
-
-class TotalsRunner(Runner):
-    """Adds up the layers of a trace on one machine; what was run on like machines is known."""
-
-    def __init__(
-        self, arch: Architecture, workload: Workload, policy: Policy | None, memory: Memory
-    ) -> None:
-        super().__init__(arch, DEFAULT_ENGINE, policy)
+        Args:
+            runner: of the machine, brief.
+            workload: the trace.
+            batch: sequences of a decode step; None is prefill.
+        """
+        self._runner = runner
         self._workload = workload
-        self._memory = memory
-        self._timing = timing_of(arch)
+        self._batch = batch
+        trace = workload.trace
+        self._steps = None if batch is None else decode_steps(trace, "decode", batch)
 
-    def run(self, work: Work, machine: LayerMachine | None = None) -> Run:
-        """Run the work of one layer, and note cycles and actions only."""
-        machine = machine or self.arch.running()
-        pipeline = build_pipeline(machine, work)
-        times = self._run_network(pipeline.network)
-        return Run(pipeline, times, Tally.of(machine, pipeline, times, work, is_brief=True))
-
-    def _remembered(self, key: object, make: Callable[[], Tally]) -> Tally:
-        tally: Tally = self._memory.get((self._timing, key), make)
-        return tally
-
-    def totals(self, batch: int | None) -> dict[str, float | None]:
+    def totals(self) -> dict[str, float | None]:
         """Return `Result.totals`, and the mean of the energy that is dropped."""
-        trace = self._workload.trace
-        steps = None if batch is None else decode_steps(trace, "decode", batch)
+        runner, trace = self._runner, self._workload.trace
         dense = executed = cycles = dram_bytes = 0
         energies: list[float] = []
         ratios: list[float | None] = []
         alike: dict[object, tuple[Tally, PricedTally, int, dict[str, Survivors]]] = {}
         for linear in trace.linears:
-            method = self.method(linear)
-            source = linear.input if self._gathers(method, steps) else ""
-            count, tokens = self._runs(linear, steps)
+            method = runner.method(linear)
+            source = linear.input if self._gathers(method) else ""
+            count, tokens = self._runs(linear)
             key = (method, linear.in_features, linear.out_features, source, tokens)
             if key not in alike:
-                wish = wish_of(self.arch, self.policy, linear, is_decode=steps is not None)
-                tally, kept = self._layer(linear, method, wish, steps)
-                found = self._workload.survivors(wish, batch)
-                alike[key] = tally, PricedTally(self.prices, tally), kept, found
+                is_decode = self._steps is not None
+                wish = wish_of(runner.arch, runner.policy, linear, is_decode=is_decode)
+                tally, kept = self._layer(linear, method, wish)
+                found = self._workload.survivors(wish, self._batch)
+                alike[key] = tally, PricedTally(runner.prices, tally), kept, found
             tally, priced, kept, found = alike[key]
             left = found[linear.input]
             energies.append(priced.energy_pj(left.nonzero))
@@ -187,48 +140,45 @@ class TotalsRunner(Runner):
                 macs_executed=executed,
                 energy_pj=sum(energies),
                 dram_bytes=dram_bytes,
-                area_um2=self.prices.total_um2,
-                clock_mhz=self.arch.clock_mhz,
-                macs_per_cycle=self.arch.path.macs_per_cycle,
+                area_um2=runner.prices.total_um2,
+                clock_mhz=runner.arch.clock_mhz,
+                macs_per_cycle=runner.arch.path.macs_per_cycle,
             )
         }
         return totals | {"dropped_energy_ratio": mean_if_known(ratios)}
 
-    def _runs(self, linear: Linear, steps: Ints | None) -> tuple[int, int]:
+    def _runs(self, linear: Linear) -> tuple[int, int]:
         """Return how often a layer runs how many rows of its input."""
-        if steps is None:
+        if self._steps is None:
             return 1, self._workload.trace.meta.rows(linear.input)
-        return len(steps), steps.shape[1]
+        return len(self._steps), self._steps.shape[1]
 
-    def _gathers(self, method: Method, steps: Ints | None) -> bool:
+    def _gathers(self, method: Method) -> bool:
         """Whether rows of W are fetched one by one: then runs depend on the values of the input."""
-        return steps is not None and not method.pattern.is_dense
+        return self._steps is not None and not method.pattern.is_dense
 
-    def _layer(
-        self, linear: Linear, method: Method, wish: Wish, steps: Ints | None
-    ) -> tuple[Tally, int]:
+    def _layer(self, linear: Linear, method: Method, wish: Wish) -> tuple[Tally, int]:
         """Return what a layer adds up to, and how many values of a token it keeps."""
         kept = method.pattern.kept(linear.in_features)
-        _, tokens = self._runs(linear, steps)
+        count, tokens = self._runs(linear)
         gemm = Gemm(tokens, linear.in_features, linear.out_features)
-        gathers = self._gathers(method, steps)
-        source = (self._workload.trace.sha256, linear.input, wish) if gathers else None
-        key = ("layer", method, gemm, None if steps is None else len(steps), source)
+        values = (self._workload.trace.sha256, linear.input, wish)
+        source = values if self._gathers(method) else None
+        is_decode = self._steps is not None
 
         def make() -> Tally:
-            machine = self.arch.running(method)
-            if not gathers:
-                product = Product(machine, linear, _NOTHING, kept)
-                with naming(self.arch, linear):
-                    tally = self._whole_tally(product, gemm, is_decode=steps is not None)
-                return combine([(1 if steps is None else len(steps), tally)])
-            selection = self._workload.selection(linear.input, wish)
-            return combine(self._parts(Product(machine, linear, selection, kept), steps)[0])
+            runner = self._runner
+            with naming(runner.arch, linear):
+                tiled = TiledProduct.of(
+                    runner.machine(method), gemm, kept=kept, is_decode=is_decode
+                )
+                if self._steps is None or not tiled.gathers:
+                    return combine([(count, runner.whole(tiled))])
+                selection = self._workload.selection(linear.input, wish)
+                return combine(runner.gathered(tiled, selection, self._steps))
 
-        return self._remembered(key, make), kept
-
-
-_NOTHING = Selection(0, None, None, None)  # type: ignore[arg-type] # not looked at
+        key = (method, gemm, count, is_decode, source)
+        return self._runner.remembered(self._runner.arch.running(), key, make), kept
 
 
 def totals_of(
@@ -247,7 +197,8 @@ def totals_of(
         options: dict[str, Any] = {"phase": phase, "batch": batch, "cache": workload.cache}
         result = simulate(arch, workload.trace, policy=policy, **options)
         return {**result.totals(), "dropped_energy_ratio": result.dropped_energy_ratio}
-    return TotalsRunner(arch, workload, policy, memory).totals(batch)
+    runner = Runner(arch, policy=policy, memory=memory, is_brief=True)
+    return Totals(runner, workload, batch).totals()
 
 
 def new_memory() -> Memory:

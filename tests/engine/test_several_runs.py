@@ -17,7 +17,7 @@ from accelsim.base.errors import DeadlockError, InputError
 from accelsim.dataflows.pipeline import Pipeline, build_pipeline
 from accelsim.engine import Network, Requests, Room, Stage
 from accelsim.run import layers
-from accelsim.run.layers import layer_work
+from accelsim.run.layers import TiledProduct, layer_gemm
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import selections
 from accelsim.selection.decode import decode_batches
@@ -208,8 +208,9 @@ def steps_of(arch, shape, batch):
     trace = trace_of([(in_features, out_features)], lengths=(tokens,))
     ((linear, (selection,)),) = selections([arch], trace, with_masks=True)
     steps = decode_batches((tokens,), batch)
-    singles = list(layer_work(arch.running(), linear, selection, steps, one_by_one=True))
-    return singles, list(layer_work(arch.running(), linear, selection, steps))
+    tiled = TiledProduct.of(arch.running(), layer_gemm(linear, selection, steps), is_decode=True)
+    singles = list(tiled.works(selection, steps, one_by_one=True))
+    return singles, list(tiled.works(selection, steps))
 
 
 def counted(tally):
@@ -292,7 +293,9 @@ def test_like_steps_by_hand():
     values = np.array([[9, 1], [7, 2], [1, 5]], np.int8)
     trace = trace_of([(2, 64)], lengths=(3,), arrays={"layers.0.x": values})
     ((linear, (selection,)),) = selections([arch], trace, with_masks=True)
-    (work,) = layer_work(arch.running(), linear, selection, decode_batches((3,), 1))
+    steps = decode_batches((3,), 1)
+    tiled = TiledProduct.of(arch.running(), layer_gemm(linear, selection, steps), is_decode=True)
+    (work,) = tiled.works(selection, steps)
     assert (work.weight_bytes.tolist(), work.repeats.tolist()) == ([[64]], [3])
     # Batch 2 of tokens 0 and 1: still row 0 only. Of tokens 0 and 2 both rows: 128 bytes.
     one = works_of(arch, trace, batch=2)
@@ -308,7 +311,10 @@ def test_breakdown_of_steps_together_is_the_sum_of_theirs(name, batch, small_tra
         singles = works_of(arch, small_trace, batch=batch, layer=layer)
         _, (selection,) = list(selections([arch], small_trace, with_masks=True))[layer]
         steps = decode_batches(small_trace.meta.sequence_lengths, batch)
-        (work,) = layer_work(arch.running(), linear, selection, steps)
+        tiled = TiledProduct.of(
+            arch.running(), layer_gemm(linear, selection, steps), is_decode=True
+        )
+        (work,) = tiled.works(selection, steps)
         machine = build_pipeline(arch, work)
         found = asdict(breakdown(machine, run_everywhere(machine.network), work))
         expected = []

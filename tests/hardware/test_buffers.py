@@ -56,7 +56,7 @@ def test_weights_of_all_positions_are_read_for_each_row_block(path, layer, patte
 def test_weights_written_are_what_dram_delivers(path, layer):
     work = layer("2:4", path("2:4"), (9, 10, 5))
     fewer = type(work)(
-        **{name: getattr(work, name) for name in type(work).__slots__}
+        **{name: getattr(work, name) for name in type(work).__dataclass_fields__}
         | {"weight_bytes": work.weight_bytes - 20}
     )
     assert make(WeightBuffer).actions(fewer) == {"read_bytes": 150, "write_bytes": 30}

@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.config import load_arch
 from accelsim.config.sections import TilingChoice
-from accelsim.run.layers import layer_work
+from accelsim.run.layers import TiledProduct, layer_gemm
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import selections
 from accelsim.selection.decode import decode_batches
@@ -112,7 +112,9 @@ def works_of(arch, trace, *, batch=None, layer=0):
     chosen = list(selections([arch], trace, with_masks=batch is not None))
     linear, (selection,) = chosen[layer]
     steps = None if batch is None else decode_batches(trace.meta.sequence_lengths, batch)
-    return list(layer_work(arch.running(), linear, selection, steps, one_by_one=True))
+    gemm, is_decode = layer_gemm(linear, selection, steps), steps is not None
+    tiled = TiledProduct.of(arch.running(), gemm, is_decode=is_decode)
+    return list(tiled.works(selection, steps, one_by_one=True))
 
 
 def cycles_of(arch, shape, *, batch=None):

@@ -16,7 +16,7 @@ from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.mapping import Gemm
 from accelsim.report.window import Window
-from accelsim.run.layers import layer_tiling, whole_work
+from accelsim.run.layers import TiledProduct
 from accelsim.run.periodic import periodic_tally
 from accelsim.run.runner import Runner
 from tests.helpers.random_machines import batches, shapes
@@ -226,16 +226,12 @@ def test_a_layer_that_repeats_itself_is_continued_exactly(arch, outer, inner, or
     counts = (outer, inner) if order == "tokens_outer" else (inner, outer)
     gemm = Gemm(4 * counts[0] - 1, 3 * arch.pattern.group_size, 4 * counts[1] - 1)
     runner = Runner(arch)
-
-    def work_of(outer_tiles=None):
-        return whole_work(arch.running(), gemm, is_decode=is_decode, outer_tiles=outer_tiles)
-
-    tiles = layer_tiling(arch.running(), gemm, is_decode=is_decode).outer_tiles(gemm)
     try:
-        walked = runner.run(work_of()).tally
+        tiled = TiledProduct.of(arch.running(), gemm, is_decode=is_decode)
+        walked = runner.run(tiled.work()).tally
     except InputError:
         assume(False)
-    assert periodic_tally(work_of, tiles, arch.stores, runner.run) == walked
+    assert periodic_tally(tiled.work, tiled.outer_tiles, arch.stores, runner.run) == walked
 
 
 @given(arch=pruning_machines(), shape=shapes(), batch=batches(), data=st.data())
@@ -259,7 +255,8 @@ def test_a_method_never_makes_a_layer_quicker(method, shape):
 def test_what_a_prologue_moves_does_not_depend_on_how_much_is_walked():
     arch = changed(method_machine("clact", "spts"), {"tiling": tile(4, 64, 8)})
     gemm = Gemm(400, 64, 8)
-    short, whole = whole_work(arch.running(), gemm, outer_tiles=6), whole_work(arch.running(), gemm)
+    tiled = TiledProduct.of(arch.running(), gemm)
+    short, whole = tiled.work(outer_tiles=6), tiled.work()
     assert short.gemm.tokens == 24
     for unit in (arch.dram.prologue_bytes, arch.statistics.busy_cycles):
         assert unit(short)[0] == unit(whole)[0] > 0

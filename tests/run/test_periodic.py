@@ -17,7 +17,7 @@ from accelsim.mapping import Gemm
 from accelsim.mapping.jobs import MAX_JOBS
 from accelsim.mapping.tiling import TileBytes
 from accelsim.run import periodic, runner
-from accelsim.run.layers import layer_tiling, whole_work
+from accelsim.run.layers import TiledProduct
 from accelsim.run.runner import Runner
 from accelsim.trace import Trace
 from tests.helpers.random_machines import machines
@@ -41,18 +41,13 @@ class Walked:
 
     def whole(self, gemm, *, is_decode=False):
         """Walk everything."""
-        return self._runner.run(whole_work(self.arch.running(), gemm, is_decode=is_decode)).tally
+        tiled = TiledProduct.of(self.arch.running(), gemm, is_decode=is_decode)
+        return self._runner.run(tiled.work()).tally
 
     def short(self, gemm, *, is_decode=False):
         """Walk until the run repeats itself."""
-
-        def work_of(outer_tiles):
-            return whole_work(
-                self.arch.running(), gemm, is_decode=is_decode, outer_tiles=outer_tiles
-            )
-
-        outer_tiles = layer_tiling(self.arch.running(), gemm, is_decode=is_decode).outer_tiles(gemm)
-        return periodic.periodic_tally(work_of, outer_tiles, self.arch.stores, self.run)
+        tiled = TiledProduct.of(self.arch.running(), gemm, is_decode=is_decode)
+        return periodic.periodic_tally(tiled.work, tiled.outer_tiles, self.arch.stores, self.run)
 
     def took_the_short_cut(self, gemm):
         tiles = self.arch.tiling.tiling().counts(gemm)
@@ -240,7 +235,7 @@ def test_a_layer_of_more_tiles_than_an_engine_runs():
     arch, row_tiles = changed(load("dense"), STREAMING), MAX_JOBS // 3 + 5
     gemm = Gemm(8 * row_tiles, 64, 24)
     with pytest.raises(InputError, match=f"makes {3 * row_tiles} tiles; at most {MAX_JOBS} are"):
-        whole_work(arch.running(), gemm)
+        TiledProduct.of(arch.running(), gemm).work()
     walked = Walked(arch)
     tally = walked.short(gemm)
     assert max(walked.jobs) < 100
@@ -526,7 +521,8 @@ def test_a_sparse_layer_by_hand_takes_the_short_cut():
 
 def assert_short_and_exact(arch, gemm, *, is_decode=False):
     walked = assert_exact(arch, gemm, is_decode=is_decode)
-    assert max(walked.jobs) < len(whole_work(arch.running(), gemm, is_decode=is_decode).jobs) / 2
+    whole = TiledProduct.of(arch.running(), gemm, is_decode=is_decode).work()
+    assert max(walked.jobs) < len(whole.jobs) / 2
 
 
 def test_a_resident_operand_that_rests_does_not_hide_repetition():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import accelsim as acs
 from accelsim.base.errors import InputError
 from accelsim.cli import main
+from accelsim.run import runner
 from accelsim.sweeps import totals
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.task import Bench, Task
@@ -103,8 +104,8 @@ def benches(tmp_path_factory, trace):
 
 def test_runs_are_shared_by_machines_that_differ_in_cost_only(plan, monkeypatch):
     runs = []
-    real = totals.build_pipeline
-    monkeypatch.setattr(totals, "build_pipeline", lambda *a: runs.append(1) or real(*a))
+    real = runner.build_pipeline
+    monkeypatch.setattr(runner, "build_pipeline", lambda *a: runs.append(1) or real(*a))
     bench = Bench(plan(axes={"technology.node_nm": [45, 32, 22], "mac_array.lanes": [8, 16]}))
     bench.run(0)
     once = len(runs)
@@ -222,10 +223,8 @@ def test_a_defect_is_the_row_of_its_point(plan, monkeypatch):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_comes_to_no_number_is_no_result(plan, monkeypatch, value):
-    real = totals.TotalsRunner.totals
-    monkeypatch.setattr(
-        totals.TotalsRunner, "totals", lambda self, batch: real(self, batch) | {"power_mw": value}
-    )
+    real = totals.Totals.totals
+    monkeypatch.setattr(totals.Totals, "totals", lambda self: real(self) | {"power_mw": value})
     row = Bench(plan()).run(0)
     assert row["status"] == "invalid"
     assert f"power_mw is {value}: too large or too small" in row["reason"]

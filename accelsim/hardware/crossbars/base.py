@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from functools import cache
+from inspect import isfunction
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
@@ -18,6 +20,8 @@ from accelsim.tech.source import BlockCost, CostSource, clock_periods
 
 # Parts of a crossbar that all columns of a row share: they turn metadata into multiplexer controls.
 _SHARED = frozenset({"places", "substep_bits"})
+# What a kind may do its own way without running differently.
+_COSTS = frozenset({"energy_pj", "area_um2", "leakage_mw", "fit_clock", "timing_notes"})
 
 
 class Crossbar(Unit):
@@ -50,7 +54,7 @@ class Crossbar(Unit):
 
     @override
     def busy_cycles(self, work: Work) -> Ints:
-        return work.jobs.blocks(work.path) * work.path.steps(work.jobs.reduction)
+        return work.array_cycles
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
@@ -59,11 +63,19 @@ class Crossbar(Unit):
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
         jobs, path = work.jobs, work.path
-        routes = jobs.tokens * jobs.columns * path.slots(jobs.reduction)
+        routes = jobs.columns * work.packing.slots
         # Of a dense layer, nothing needs decoding; its weights pass the multiplexers all the same.
         groups = path.groups(jobs.reduction) * path.is_sparse
         decodes = jobs.tokens * groups * jobs.column_blocks(path)
         return {"route": int(routes.sum()), "decode": int(decodes.sum())}
+
+    @override
+    def timing_key(self) -> Hashable:
+        """Return the depth only, of kinds that leave the methods above as they are.
+
+        Those take nothing else from the crossbar, so all such kinds run alike.
+        """
+        return (Crossbar, self._stages) if _moves_as_all_do(type(self)) else self
 
     @override
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
@@ -145,5 +157,14 @@ def _index_decoder_parts(s: Shape) -> Parts:
 
 
 BLOCKS["index_decoder"] = Block(_index_decoder_parts, value_path)
+
+
+@cache
+def _moves_as_all_do(kind: type[Crossbar]) -> bool:
+    """Whether a kind has nothing of the protocol of its own but what it costs."""
+    named = {name for name, part in vars(Unit).items() if isfunction(part)}
+    protocol = {name for name in named if not name.startswith("_")} - _COSTS
+    return all(getattr(kind, name) is getattr(Crossbar, name) for name in protocol)
+
 
 CROSSBARS: Registry[Crossbar] = Registry("crossbar.kind")

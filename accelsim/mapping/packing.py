@@ -1,0 +1,82 @@
+"""How kept activations are packed for the array: what time and bytes of a tile depend on.
+
+This is the one place where the steps of a job come from. Where a pattern fixes how many values are
+kept (N:M, dense), they follow from the sizes of its tile; where it does not (a threshold), from the
+values that selection kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
+from accelsim.mapping.jobs import TileJobs
+from accelsim.sparsity import Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """The kept activations of each job's tile, as array and compressed buffer find them; `[jobs]`.
+
+    Attributes:
+        steps: cycles in which the array computes one of its R × C output blocks of the tile. Rows
+            move in lockstep: the row (token) with the most values sets the pace.
+        slots: stored values of all rows of the tile, padding included.
+        compressed_bytes: what the tile takes in the compressed buffer, metadata included.
+    """
+
+    steps: Ints
+    slots: Ints
+    compressed_bytes: Ints
+
+    @classmethod
+    def even(cls, jobs: TileJobs, path: Datapath) -> Self:
+        """Pack tiles of which every group keeps N of M, or all, whatever the values.
+
+        >>> from accelsim.hardware.examples import work
+        >>> tile = work("8:16", tokens=8, reduction=64)  # 4 groups, 2 of which fill 16 lanes
+        >>> Packing.even(tile.jobs, tile.path)
+        Packing(steps=array([2]), slots=array([256]), compressed_bytes=array([320]))
+        """
+        return cls(
+            steps=path.steps(jobs.reduction),
+            slots=jobs.tokens * path.slots(jobs.reduction),
+            compressed_bytes=path.compressed_bytes(jobs.tokens, jobs.reduction),
+        )
+
+    @classmethod
+    def counted(cls, kept: Mask, jobs: TileJobs, path: Datapath) -> Self:
+        """Pack what selection kept of each token, however many values that are.
+
+        Lanes take the next L kept values of their row, wherever in the tile they stand: a row with
+        n of them takes ceil(n / L) steps. Nothing is padded.
+
+        Args:
+            kept: `[T, K]`, which activations of the layer are kept.
+            jobs: the tiles.
+            path: lanes, and the widths of values and metadata.
+
+        >>> from accelsim.hardware.examples import work
+        >>> tile = work("8:16", tokens=2, reduction=32)
+        >>> kept = np.zeros((2, 32), bool)
+        >>> kept[0, :5] = kept[1, :20] = True  # 20 values through 16 lanes: two steps
+        >>> Packing.counted(kept, tile.jobs, tile.path)
+        Packing(steps=array([2]), slots=array([25]), compressed_bytes=array([33]))
+        """
+        _, first, tile = np.unique(jobs.activation_tile, return_index=True, return_inverse=True)
+        packed = [_pack(kept, jobs, job, path) for job in first.tolist()]
+        return cls(*np.array(packed, np.int64).T[:, tile.ravel()])
+
+
+def _pack(kept: Mask, jobs: TileJobs, job: int, path: Datapath) -> tuple[int, int, int]:
+    """Return steps, slots and bytes of the tile of one job."""
+    rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
+    reduction = int(jobs.reduction[job])
+    positions = slice(jobs.reduction_start[job], jobs.reduction_start[job] + reduction)
+    counts = np.count_nonzero(kept[rows, positions], axis=1)
+    metadata_bits = path.groups(reduction) * path.metadata_bits_per_group
+    row_bytes = bytes_of(counts * path.value_bits + metadata_bits)
+    return ceil_div(int(counts.max()), path.lanes), int(counts.sum()), int(row_bytes.sum())
