@@ -1,0 +1,56 @@
+"""Sentences of the pages with numbers that nothing else prints: measured again."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from accelsim import load_arch, simulate
+from accelsim.report.diagram import drawing
+
+ROOT = Path(__file__).parents[2]
+DEVIATIONS = (ROOT / "docs" / "DEVIATIONS.md").read_text(encoding="utf-8")
+MODEL = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+TRACE = ROOT / "traces" / "llama.npz"
+NARROW = "buffers.weights.port_bytes=128"
+
+
+def machine(name, *keys):
+    return load_arch(ROOT / "arch_configs" / f"{name}.yaml", keys)
+
+
+def row_of(about):
+    """The row of the table that begins so."""
+    (row,) = re.findall(rf"^\| {re.escape(about)} \|.*$", DEVIATIONS, re.MULTILINE)
+    return row
+
+
+def percents(row):
+    return [float(number) for number in re.findall(r"([\d.]+) %", row)]
+
+
+def test_the_dense_baseline_with_a_narrower_port():
+    few = simulate(machine("dense", NARROW, "buffers.weights.macros=4"), TRACE)
+    many, wide = simulate(machine("dense", NARROW), TRACE), simulate(machine("dense"), TRACE)
+    sparse = simulate(machine("nm816"), TRACE)
+    found = [100 * (sparse.area_um2 / dense.area_um2 - 1) for dense in (few, many, wide)]
+    found.append(100 * (many.totals()["energy_pj"] / wide.totals()["energy_pj"] - 1))
+    assert [few.cycles, many.cycles] == [wide.cycles] * 2
+    assert percents(row_of("dense baseline")) == [
+        *(round(x, 1) for x in found[:3]),
+        round(found[3]),
+    ]
+
+
+@pytest.mark.parametrize(("phase", "place"), [("prefill", 0), ("decode", 1)])
+def test_the_share_of_leakage(phase, place):
+    units = simulate(machine("nm816"), TRACE, phase=phase).units
+    chip = [unit for name, unit in units.items() if name != "dram"]
+    share = sum(unit.leakage_pj for unit in chip) / sum(unit.energy_pj for unit in chip)
+    assert percents(row_of("leakage"))[place] == round(100 * share)
+
+
+def test_the_model_page_draws_the_diagram():
+    arch = machine("nm816")
+    (block,) = re.findall(r"^```text\n(.*?)^```$", MODEL, re.MULTILINE | re.DOTALL)
+    assert block.rstrip("\n") == drawing(arch.diagram, arch.units, arch.streams)
