@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from accelsim import load_arch, simulate
+from accelsim.hardware.logic import block_cost
 from accelsim.report.diagram import drawing
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,14 @@ def test_the_share_of_leakage(phase, place):
     chip = [unit for name, unit in units.items() if name != "dram"]
     share = sum(unit.leakage_pj for unit in chip) / sum(unit.energy_pj for unit in chip)
     assert percents(row_of("leakage"))[place] == round(100 * share)
+
+
+@pytest.mark.parametrize(("clock_mhz", "place"), [(100, 0), (1000, 1)])
+def test_the_share_of_the_adder_in_a_lane_of_fp8(clock_mhz, place):
+    arch = machine("nm816", "precision=fp8", f"clock_mhz={clock_mhz}")
+    lane = block_cost(arch.load_technology(), "dot_product", arch.path)
+    share = lane.parts_um2["float_adders"] / lane.area_um2
+    assert percents(row_of("fp8"))[place] == round(100 * share)
 
 
 def test_the_model_page_draws_the_diagram():
