@@ -339,7 +339,7 @@ def remaining(
     """Yield the stages that exist, with what they wait for and read where others do not.
 
     Who waits for a stage that is not there waits for what that one would wait for; who reads the
-    buffer that it would fill reads what it would read.
+    buffer that it would fill reads what it would read. A wait on a condition is not passed on.
 
     Args:
         stages: of a diagram.
@@ -349,7 +349,8 @@ def remaining(
     absent: dict[str, Stage] = {}
     unfilled: dict[str, Stage] = {}
     for drawn in stages:
-        waits = [wait for wait in drawn.after if applies(wait)]
+        # What would hold only of a stage that is not there does not hold.
+        waits = [w for w in drawn.after if applies(w) and not (w.when and w.stage in absent)]
         after = chain.from_iterable(
             absent[wait.stage].after if wait.stage in absent else (wait,) for wait in waits
         )
