@@ -27,6 +27,7 @@ def command(
         Path | None, typer.Argument(help="Architecture file.", show_default=False)
     ] = None,
     overrides: SetOption = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the block diagram.")] = False,
     block: Annotated[
         str | None,
         typer.Option(help="selector, crossbar, mac or dot_product.", rich_help_panel=_BLOCK),
@@ -60,7 +61,7 @@ def command(
     if (arch is None) == (block is None):
         raise InputError("give an architecture file, or --block for a single block")
     if arch is not None:
-        _show_architecture(arch, overrides, json_=json_)
+        _show_architecture(arch, overrides, explain=explain, json_=json_)
         return
     from accelsim.hardware.block_report import single_block
     from accelsim.report.tables import block_table
@@ -91,8 +92,11 @@ def _default_kind(block: str, bits: int) -> str:
     raise InputError(f"--block {block} needs --kind")
 
 
-def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) -> None:
+def _show_architecture(
+    arch: Path, overrides: list[str] | None, *, explain: bool, json_: bool
+) -> None:
     from accelsim.config import load_arch
+    from accelsim.report.diagram import drawing
     from accelsim.report.quantity import change
     from accelsim.report.tables import area_table
     from accelsim.run.area import AreaReport
@@ -102,6 +106,8 @@ def _show_architecture(arch: Path, overrides: list[str] | None, *, json_: bool) 
     if json_:
         show_json(area_json(report))
         return
+    if explain:
+        show(drawing(machine.diagram, machine.units, machine.streams), "")
     show(
         area_table(machine.name, report),
         f"overhead over the dense machine: {change(report.overhead_vs_dense_ratio)}",
