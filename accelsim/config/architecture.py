@@ -53,6 +53,12 @@ class Architecture(ArchitectureFile):
         return remade(super().model_copy(update=update, deep=deep))
 
     @cached_property
+    @override
+    def method(self) -> Method:
+        """How the machine prunes layers that nothing else is said of."""
+        return Method(self.pattern, self.criterion, self.mitigation)
+
+    @cached_property
     def path(self) -> Datapath:
         """The facts that tiling, units and cost share."""
         return path_of(self)
@@ -117,7 +123,7 @@ class Architecture(ArchitectureFile):
         Raises:
             InputError: the machine cannot run it.
         """
-        if method is None:
+        if method is None or method == self.method:
             return self._as_set
         check_runs(self, method)
         if method.pattern.is_dense:

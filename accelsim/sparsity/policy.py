@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,7 +31,7 @@ from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.mitigations import parse_mitigation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Method:
     """How a layer is pruned: what is kept, by which ranking, and what makes up for the rest."""
 
@@ -38,7 +39,7 @@ class Method:
     criterion: str = "act"
     mitigation: str = "none"
 
-    @property
+    @cached_property
     def demands(self) -> Demands:
         """What the method asks of a machine; a dense layer asks for nothing."""
         if self.pattern.is_dense:
