@@ -21,7 +21,7 @@ from accelsim.accuracy.calibration import (
     wanted_states,
 )
 from accelsim.accuracy.layer_errors import LayerError, LayerReport, Outliers, layer_errors
-from accelsim.accuracy.masks import check_precision
+from accelsim.accuracy.masks import check_precision, packs_weights
 from accelsim.accuracy.perplexity import Losses, known, measure, rounding_noise
 from accelsim.accuracy.pruning import DENSE, Pruner, States
 from accelsim.accuracy.subject import Subject
@@ -105,7 +105,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What pruning does to a model on a text."""
+    """What pruning does to a model on a text.
+
+    `dense` is the model at the precision of the rows, not pruned; `unrounded` is it as it computes
+    by itself, where the precision packs weights: the loss of that, apart from that of pruning.
+    """
 
     subject: Subject
     text: Mapping[str, str]
@@ -116,6 +120,7 @@ class Report:
     outliers: Mapping[str, Outliers]
     calibration: Calibration
     coverage: Coverage
+    unrounded: Losses | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `accelsim accuracy --json`."""
@@ -131,15 +136,25 @@ class Report:
             "calibration": self.calibration.facts,
             "coverage": self.coverage.describe(),
             "dense": {
-                "perplexity": self.dense.perplexity,
-                "perplexity_stderr": known(self.dense.perplexity_error),
-                "perplexity_noise": known(self.dense.perplexity_noise),
+                **_perplexity(self.dense),
                 "windows": len(self.dense.nats),
                 "counted_tokens": int(self.dense.tokens.sum()),
+                **self._loss_of_rounding(),
             },
             "rows": [self._row(row, found) for row in self.rows],
             "never_called": [name for name in self.subject.linears if name not in self.outliers],
             "outliers": {name: asdict(found) for name, found in self.outliers.items()},
+        }
+
+    def _loss_of_rounding(self) -> dict[str, Any]:
+        """Return what the precision costs the dense model, where that was measured."""
+        if self.unrounded is None:
+            return {}
+        increase, error = self.dense.increase_over(self.unrounded)
+        return {
+            "relative_drop": increase,
+            "relative_drop_stderr": known(error),
+            "unrounded": _perplexity(self.unrounded),
         }
 
     def _row(self, row: Row, found: Mapping[str, Place]) -> dict[str, Any]:
@@ -168,6 +183,14 @@ class Report:
                 for name, layer in row.layers.items()
             },
         }
+
+
+def _perplexity(losses: Losses) -> dict[str, Any]:
+    return {
+        "perplexity": losses.perplexity,
+        "perplexity_stderr": known(losses.perplexity_error),
+        "perplexity_noise": known(losses.perplexity_noise),
+    }
 
 
 def combine(
@@ -251,21 +274,15 @@ def evaluate(  # noqa: PLR0913
         save_calibration(save_to, calibration)
     report = _layers(subject, ids, policies, settings, calibration.states, progress)
     _check_called(subject, report)
-    losses = []
-    for place, policy in enumerate((Policy(DENSE), *policies)):
-        done = [place * len(windows)]
-
-        def advance(count: int, done: list[int] = done) -> None:
-            done[0] += count
-            progress("perplexity", done[0], len(windows) * (len(policies) + 1))
-
-        pruner = Pruner(
-            subject.linears, policy, precision=settings.precision, states=calibration.states
-        )
-        seen = (subject.model, ids, windows, pruner)
-        how: dict[str, Any] = {"phase": settings.phase, "beginning": subject.beginning}
-        found = measure(*seen, **how, on_batch=advance)
-        losses.append(rounding_noise(*seen, found, **how, repeats=settings.repeats))
+    dense = Policy(DENSE)
+    pruners = [
+        Pruner(subject.linears, policy, precision=settings.precision, states=calibration.states)
+        for policy in (dense, *policies)
+    ]
+    if packs_weights(settings.precision):
+        pruners.append(Pruner(subject.linears, dense))
+    losses = _losses(subject, ids, windows, pruners, settings, progress)
+    unrounded = losses.pop() if packs_weights(settings.precision) else None
     rows = [Row(*entry) for entry in zip(policies, losses[1:], report.errors, strict=True)]
     return Report(
         subject,
@@ -277,7 +294,32 @@ def evaluate(  # noqa: PLR0913
         report.outliers,
         calibration,
         _coverage(subject, ids[: settings.seq_len]),
+        unrounded,
     )
+
+
+def _losses(  # noqa: PLR0913, PLR0917
+    subject: Subject,
+    ids: torch.Tensor,
+    windows: Sequence[Window],
+    pruners: Sequence[Pruner],
+    settings: Settings,
+    progress: Advance,
+) -> list[Losses]:
+    """Return what the model loses on the windows as each of the pruners leaves it."""
+    losses = []
+    for place, pruner in enumerate(pruners):
+        done = [place * len(windows)]
+
+        def advance(count: int, done: list[int] = done) -> None:
+            done[0] += count
+            progress("perplexity", done[0], len(windows) * len(pruners))
+
+        seen = (subject.model, ids, windows, pruner)
+        how: dict[str, Any] = {"phase": settings.phase, "beginning": subject.beginning}
+        found = measure(*seen, **how, on_batch=advance)
+        losses.append(rounding_noise(*seen, found, **how, repeats=settings.repeats))
+    return losses
 
 
 def _coverage(subject: Subject, ids: torch.Tensor) -> Coverage:

@@ -12,7 +12,8 @@ import numpy as np
 
 from accelsim.base.errors import InputError
 from accelsim.capture.extra import require
-from accelsim.precision import PRECISIONS, Float8
+from accelsim.precision import PRECISIONS, Operands, Precision
+from accelsim.precision.groups import Packed
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.patterns.nm import NM
 from accelsim.sparsity.patterns.threshold import Threshold
@@ -21,16 +22,22 @@ if TYPE_CHECKING:
     import torch
 
 FLOAT = "float"
-_TORCH_NAMES = {"bf16": "bfloat16", "fp16": "float16"}
-_LARGEST = {"int8": 127, "fp8": Float8.largest}  # codes of formats with a scale a token
 
 
 def check_precision(name: str) -> None:
     """Raise InputError unless a precision is `float` or one that a machine has."""
-    if name != FLOAT and name not in PRECISIONS:
+    if name != FLOAT and name not in PRECISIONS and "/" not in name:
         raise InputError(
-            f"unknown precision '{name}'; allowed: {', '.join([FLOAT, *sorted(PRECISIONS)])}"
+            f"unknown precision '{name}'; allowed: {', '.join([FLOAT, *sorted(PRECISIONS)])}, or "
+            f"X/W such as int8/int4:64"
         )
+    if name != FLOAT:
+        Operands.parse(name)
+
+
+def packs_weights(precision: str) -> bool:
+    """Return whether W is stored in a narrower format than that of X."""
+    return precision != FLOAT and Operands.parse(precision).unpacks
 
 
 def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,7 +49,7 @@ def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, to
         return values, values
     torch = require("torch")
     if values.device.type == "cpu":
-        kind, array = PRECISIONS[precision], values.numpy()
+        kind, array = _format_of_x(precision), values.numpy()
         operands = kind.encode_tokens(array)
         reals = operands * kind.token_scales(array)
         return torch.from_numpy(operands), torch.from_numpy(reals.astype(np.float32, copy=False))
@@ -55,29 +62,41 @@ def held(values: torch.Tensor, precision: str) -> torch.Tensor:
 
 
 def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Do what `encode_tokens` and `token_scales` of a precision do."""
+    """Do what `encode_tokens` and `token_scales` of a number format do."""
     torch = require("torch")
-    if precision not in _LARGEST:
-        PRECISIONS[precision].encode(values.abs().amax(dim=1).cpu().numpy())  # refuses too large
-        narrow = values.to(getattr(torch, _TORCH_NAMES[precision])).float()
+    kind = _format_of_x(precision)
+    narrow_type, largest = getattr(torch, kind.torch_type), kind.largest
+    if not largest:
+        kind.encode(values.abs().amax(dim=1).cpu().numpy())  # refuses too large
+        narrow = values.to(narrow_type).float()
         return narrow, narrow
     peak = values.abs().amax(dim=1, keepdim=True)
     # By a tensor: by a number, CUDA multiplies with the reciprocal, which rounds differently.
-    largest = _LARGEST[precision]
     scale = peak / torch.full_like(peak, largest)
     scale = torch.where(scale > 0, scale, torch.ones_like(peak))
-    if precision == "fp8":
-        codes = (values / scale).clamp(-largest, largest).to(torch.float8_e4m3fn).float()
+    if kind.is_float():
+        codes = (values / scale).clamp(-largest, largest).to(narrow_type).float()
     else:
-        codes = (values / scale).round().to(torch.int8)
+        codes = (values / scale).round().to(narrow_type)
     return codes, codes * scale
 
 
 def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:
-    """Return weights `[O, K]` as the hardware holds them; int8 and fp8 have one scale an output."""
+    """Return weights `[O, K]` as the hardware multiplies them.
+
+    Formats with scales, int8 and fp8, have one an output. Weights that are stored in a narrower
+    format than that of X are rounded to it in groups: see `accelsim.precision.groups`.
+    """
     if precision == FLOAT:
         return weight
-    return round_tokens(weight.detach().float(), precision)[1].to(weight.dtype)
+    single = weight.detach().float()
+    if not packs_weights(precision):
+        return round_tokens(single, precision)[1].to(weight.dtype)
+    kind, values = _format_of_x(precision), single.cpu().numpy()  # once a layer, on any device
+    packed = Packed.of(kind.encode_tokens(values), Operands.parse(precision))
+    reals = packed[:, :].T * kind.token_scales(values)
+    torch = require("torch")
+    return torch.from_numpy(reals.astype(np.float32, copy=False)).to(weight.device, weight.dtype)
 
 
 def scale_scores(operands: torch.Tensor, factors: Any, precision: str) -> torch.Tensor:
@@ -86,8 +105,12 @@ def scale_scores(operands: torch.Tensor, factors: Any, precision: str) -> torch.
     factors = torch.as_tensor(factors)
     if precision == FLOAT:
         return operands * factors.to(operands.device, torch.float32)
-    scores = PRECISIONS[precision].scores(operands.cpu().numpy(), factors.cpu().numpy())
+    scores = _format_of_x(precision).scores(operands.cpu().numpy(), factors.cpu().numpy())
     return torch.from_numpy(scores).to(operands.device)
+
+
+def _format_of_x(precision: str) -> type[Precision]:
+    return PRECISIONS[Operands.parse(precision).x.precision]
 
 
 def keep(pattern: Pattern, scores: torch.Tensor) -> torch.Tensor:

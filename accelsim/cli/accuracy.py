@@ -38,7 +38,10 @@ StrideOption = Annotated[
 ]
 PrecisionOption = Annotated[
     str,
-    typer.Option("--precision", help="float (as the model computes), int8, fp8, bf16 or fp16."),
+    typer.Option(
+        "--precision",
+        help="float (as the model computes), int8, bf16, …, or X and W apart: int8/int4:64.",
+    ),
 ]
 LayersOption = Annotated[
     str | None,

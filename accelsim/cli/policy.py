@@ -106,7 +106,7 @@ def search_command(
         tokens=tokens or None,
         seq_len=seq_len,
         stride=stride_of(seq_len, stride),
-        precision=machine.precision if precision is None else precision,
+        precision=str(machine.operands) if precision is None else precision,
         phase=phase,
         repeats=repeats,
     )

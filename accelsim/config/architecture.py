@@ -165,9 +165,9 @@ class Architecture(ArchitectureFile):
     def resolved(self) -> dict[str, Any]:
         """Return every value as plain data for a result file, defaults included.
 
-        Only `dataflow` and `units` are left out where they say nothing new.
+        Only `dataflow`, `units` and `unpacker` are left out where they say nothing new.
         """
         plain = self.model_dump(by_alias=True, mode="json")
         fields = type(self).model_fields
-        unsaid = {"dataflow": fields["dataflow"].default, "units": {}}
+        unsaid = {"dataflow": fields["dataflow"].default, "units": {}, "unpacker": None}
         return {k: value for k, value in plain.items() if k not in unsaid or value != unsaid[k]}

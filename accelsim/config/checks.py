@@ -20,6 +20,7 @@ def check_file(file: ArchitectureFile) -> None:
     _check_costs(file)
     _check_diagram(file)
     _check_parts(file)
+    _check_unpacker(file)
     _check_own_method(file)
 
 
@@ -139,6 +140,22 @@ def _check_parts(file: ArchitectureFile) -> None:
             ("crossbar",),
             f"pattern '{pattern}' needs a crossbar that routes weights: "
             f"crossbar.kind {', '.join(k for k in CROSSBARS if CROSSBARS[k].is_routing)}",
+        )
+
+
+def _check_unpacker(file: ArchitectureFile) -> None:
+    """Check that an unpacker has weights to unpack, and such weights a place for one."""
+    if file.unpacker is not None and not file.operands.unpacks:
+        raise KeyedError(
+            ("unpacker",),
+            f"precision '{file.operands}' has W as the multipliers take it, and no use for "
+            f"'unpacker'",
+        )
+    if file.operands.unpacks and "unpacker" not in file.diagram.units:
+        raise KeyedError(
+            ("precision",),
+            f"precision '{file.operands}' needs 'unpacker', for which dataflow '{file.dataflow}' "
+            f"has no place",
         )
 
 

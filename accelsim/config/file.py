@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from typing_extensions import override
 
 from accelsim.base.yaml_source import KeyPath
+from accelsim.config.operands import OperandFormats, check_precision, operands_of
 from accelsim.config.sections import Buffers, TechnologyChoice, TilingChoice, check_tiling_choice
 from accelsim.config.values import (
     ExtraUnits,
@@ -38,9 +39,10 @@ from accelsim.hardware import (
     Selector,
     Statistics,
     Unit,
+    Unpacker,
 )
 from accelsim.hardware.crossbars.none import NoCrossbar
-from accelsim.precision import PRECISIONS
+from accelsim.precision import Operands
 from accelsim.sparsity import FORMATS
 from accelsim.sparsity.policy import Method
 
@@ -50,6 +52,7 @@ UNIT_KEYS: dict[str, KeyPath] = {
     "mac_array": ("mac_array",),
     "crossbar": ("crossbar",),
     "selector": ("selector",),
+    "unpacker": ("unpacker",),
     "activation_buffer": ("buffers", "activations"),
     "compressed_buffer": ("buffers", "compressed"),
     "weight_buffer": ("buffers", "weights"),
@@ -87,9 +90,14 @@ class ArchitectureFile(BaseModel):
         float, Field(strict=True, gt=1e-3, le=1e6), Field(description="Core clock")
     ]
     precision: Annotated[
-        str,
-        one_of(PRECISIONS),
-        Field(description="Number format of inputs; int8 accumulates in int32, floats in fp32"),
+        OperandFormats | str,
+        BeforeValidator(check_precision),
+        Field(
+            description=(
+                "Number format of inputs; int8 accumulates in int32, floats in fp32; or a section "
+                "with a format each for X, W and Y, or text such as int8/int4:64"
+            )
+        ),
     ]
     pattern: Annotated[PatternValue, Field(description="dense, or N:M with N ≤ M ≤ 64")]
     criterion: Annotated[
@@ -142,6 +150,11 @@ class ArchitectureFile(BaseModel):
     dram: Annotated[
         SerializeAsAny[Dram], of_dataflow("dram"), Field(description="The DRAM channel")
     ]
+    unpacker: Annotated[
+        SerializeAsAny[Unpacker] | None,
+        of_dataflow("unpacker"),
+        Field(description="Widens W to the multipliers' format; default: where W is narrower"),
+    ] = None
     # Of pruning methods; those that a method asks for and the file leaves out have defaults.
     statistics: Annotated[
         SerializeAsAny[Statistics] | None,
@@ -200,6 +213,11 @@ class ArchitectureFile(BaseModel):
     def method(self) -> Method:
         """How the machine prunes layers that nothing else is said of."""
         return Method(self.pattern, self.criterion, self.mitigation)
+
+    @property
+    def operands(self) -> Operands:
+        """The number formats of X, W and Y."""
+        return operands_of(self.precision)
 
     @property
     def diagram(self) -> Diagram:

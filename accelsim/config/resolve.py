@@ -15,7 +15,7 @@ from accelsim.base.errors import InputError, KeyedError
 from accelsim.base.yaml_source import dotted
 from accelsim.config.checks import check_file
 from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_of
-from accelsim.hardware import LaneUnit, Unit
+from accelsim.hardware import LaneUnit, Unit, Unpacker
 from accelsim.hardware.crossbars.none import NoCrossbar
 from accelsim.mapping import Datapath, ceil_div
 from accelsim.precision import PRECISIONS
@@ -36,7 +36,8 @@ def resolve(file: ArchitectureFile) -> ArchitectureFile:
     check_file(file)
     try:
         tech = technology_of(file)
-        machine = with_method_units(with_node(file, tech.node_nm), [file.method])
+        machine = with_unpacker(with_node(file, tech.node_nm))
+        machine = with_method_units(machine, [file.method])
         fitted = _fitted(machine, tech)
     except InputError as error:
         raise KeyedError(("technology", "table"), f"technology.table: {error}") from error
@@ -51,7 +52,7 @@ def technology_of(file: ArchitectureFile) -> CostSource:
 
 def path_of(file: ArchitectureFile) -> Datapath:
     """Return the facts that tiling, units and cost share."""
-    precision = PRECISIONS[file.precision]
+    formats = file.operands
     # Products of int8 keep all their bits, those of floats are rounded to 16.
     score_bits = 16 if file.pre_scaler is not None else 0
     n, m = file.pattern.kept_per_group, file.pattern.group_size
@@ -60,9 +61,8 @@ def path_of(file: ArchitectureFile) -> Datapath:
         rows=file.mac_array.rows,
         columns=file.mac_array.columns,
         lanes=file.mac_array.lanes,
-        value_bits=precision.value_bits,
-        accumulator_bits=precision.accumulator_bits,
-        precision=file.precision,
+        accumulator_bits=PRECISIONS[formats.x.precision].accumulator_bits,
+        formats=formats,
         clock_mhz=file.clock_mhz,
         kept_per_group=n,
         group_size=m,
@@ -91,6 +91,15 @@ def with_method_units(machine: Machine, methods: Iterable[Method]) -> Machine:
         if key in units:
             units[key] = units[key].serving(demands)
     return machine.model_copy(update=units) if units else machine
+
+
+def with_unpacker(machine: Machine) -> Machine:
+    """Return the machine with an unpacker that keeps up, if its weights need one."""
+    if not machine.operands.unpacks:
+        return machine
+    unit = machine.unpacker or machine.diagram.classes.get("unpacker", Unpacker)()
+    assert isinstance(unit, Unpacker)
+    return machine.model_copy(update={"unpacker": unit.keeping_up(path_of(machine))})
 
 
 def with_units(machine: Machine, units: Mapping[str, Unit | None]) -> Machine:
@@ -136,7 +145,7 @@ def rate(machine: ArchitectureFile, key: str) -> int:
     if key == "epilogue":
         return machine.mac_array.columns
     if key == "statistics":
-        return max(1, 8 * machine.buffers.activations.port_bytes // path.value_bits)
+        return max(1, 8 * machine.buffers.activations.port_bytes // path.x.bits)
     assert machine.selector is not None
     positions = machine.selector.instances * machine.pattern.group_size
     return ceil_div(positions, machine.selector.cycles_per_group(path))

@@ -8,6 +8,7 @@ from typing import Any
 from accelsim.base.registry import Registry
 from accelsim.config.file import METHOD_UNITS, ArchitectureFile
 from accelsim.config.keys import unit_of
+from accelsim.config.operands import texts_of_precision
 from accelsim.dataflows import DATAFLOWS
 from accelsim.hardware import (
     CROSSBARS,
@@ -18,7 +19,6 @@ from accelsim.hardware import (
     OutputBuffer,
     WeightBuffer,
 )
-from accelsim.precision import PRECISIONS
 from accelsim.sparsity import FORMATS
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.tech.dram import dram_standards
@@ -41,7 +41,7 @@ def architecture_schema() -> Schema:
     for name in ("Selector", "Crossbar"):  # of no kind
         schema["$defs"].pop(name, None)
     keys["dataflow"]["enum"] = sorted(DATAFLOWS)
-    keys["precision"]["enum"] = sorted(PRECISIONS)
+    keys["precision"]["anyOf"][1:] = texts_of_precision()
     keys["format"]["enum"] = sorted(FORMATS)
     keys["criterion"]["enum"] = sorted(
         name for name in CRITERIA if not CRITERIA[name].ranks_weights
@@ -153,7 +153,7 @@ def _default(of_key: Schema) -> str:
 def _range(of_key: Schema) -> str:
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "maximum": "≤"}
     for choice in _choices(of_key):
-        names = of_key.get("enum") or of_key.get("items", {}).get("enum")
+        names = of_key.get("enum") or choice.get("enum") or of_key.get("items", {}).get("enum")
         if names:
             return ", ".join(f"`{name}`" for name in names)
         limits = [f"{sign} {choice[word]:.15g}" for word, sign in signs.items() if word in choice]

@@ -64,6 +64,7 @@ OUTPUT_STATIONARY = DATAFLOWS.register(
             ),
             stage(
                 "compute",
+                unit("unpacker"),
                 unit("crossbar", is_sparse=True),
                 compute("mac_array"),
                 unit("epilogue", is_sparse=True),

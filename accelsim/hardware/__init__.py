@@ -19,6 +19,7 @@ from accelsim.hardware.resource import READ, WRITE, Direction, Resource
 from accelsim.hardware.selectors import SELECTORS, Selector
 from accelsim.hardware.statistics import Statistics
 from accelsim.hardware.unit import UNITS, Unit
+from accelsim.hardware.unpacker import Unpacker
 from accelsim.hardware.weight_buffer import WeightBuffer
 from accelsim.tech.blocks import BLOCKS  # with the parts of all of them registered
 
@@ -49,5 +50,6 @@ __all__ = [
     "Statistics",
     "TableUnit",
     "Unit",
+    "Unpacker",
     "WeightBuffer",
 ]

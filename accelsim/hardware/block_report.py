@@ -10,7 +10,7 @@ from accelsim.hardware.crossbars import CROSSBARS
 from accelsim.hardware.logic import block_cost
 from accelsim.hardware.selectors import SELECTORS
 from accelsim.mapping import Datapath
-from accelsim.precision import PRECISIONS
+from accelsim.precision import PRECISIONS, Operands
 from accelsim.tech.source import BlockCost, CostSource
 
 BLOCKS = ("selector", "crossbar", "mac", "dot_product")
@@ -77,9 +77,8 @@ def single_block(  # noqa: PLR0913
         rows=1,
         columns=columns,
         lanes=lanes,
-        value_bits=PRECISIONS[precision].value_bits,
         accumulator_bits=PRECISIONS[precision].accumulator_bits,
-        precision=precision,
+        formats=Operands.of(precision),
         clock_mhz=clock_mhz or NO_CLOCK_MHZ,
         kept_per_group=n,
         group_size=m,
@@ -126,7 +125,7 @@ def _crossbar(tech: CostSource, path: Datapath, kind: str, *, has_clock: bool) -
     cost = block_cost(tech, name, path)
     area = cost.area_um2
     stages = unit.latency_cycles(path)
-    area += stages * path.value_bits * path.lanes * path.columns * tech.register_um2
+    area += stages * path.x.bits * path.lanes * path.columns * tech.register_um2
     return _report(tech, "crossbar", name, kind, area, cost.delay_ps, stages, cost.effort)
 
 

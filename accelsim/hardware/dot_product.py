@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log2
 
-from accelsim.hardware.logic import shape
+from accelsim.hardware.logic import arithmetic, shape
 from accelsim.mapping import Datapath
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, index_bits
 from accelsim.tech.source import CostSource
@@ -28,7 +28,7 @@ def lane_pj_per_um2(tech: CostSource, path: Datapath) -> float:
     logic_um2 = tech.block("dot_product", measured).logic_um2 / _MEASURED_LANES
     if not logic_um2:  # a table without a price for it
         return 0.0
-    action = f"{measured.arithmetic}_mac"
+    action = f"{arithmetic(path)}_mac"
     registers = stage_register_bits(measured) / _MEASURED_LANES
     whole_pj = tech.energy_pj("dot_product", action, logic_um2)
     return max(0.0, whole_pj - registers * tech.register_pj) / logic_um2
@@ -37,10 +37,12 @@ def lane_pj_per_um2(tech: CostSource, path: Datapath) -> float:
 def _multipliers(s: Shape, count: float) -> Parts:
     """Return multipliers; a float's grows with the square of its significand (bf16 has 8 bits).
 
-    bf16 and fp8 (4 bits) were synthesised; fp16 (11 bits) follows from them.
+    bf16 and fp8 (4 bits) were synthesised; fp16 (11 bits) follows from them, and int4 from int8.
     """
     if s.is_float:
         return {"bf16_multipliers": count * (s.significand_bits / 8) ** 2}
+    if s.bits < 8:  # noqa: PLR2004 - narrower ones were not synthesised
+        return {"int8_multipliers": count * (s.bits / 8) ** 2}
     return {f"int{s.bits}_multipliers": count}
 
 
@@ -88,10 +90,8 @@ def stage_register_bits(s: Shape) -> int:
 
 def _tree(s: Shape) -> tuple[int, int, int]:
     """Return adders, their bits and flip-flops of the products of a dot product and their sums."""
-    # Of a product of floats: sign, exponent and 2 × significand - 1 others; the rest is 0. The
-    # exponents of fp8 products, -18 to 17, need 7 of the 8 bits.
-    exponent_bits = 7 if s.arithmetic == "fp8" else 8
-    product = exponent_bits + 2 * s.significand_bits if s.is_float else 2 * s.bits
+    # Of a product of floats: sign, exponent and 2 × significand - 1 others; the rest is 0.
+    product = s.exponent_bits + 2 * s.significand_bits if s.is_float else 2 * s.bits
     adder_bits, adders, registers = 0, 0, s.lanes * product
     count, width = s.lanes, product
     while count > 1:

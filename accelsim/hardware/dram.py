@@ -121,7 +121,7 @@ class Dram(Resource):
     def activation_bytes(self, work: Work) -> Ints:
         """Return the bytes of X that each job loads, and of outputs that it adds to."""
         jobs = work.jobs
-        tile = bytes_of(jobs.tokens * jobs.reduction * work.path.value_bits)
+        tile = bytes_of(work.path.x.tile_bits(jobs.reduction, jobs.tokens))
         return self.bursts(tile * jobs.loads_activations) + self.bursts(work.added_bytes)
 
     def weight_bytes(self, work: Work) -> Ints:

@@ -16,7 +16,6 @@ def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 
         rows=8,
         columns=8,
         lanes=16,
-        value_bits=8,
         accumulator_bits=32,
         kept_per_group=kept.kept_per_group,
         group_size=kept.group_size,

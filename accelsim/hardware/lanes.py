@@ -275,7 +275,7 @@ class ChannelUnit(TableUnit):
 
     @override
     def entry_bytes(self, path: Datapath) -> int:
-        return bytes_of(path.value_bits)
+        return bytes_of(path.x.bits)
 
     @override
     def table_bytes(self, gemm: Gemm, path: Datapath) -> int:

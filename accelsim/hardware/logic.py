@@ -10,17 +10,24 @@ from accelsim.tech.source import BlockCost, CostSource
 
 def shape(path: Datapath) -> Shape:
     """Return the parameters of the blocks of one row of the array."""
-    precision = PRECISIONS[path.precision]
+    precision = PRECISIONS[path.x.precision]
     return Shape(
         n=path.kept_per_group,
         m=path.group_size,
-        bits=path.value_bits,
-        is_float=precision.significand_bits > 0,
+        bits=path.x.bits,
+        is_float=precision.is_float(),
         significand_bits=precision.significand_bits,
+        exponent_bits=precision.exponent_bits,
         lanes=path.lanes,
         columns=path.columns,
         score_bits=path.score_bits,
+        code_bits=path.w.bits if path.formats.unpacks else 0,
     )
+
+
+def arithmetic(path: Datapath) -> str:
+    """Return whose energy multipliers and adders of a datapath take: `int`, `fp8` or `float`."""
+    return PRECISIONS[path.x.precision].arithmetic
 
 
 def block_cost(tech: CostSource, name: str, path: Datapath) -> BlockCost:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from accelsim.base.note import Note, warning
 from accelsim.hardware.dot_product import stage_register_bits
-from accelsim.hardware.logic import block_cost, period_ps, shape
+from accelsim.hardware.logic import arithmetic, block_cost, period_ps, shape
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work
 from accelsim.tech.blocks import index_bits
@@ -120,7 +120,7 @@ class MacArray(Unit):
         ranks = (self._stages - 1) * stage_register_bits(shape(path)) / path.lanes
         ranks_pj = ranks * tech.register_pj
         accumulator_um2 = 2 * path.accumulator_bits * tech.register_um2
-        kind = shape(path).arithmetic
+        kind = arithmetic(path)
         return {
             "mac": tech.energy_pj("dot_product", f"{kind}_mac", lane_um2) + ranks_pj,
             "mac_idle": tech.energy_pj("dot_product", f"{kind}_mac_idle", lane_um2) + ranks_pj,

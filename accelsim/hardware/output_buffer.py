@@ -68,7 +68,7 @@ class OutputBuffer(Buffer):
     def write_bytes(self, work: Work) -> Ints:
         jobs = work.jobs
         is_whole = jobs.first_reduction & jobs.last_reduction
-        bits = np.where(is_whole, work.path.value_bits, work.path.accumulator_bits)
+        bits = np.where(is_whole, work.path.y.bits, work.path.accumulator_bits)
         return bytes_of(jobs.tokens * jobs.columns * bits) + work.added_bytes
 
     @override
@@ -80,4 +80,4 @@ class OutputBuffer(Buffer):
 
 def stored_bytes(jobs: TileJobs, path: Datapath) -> Ints:
     """Return the finished output bytes that each job sends to DRAM, `[jobs]`."""
-    return bytes_of(jobs.tokens * jobs.columns * path.value_bits) * jobs.last_reduction
+    return bytes_of(jobs.tokens * jobs.columns * path.y.bits) * jobs.last_reduction

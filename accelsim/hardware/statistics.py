@@ -55,7 +55,7 @@ class Statistics(TableUnit):
 
     @override
     def values(self, work: Work) -> Ints:
-        passes = work.path.value_bits if work.path.demands.statistics == "median" else 1
+        passes = work.path.x.bits if work.path.demands.statistics == "median" else 1
         values = np.zeros(len(work.jobs), np.int64)
         values[0] = passes * work.whole.tokens * work.whole.in_features
         return values
@@ -77,7 +77,7 @@ class Statistics(TableUnit):
 
 def _item_bytes(kind: str, path: Datapath) -> int:
     """Return the bytes of one entry: a sum, or a value."""
-    return _SUM_BYTES if kind == "columns" else bytes_of(path.value_bits)
+    return _SUM_BYTES if kind == "columns" else bytes_of(path.x.bits)
 
 
 def _columns(s: Shape) -> Parts:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Ints, TileJobs, Work, bytes_of
+from accelsim.mapping import Ints, TileJobs, Work
 from accelsim.mapping.jobs import Flags
 
 
@@ -15,9 +15,9 @@ class WeightBuffer(Buffer):
     """Holds weights of all positions of K, because any of them may be kept.
 
     Timing:
-        Each row block of a job reads the whole tile, reduction × columns weights, once; a weight
-        is broadcast to all R rows. An N:M array does that in M / N fewer cycles than a dense one,
-        which is why it needs M / N times the port.
+        Each row block of a job reads the whole tile, reduction × columns weights as they are stored
+        and their scales, once; a weight is broadcast to all R rows. An N:M array does that in M / N
+        fewer cycles than a dense one, which is why it needs M / N times the port.
 
     Actions:
         See `Buffer`; writes are what DRAM delivers (at decode, only rows that were kept).
@@ -48,9 +48,7 @@ class WeightBuffer(Buffer):
 
     @override
     def read_bytes(self, work: Work) -> Ints:
-        jobs = work.jobs
-        tile = bytes_of(jobs.reduction * jobs.columns * work.path.value_bits)
-        return tile * jobs.row_blocks(work.path)
+        return work.jobs.weight_tile_bytes(work.path) * work.jobs.row_blocks(work.path)
 
     @override
     def write_bytes(self, work: Work) -> Ints:

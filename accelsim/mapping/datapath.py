@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.precision import OperandFormat, Operands
 from accelsim.sparsity.demands import Demands
 
 Ints = NDArray[np.int64]
@@ -45,7 +46,7 @@ class Datapath:
         16 lanes at 8:16 take two groups a step, so 40 values (3 groups, the last one padded) take
         2 steps; dense, they take ceil(40 / 16) = 3.
 
-        >>> sparse = Datapath(rows=8, columns=8, lanes=16, value_bits=8, accumulator_bits=32,
+        >>> sparse = Datapath(rows=8, columns=8, lanes=16, accumulator_bits=32,
         ...     kept_per_group=8, group_size=16, metadata_bits_per_group=16)
         >>> sparse.groups(40), sparse.slots(40), sparse.steps(40)
         (3, 24, 2)
@@ -54,16 +55,30 @@ class Datapath:
     rows: int
     columns: int
     lanes: int
-    value_bits: int
     accumulator_bits: int
+    formats: Operands = Operands()  # noqa: RUF009 - immutable
     clock_mhz: float = 1000.0
-    precision: str = "int8"
     kept_per_group: int = 1
     group_size: int = 1
     metadata_bits_per_group: int = 0
     metadata_format: str = "bitmask"
     score_bits: int = 0  # of what is ranked, where that is not the values themselves
     demands: Demands = Demands()  # noqa: RUF009 - immutable
+
+    @property
+    def x(self) -> OperandFormat:
+        """The format of X, which the multipliers take."""
+        return self.formats.x
+
+    @property
+    def w(self) -> OperandFormat:
+        """The format of W as it is stored; it is unpacked to that of X where it is narrower."""
+        return self.formats.w
+
+    @property
+    def y(self) -> OperandFormat:
+        """The format to which finished sums are rounded."""
+        return self.formats.y
 
     @property
     def is_sparse(self) -> bool:
@@ -107,7 +122,7 @@ class Datapath:
 
     def compressed_bits(self, reduction: Count) -> Count:
         """Return the bits of one token's kept values and metadata for `reduction` positions."""
-        group_bits = self.kept_per_group * self.value_bits + self.metadata_bits_per_group
+        group_bits = self.kept_per_group * self.x.bits + self.metadata_bits_per_group
         return self.groups(reduction) * group_bits
 
     def compressed_bytes(self, tokens: Count, reduction: Count) -> Count:

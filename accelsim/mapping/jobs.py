@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.base.errors import InputError
-from accelsim.mapping.datapath import Datapath, Ints, ceil_div
+from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.tiling import Gemm, Reuse, Stores, Tiling, describe
 
 Flags = NDArray[np.bool_]
@@ -58,6 +58,11 @@ class TileJobs:
         """Values of X that each job sends to the selector, `[jobs]`: 0 where it is compressed."""
         return self.tokens * self.reduction * self.selects
 
+    def weight_tile_bytes(self, path: Datapath) -> Ints:
+        """Return the bytes of each job's tile of W, scales of every group in it included."""
+        scales = path.w.scales(self.reduction, self.reduction_start)
+        return bytes_of(path.w.tile_bits(self.reduction, self.columns, scales))
+
     def blocks(self, path: Datapath) -> Ints:
         """Return the R × C output blocks that the array computes for each tile, `[jobs]`."""
         return self.row_blocks(path) * self.column_blocks(path)
@@ -88,7 +93,7 @@ def tile_jobs(
         InputError: more tiles than an engine could run.
 
     >>> from accelsim.mapping.tiling import Store
-    >>> path = Datapath(rows=2, columns=2, lanes=2, value_bits=8, accumulator_bits=32)
+    >>> path = Datapath(rows=2, columns=2, lanes=2, accumulator_bits=32)
     >>> stores = Stores(Store(64), Store(16), Store(64))
     >>> jobs = tile_jobs(Gemm(4, 4, 4), Tiling(2, 2, 4, "tokens_outer"), path, stores)
     >>> jobs.loads_activations.tolist(), jobs.loads_weights.tolist()

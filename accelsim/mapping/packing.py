@@ -78,5 +78,5 @@ def _pack(kept: Mask, jobs: TileJobs, job: int, path: Datapath) -> tuple[int, in
     positions = slice(jobs.reduction_start[job], jobs.reduction_start[job] + reduction)
     counts = np.count_nonzero(kept[rows, positions], axis=1)
     metadata_bits = path.groups(reduction) * path.metadata_bits_per_group
-    row_bytes = bytes_of(counts * path.value_bits + metadata_bits)
+    row_bytes = bytes_of(counts * path.x.bits + metadata_bits)
     return ceil_div(int(counts.max()), path.lanes), int(counts.sum()), int(row_bytes.sum())

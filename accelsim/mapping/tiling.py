@@ -138,10 +138,11 @@ class TileBytes:
         columns = min(tiling.columns, gemm.out_features)
         reduction = min(tiling.reduction, gemm.in_features)
         is_split = reduction < gemm.in_features
-        output_bits = path.accumulator_bits if is_split else path.value_bits
+        output_bits = path.accumulator_bits if is_split else path.y.bits
+        scales = path.w.most_scales(reduction, gemm.in_features)
         return cls(
-            activations=bytes_of(tokens * reduction * path.value_bits),
-            weights=bytes_of(reduction * columns * path.value_bits),
+            activations=bytes_of(path.x.tile_bits(reduction, tokens)),
+            weights=bytes_of(path.w.tile_bits(reduction, columns, scales)),
             outputs=bytes_of(tokens * columns * output_bits),
             compressed=path.compressed_bytes(tokens, reduction),
         )
@@ -238,12 +239,10 @@ def store_lag(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int
 def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
     """Return the bytes that a tiling moves to and from DRAM, bursts not rounded up."""
     return bytes_of(
-        path.value_bits
-        * (
-            gemm.tokens * gemm.in_features * reuse.activation_loads
-            + gemm.in_features * gemm.out_features * reuse.weight_loads
-            + gemm.tokens * gemm.out_features
-        )
+        path.x.tile_bits(gemm.in_features, gemm.tokens) * reuse.activation_loads
+        + path.w.tile_bits(gemm.in_features, gemm.out_features, path.w.scales(gemm.in_features))
+        * reuse.weight_loads
+        + gemm.tokens * gemm.out_features * path.y.bits
     )
 
 

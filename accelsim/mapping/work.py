@@ -101,13 +101,13 @@ class Work:
         """
         gemm, path, demands = self.whole, self.path, self.path.demands
         if demands.factors == "fixed":
-            yield bytes_of(gemm.in_features * path.value_bits)
+            yield bytes_of(gemm.in_features * path.x.bits)
         if demands.shift == "channel":
-            yield bytes_of(gemm.in_features * path.value_bits)
+            yield bytes_of(gemm.in_features * path.x.bits)
         if demands.epilogue in ("add", "axpy"):
             yield bytes_of(gemm.out_features * path.accumulator_bits)
         if demands.statistics:
-            yield bytes_of(gemm.tokens * gemm.in_features * path.value_bits)
+            yield bytes_of(gemm.tokens * gemm.in_features * path.x.bits)
 
     @property
     def tile_bytes(self) -> TileBytes:
@@ -123,7 +123,7 @@ class Work:
     @property
     def added_bytes(self) -> Ints:
         """Their bytes, at the width in which a layer leaves them."""
-        return bytes_of(self.added * self.path.value_bits)
+        return bytes_of(self.added * self.path.y.bits)
 
     @property
     def macs_executed(self) -> int:

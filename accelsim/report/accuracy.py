@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from accelsim.report.quantity import counted, percent, times
+from accelsim.report.quantity import change, counted, percent, times
 from accelsim.report.tables import titled_table
 from accelsim.report.text import escaped
 from accelsim.trace.places import grid
@@ -27,8 +27,16 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
         f"in {data['compute_type']}"
         + (f", each begins with {escaped(data['bos'])}" if data.get("bos") else "")
         + "\n"
-        f"dense: perplexity {perplexity}"
+        f"dense: perplexity {perplexity}{_of_rounding(dense)}"
     )
+
+
+def _of_rounding(dense: Mapping[str, Any]) -> str:
+    """Return what the precision costs by itself, where that was measured."""
+    if "unrounded" not in dense:
+        return ""
+    before = _number(dense["unrounded"]["perplexity"])
+    return f", {change(dense['relative_drop'])} over {before} before weights were rounded"
 
 
 def accuracy_table(data: Mapping[str, Any]) -> Table:

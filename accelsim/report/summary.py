@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
+from accelsim.config.operands import check_precision, operands_of
 from accelsim.report.quantity import (
     change,
     counted,
@@ -21,6 +23,11 @@ from accelsim.results.comparison import Ratios
 from accelsim.results.result import Result
 
 
+def _formats(precision: Any) -> str:
+    """Return the number formats of a machine as text: `int8`, or `int8/int4:64`."""
+    return str(operands_of(check_precision(precision)))
+
+
 def headline(result: Result) -> str:
     """Return what was run on what."""
     arch, trace = result.arch, result.trace
@@ -29,7 +36,8 @@ def headline(result: Result) -> str:
     batch = f" batch {result.batch}" if result.batch else ""
     extras = [arch[key] for key in ("criterion", "mitigation") if arch[key] not in ("act", "none")]
     return (
-        f"{escaped(arch['name'])}: {' '.join([arch['pattern'], *extras])} {arch['precision']}, "
+        f"{escaped(arch['name'])}: {' '.join([arch['pattern'], *extras])} "
+        f"{_formats(arch['precision'])}, "
         f"{array['rows']}×{array['columns']}×{array['lanes']} MACs at {arch['clock_mhz']:g} MHz, "
         f"{arch['dram']['bandwidth_gb_per_s']:g} GB/s, {arch['technology']['node_nm']:g} nm\n"
         f"{escaped(trace['path'])}: {escaped(trace['model'])}, {result.phase}{batch}, {tokens}, "

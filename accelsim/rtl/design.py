@@ -10,11 +10,11 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows import DATAFLOWS
 from accelsim.hardware import Crossbar, Selector
+from accelsim.precision import PRECISIONS
 
 SELECTOR_KINDS = {"rank": 0, "bitonic": 1, "radix": 2, "cascade": 3}
 CROSSBAR_KINDS = {"full": 0, "window": 1, "logshift": 2, "hierarchical": 3}
 METADATA_FORMATS = {"bitmask": 0, "index": 1}
-FLOAT_FORMATS = {"int8": 0, "fp8": 1, "bf16": 1}
 
 Parameters = dict[str, int]
 
@@ -52,8 +52,8 @@ def parameters(arch: Architecture) -> Parameters:
         "INDEX_FORMAT": _choice("format", arch.format, METADATA_FORMATS),
         "N": path.kept_per_group,
         "M": path.group_size,
-        "B": path.value_bits,
-        "FLOAT": _choice("precision", path.precision, FLOAT_FORMATS),
+        "B": path.x.bits,
+        "FLOAT": _choice("precision", str(path.formats), _float_parameters()),
         "R": path.rows,
         "C": path.columns,
         "L": path.lanes,
@@ -73,6 +73,12 @@ def _selector(selector: Selector) -> Parameters:
 def _crossbar(crossbar: Crossbar) -> Parameters:
     kind = _choice("crossbar.kind", crossbar.kind, CROSSBAR_KINDS)
     return {"CROSSBAR": kind, "STAGES": crossbar.pipeline_stages or 0}
+
+
+def _float_parameters() -> dict[str, int]:
+    """Return the parameter FLOAT of each number format that has RTL, for all three operands."""
+    numbers = {name: PRECISIONS[name].rtl_float for name in sorted(PRECISIONS)}
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _choice(key: str, name: str, numbers: dict[str, int]) -> int:

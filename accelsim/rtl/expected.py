@@ -12,7 +12,7 @@ from accelsim.config import Architecture
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import Network, StageTimes, recurrence
 from accelsim.mapping import Datapath, Gemm, Ints, TileJobs, Tiling, Work, ceil_div
-from accelsim.precision import Values
+from accelsim.precision import PRECISIONS, Values
 from accelsim.rtl.program import (
     Program,
     Words,
@@ -197,7 +197,7 @@ def _accumulators(
     arch: Architecture, jobs: TileJobs, activations: Values, weights: Values
 ) -> Words:
     """Return the sums over what is kept, `[tokens, out_features]`, as the bits of 32-bit words."""
-    is_float = arch.precision != "int8"
+    is_float = PRECISIONS[arch.path.x.precision].is_float()
     first = (jobs.token_start == 0) & (jobs.column_start == 0) & jobs.loads_weights
     tile_sum, add = (_float_sums, add_fp32) if is_float else (_integer_sums, np.add)
     total = None

@@ -99,7 +99,7 @@ def write_design(arch: Architecture, folder: Path, *, version: str, seed: int = 
             name=arch.name,
             version=version,
             pattern=arch.pattern,
-            precision=arch.precision,
+            precision=arch.path.formats,
             table="\n".join(f"| {name} | {value} |" for name, value in structure.items()),
             tokens=gemm.tokens,
             in_features=gemm.in_features,
@@ -123,7 +123,7 @@ def example_layer(arch: Architecture) -> tuple[Gemm, Tiling]:
 def random_operands(arch: Architecture, gemm: Gemm, seed: int) -> tuple[Values, Values]:
     """Return activations `[T, K]` and weights `[K, O]` as the hardware holds them."""
     random = np.random.default_rng(seed)
-    encode = PRECISIONS[arch.precision].encode
+    encode = PRECISIONS[arch.path.x.precision].encode
     activations = random.standard_normal((gemm.tokens, gemm.in_features), np.float32)
     weights = random.standard_normal((gemm.in_features, gemm.out_features), np.float32)
     return encode(activations)[0], encode(weights)[0]

@@ -13,7 +13,7 @@ from accelsim.config import Architecture
 from accelsim.mapping import Datapath, Gemm, Ints, TileJobs, Tiling, ceil_div, tile_jobs
 from accelsim.mapping.jobs import fill_of, last_uses
 from accelsim.mapping.tiling import TileBytes
-from accelsim.precision import Float8, Values
+from accelsim.precision import PRECISIONS, Values
 from accelsim.rtl.design import Parameters, parameters
 
 STREAMS = ("activation", "weight", "output")
@@ -228,30 +228,7 @@ def _weight_beats(arch: Architecture, jobs: TileJobs, weights: Values) -> Words:
 
 def bit_patterns(values: Values, path: Datapath) -> Words:
     """Return hardware values as the bits on the wires: uint8 for 8 bits, uint16 for bf16."""
-    if path.precision == "fp8":
-        return fp8_codes(values)
-    if path.precision == "bf16":
-        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-        return (bits >> np.uint32(16)).astype(np.uint16)
-    return values.astype(np.int8).view(np.uint8)
-
-
-def fp8_codes(values: Values) -> NDArray[np.uint8]:
-    """Return numbers of E4M3 as their codes: sign, exponent with a bias of 7, fraction.
-
-    1 is 1.000 × 2^0: exponent 7, fraction 0. 2^-9 is the smallest subnormal, 448 the largest.
-
-    >>> [hex(code) for code in fp8_codes(np.array([1, -1, 2.0**-9, 448]))]
-    ['0x38', '0xb8', '0x1', '0x7e']
-    """
-    magnitudes = np.abs(values)
-    _, exponents = np.frexp(magnitudes)
-    exponents = np.maximum(exponents - 1, Float8.smallest_exponent)
-    significands = np.rint(np.ldexp(magnitudes, 3 - exponents)).astype(np.int64)
-    fields = np.where(significands < 8, 0, exponents + 7)  # noqa: PLR2004 (no leading one)
-    codes = (np.signbit(values) * 128) | (fields << 3) | (significands & 7)
-    found: NDArray[np.uint8] = codes.astype(np.uint8)
-    return found
+    return PRECISIONS[path.x.precision].bit_patterns(values)
 
 
 def hex_words(words: Words) -> list[str]:

@@ -9,6 +9,7 @@ from accelsim.base.note import Note, warning
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Unit
+from accelsim.hardware.unpacker import balanced_lanes
 from accelsim.mapping import Gemm, Work, bytes_of, ceil_div
 from accelsim.results.result import LayerResult, Result
 from accelsim.run.layers import TiledProduct
@@ -40,18 +41,22 @@ class Bottleneck:
 
 
 def balanced_ports(arch: Architecture) -> dict[str, int]:
-    """Return by buffer the port that keeps up with the array, whatever the layer.
+    """Return by unit the port, or the lanes, that keep up with the array, whatever the layer.
 
     These are the formulas in the table of keys. What selectors, the ports behind them and outputs
     need depends on the tiles of a layer.
     """
     path = arch.path
-    weight_bits = path.columns * path.positions_per_step * path.value_bits
-    weights = ceil_div(bytes_of(weight_bits), path.steps_per_group)
+    # Scales are read with the first step of their group; on average, a step has its share of them.
+    steps = path.w.group or 1
+    positions = steps * path.positions_per_step
+    weight_bits = path.w.tile_bits(positions, path.columns, path.w.scales(positions))
+    weights = ceil_div(weight_bits, 8 * steps * path.steps_per_group)
     row_bytes = bytes_of(path.compressed_bits(path.positions_per_step))
     source = "compressed_buffer" if path.is_sparse else "activation_buffer"
     rows = ceil_div(path.rows * row_bytes, path.steps_per_group)
-    return {"weight_buffer": weights, source: rows}
+    lanes = {"unpacker": balanced_lanes(path)} if path.formats.unpacks else {}
+    return {"weight_buffer": weights, source: rows, **lanes}
 
 
 def narrow_ports(arch: Architecture) -> Iterator[Bottleneck]:

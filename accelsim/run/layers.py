@@ -16,7 +16,7 @@ from accelsim.mapping import Datapath, Gemm, Ints, Tiling, Work, ceil_div, tile_
 from accelsim.selection.decode import Fetches, dense_weight_bytes
 from accelsim.selection.sparsify import Selection
 from accelsim.sparsity.policy import Method, Policy
-from accelsim.trace import Linear
+from accelsim.trace import Contraction, Linear
 
 _VALUES_AT_ONCE = 2**16  # runs × jobs of decode steps that are run together
 _MOST_BITS = 2**53
@@ -142,17 +142,26 @@ def method_of(arch: Architecture, policy: Policy | None, linear: Linear) -> Meth
     return arch.method if policy is None else policy.of(linear.name)
 
 
-def layer_gemm(linear: Linear, selection: Selection, steps: Ints | None) -> Gemm:
-    """Return the product that a layer computes, in prefill or in each of its decode steps."""
+def layer_gemm(
+    machine: LayerMachine, contraction: Contraction, selection: Selection, steps: Ints | None
+) -> Gemm:
+    """Return the product that a layer computes, in prefill or in each of its decode steps.
+
+    Raises:
+        InputError: the machine cannot get at one of its operands, or not in this format.
+    """
+    problem = next(contraction.beyond_linear(machine.path.formats), None)
+    if problem is not None:
+        raise InputError(f"asks for {problem}; this machine runs linear layers of a trace")
     tokens = selection.tokens if steps is None else steps.shape[1]
-    return Gemm(tokens, linear.in_features, linear.out_features)
+    return Gemm(tokens, contraction.in_features, contraction.out_features)
 
 
 def layer_tiling(machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> Tiling:
     """Return the tile of a layer; where rows of W are fetched one by one, wide enough for DRAM."""
     path = machine.path
     gathers = is_decode and path.is_sparse
-    burst_columns = ceil_div(8 * machine.weight_burst_bytes, path.value_bits) if gathers else 1
+    burst_columns = ceil_div(8 * machine.weight_burst_bytes, path.w.bits) if gathers else 1
     return machine.tile(gemm, least_columns=burst_columns)
 
 

@@ -34,7 +34,7 @@ class Product:
 
     def tiled(self, steps: Ints | None) -> TiledProduct:
         """Return the product of all tokens, or of each decode step `[steps, rows]`, with a tile."""
-        gemm = layer_gemm(self.linear, self.selection, steps)
+        gemm = layer_gemm(self.machine, self.linear.contraction, self.selection, steps)
         return TiledProduct.of(self.machine, gemm, kept=self.kept, is_decode=steps is not None)
 
     def nonzero(self, steps: Ints | None) -> int:

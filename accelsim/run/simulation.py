@@ -301,7 +301,7 @@ def wish_of(arch: Architecture, policy: Policy | None, linear: Linear, *, is_dec
     demands = method.demands
     ranks_chunks = demands.factors == "chunk" and not is_decode
     return Wish(
-        arch.precision,
+        arch.path.x.precision,
         method.pattern,
         with_mask=is_decode and not method.pattern.is_dense,
         criterion=method.criterion if ranks_chunks else "act",

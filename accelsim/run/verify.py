@@ -1,8 +1,9 @@
 """The functional check: a layer's values sent through the machine as modelled, against numpy.
 
-select → compress (values and metadata bits) → decode → gather through the crossbar → multiply →
-accumulate, tile by tile and step by step in the order in which the timing model runs them. A timing
-model that loses or misroutes data cannot pass.
+select → compress (values and metadata bits) → decode → unpack weights that are narrower than the
+multipliers → gather through the crossbar → multiply → accumulate, tile by tile and step by step in
+the order in which the timing model runs them. A timing model that loses or misroutes data cannot
+pass.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
 from accelsim.mapping import Gemm, tile_jobs
 from accelsim.precision import PRECISIONS, Values
+from accelsim.precision.groups import Packed
 from accelsim.run.simulation import wish_of
 from accelsim.selection.selections import selections_of
 from accelsim.selection.sparsify import held_values
@@ -77,40 +79,46 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
         wish = replace(wish_of(arch, policy, linear, is_decode=False), with_mask=True)
         stored = trace.source.read(linear.input)
         operands, _ = held_values(
-            trace, linear.input, stored, arch.precision, is_centred=wish.is_centred
+            trace, linear.input, stored, arch.path.x.precision, is_centred=wish.is_centred
         )
         mask = selections_of(trace, linear.input, [wish])[wish].kept
         machine = arch.running(Method(wish.pattern))
         yield check_layer(machine, linear, operands, random_weights(arch, linear), mask)
 
 
-def random_weights(arch: Architecture, linear: Linear) -> Values:
-    """Return weights `[K, O]` in the machine's precision, the same for the same layer name."""
+def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
+    """Return weights as the machine stores them, the same for the same layer name.
+
+    These are `[K, O]` in the format of the multipliers, or packed in a narrower one.
+    """
     rng = np.random.default_rng(zlib.crc32(linear.name.encode()))
     drawn = rng.standard_normal((linear.in_features, linear.out_features), np.float32)
-    return PRECISIONS[arch.precision].encode(drawn)[0]
+    held = PRECISIONS[arch.path.x.precision].encode(drawn)[0]
+    return Packed.of(held.T, arch.path.formats) if arch.path.formats.unpacks else held
 
 
 def check_layer(
     machine: LayerMachine,
     linear: Linear,
     operands: Values,
-    weights: Values,
+    weights: Values | Packed,
     mask: Mask | None = None,
 ) -> Check:
     """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare.
 
-    `mask` says what is kept; by default, what the machine's pattern keeps of the operands.
+    `mask` says what is kept; by default, what the machine's pattern keeps of the operands. Packed
+    weights are compared as what each code and its scale stand for in the multipliers' format.
     """
+    numbers = weights[:, :]
     mask = machine.pattern.keep(operands) if mask is None else mask
     masked = np.where(mask, operands, operands.dtype.type(0))
     if operands.dtype == np.int8:
         # Sums below 2^53 are exact in float64, whose products are many times as fast.
-        product = masked.astype(np.float64) @ weights.astype(np.float64)
+        product = masked.astype(np.float64) @ numbers.astype(np.float64)
         expected: Values = product.astype(np.int64)
         allowed = np.zeros(expected.shape)
     else:
-        wide, heavy = masked.astype(np.float64), weights.astype(np.float64)
+        wide, heavy = masked.astype(np.float64), numbers.astype(np.float64)
         expected = wide @ heavy
         products = machine.path.slots(linear.in_features) + 1
         allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
@@ -139,7 +147,7 @@ def compress(machine: LayerMachine, operands: Values, mask: Mask | None = None) 
 
 
 def machine_matmul(
-    machine: LayerMachine, operands: Values, weights: Values, mask: Mask | None = None
+    machine: LayerMachine, operands: Values, weights: Values | Packed, mask: Mask | None = None
 ) -> Values:
     """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
     path = machine.path
@@ -147,19 +155,20 @@ def machine_matmul(
     gemm = Gemm(tokens, in_features, weights.shape[1])
     stored = compress(machine, operands, mask)
     offsets = _offsets(machine, stored).reshape(tokens, -1)
-    rows_of_w = np.pad(weights, [(0, -in_features % path.group_size), (0, 0)])
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
     jobs = tile_jobs(gemm, machine.tile(gemm), path, machine.stores)
     for job in range(len(jobs)):
         rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
         columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
-        first_group = int(jobs.reduction_start[job]) // path.group_size
-        groups = path.groups(int(jobs.reduction[job]))
+        start, length = int(jobs.reduction_start[job]), int(jobs.reduction[job])
+        first_group, groups = start // path.group_size, path.groups(length)
+        tile = weights[start : start + length, columns]  # unpacks packed ones
+        tile = np.pad(tile, [(0, -length % path.group_size), (0, 0)])
         for slots in _steps(machine, first_group, groups):
             lanes = stored.values[rows, slots].astype(accumulator)
             base = slots // path.kept_per_group * path.group_size
-            routed = rows_of_w[base + offsets[rows, slots], columns].astype(accumulator)
+            routed = tile[base - start + offsets[rows, slots]].astype(accumulator)
             outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
     return outputs
 

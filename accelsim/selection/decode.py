@@ -9,8 +9,9 @@ import numpy as np
 
 from accelsim.base.compiled import run_loop
 from accelsim.base.errors import InputError
-from accelsim.mapping.datapath import Datapath, Ints, bytes_of
+from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs
+from accelsim.precision import OperandFormat
 from accelsim.sparsity import Mask
 
 MAX_STEP_BYTES = 2**30
@@ -118,8 +119,9 @@ class Fetches:
     ) -> Fetches:
         """Count the bursts of each tile that hold a needed row.
 
-        Rows of a tile are contiguous, one after the other; a burst that holds any needed byte is
-        fetched once, whole. Tiles of the same rows and width are alike, whatever their columns.
+        Rows of a tile are contiguous, one after the other, and so are the scales of its groups; a
+        burst that holds any needed bit is fetched once, whole, and never more than the tile. Tiles
+        of the same rows and width are alike, whatever their columns.
 
         Args:
             jobs: the tile jobs of the layer.
@@ -138,8 +140,12 @@ class Fetches:
             sizes = np.zeros((len(masks), len(kinds) + 1), np.int64)
             for column, (start, rows, width) in enumerate(kinds.tolist()):
                 inside = np.ascontiguousarray(masks[:, start : start + rows])
-                row_bytes = width * path.value_bits // 8
-                sizes[:, column] = touched_bursts(inside, row_bytes, burst_bytes) * burst_bytes
+                bursts = touched_bursts(inside, width * path.w.bits, 8 * burst_bytes)
+                if path.w.group:
+                    bursts += _scale_bursts(inside, start, width, path.w, burst_bytes)
+                    whole = bytes_of(path.w.tile_bits(rows, width, path.w.scales(rows, start)))
+                    bursts = np.minimum(bursts, ceil_div(whole, burst_bytes))
+                sizes[:, column] = bursts * burst_bytes
             parts.append(sizes)
         return cls(np.concatenate(parts), kind)
 
@@ -149,21 +155,31 @@ class Fetches:
         return rows[:, self.kind], which.ravel()
 
 
-def touched_bursts(needed: Mask, row_bytes: int, burst_bytes: int) -> Ints:
+def _scale_bursts(
+    needed: Mask, start: int, width: int, weights: OperandFormat, burst_bytes: int
+) -> Ints:
+    """Return the bursts with scales of groups of which a row is needed; rows begin at `start`."""
+    groups = (start + np.arange(needed.shape[1])) // weights.group
+    begins = np.flatnonzero(np.diff(groups, prepend=-1))
+    some = np.ascontiguousarray(np.logical_or.reduceat(needed, begins, axis=1))
+    return touched_bursts(some, width * weights.scale_bits, 8 * burst_bytes)
+
+
+def touched_bursts(needed: Mask, row_bits: int, burst_bits: int) -> Ints:
     """Return the distinct bursts that contain needed rows of a contiguous matrix.
 
     Args:
         needed: `[steps, rows]`, which rows of the matrix each step needs.
-        row_bytes: length of a row.
-        burst_bytes: length of a burst; the matrix begins with one.
+        row_bits: length of a row.
+        burst_bits: length of a burst; the matrix begins with one.
 
     >>> needed = np.array([[1, 1, 0, 0, 0, 1]], bool)
-    >>> touched_bursts(needed, row_bytes=32, burst_bytes=64)
+    >>> touched_bursts(needed, row_bits=256, burst_bits=512)
     array([2])
     """
     steps, rows = needed.shape
-    begins = np.arange(rows) * row_bytes
-    first, last = begins // burst_bytes, (begins + row_bytes - 1) // burst_bytes
+    begins = np.arange(rows) * row_bits
+    first, last = begins // burst_bits, (begins + row_bits - 1) // burst_bits
     inputs = (needed.ravel().view(np.uint8), first, last)
     counts = np.zeros(steps, np.int64)
     run_loop(_count_bursts, inputs, [counts], interpreted_ns=needed.size * _INTERPRETED_NS)
@@ -184,4 +200,4 @@ def _count_bursts(needed: Ints, first: Ints, last: Ints, counts: Ints) -> None:
 
 def dense_weight_bytes(jobs: TileJobs, path: Datapath) -> Ints:
     """Return the weight bytes that each job loads when every row of W is fetched, `[jobs]`."""
-    return bytes_of(jobs.reduction * jobs.columns * path.value_bits) * jobs.loads_weights
+    return jobs.weight_tile_bytes(path) * jobs.loads_weights

@@ -122,12 +122,10 @@ def _is_storable(wish: Wish) -> bool:
 def _files_of_package() -> list[Path]:
     """Return the sources that turn a trace into a selection, and a selection into an entry."""
     root = Path(__file__).parents[1]
-    packages = (
-        root / name
-        for name in ("base/compiled", "trace", "sparsity", "sparsity/patterns", "sparsity/criteria")
-    )
-    files = (path for package in packages for path in sorted(package.glob("*.py")))
-    return [root / "precision.py", Path(__file__).with_name("sparsify.py"), Path(__file__), *files]
+    names = ("base/compiled", "precision", "trace")
+    families = ("sparsity", "sparsity/patterns", "sparsity/criteria")
+    files = (path for name in names + families for path in sorted((root / name).glob("*.py")))
+    return [Path(__file__).with_name("sparsify.py"), Path(__file__), *files]
 
 
 def _digest(files: Sequence[Path]) -> str:

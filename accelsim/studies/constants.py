@@ -24,7 +24,7 @@ SPREAD = 0.3
 """By how much the constants are taken to be uncertain, either way."""
 
 _LOGIC = (
-    *("selector", "crossbar", "mac_array"),
+    *("selector", "unpacker", "crossbar", "mac_array"),
     *("statistics", "pre_shifter", "pre_scaler", "moments", "epilogue"),
 )
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from accelsim.base.errors import InputError
-from accelsim.precision import PRECISIONS
+from accelsim.config.operands import check_precision, operands_of
 from accelsim.report.style import unit_colours
 from accelsim.studies.runs import Run, dropped_energy_ratio
 from accelsim.studies.words import written
@@ -88,7 +88,7 @@ SHARED: Names = MappingProxyType(
     | {
         "area_mm2": lambda run: run["totals"]["area_um2"] / 1e6,
         "bandwidth": "dram.bandwidth_gb_per_s",
-        "bits": lambda run: PRECISIONS[run["arch"]["precision"]].value_bits,
+        "bits": lambda run: operands_of(check_precision(run["arch"]["precision"])).x.bits,
         "clock": "clock_mhz",
         "clock_ghz": lambda run: run["arch"]["clock_mhz"] / _MHZ,
         "clock_said": clock_said,

@@ -22,7 +22,9 @@ Parts = Mapping[str, float]
 class Shape:
     """Parameters of a block; those that it does not have are ignored.
 
-    `score_bits` is the width of what is ranked where that is not the values themselves.
+    `exponent_bits` is the width of the exponent of a product of two floats, `score_bits` that of
+    what is ranked where that is not the values themselves, `code_bits` that of a code of W where W
+    is not stored as the multipliers take it.
     """
 
     n: int = 1
@@ -30,21 +32,16 @@ class Shape:
     bits: int = 8
     is_float: bool = False
     significand_bits: int = 8
+    exponent_bits: int = 8
     lanes: int = 1
     columns: int = 1
     score_bits: int = 0
+    code_bits: int = 0
 
     @property
     def key_bits(self) -> int:
         """Bits of a magnitude: all of an integer's, since -128 has 128; a float's without sign."""
         return (self.score_bits or self.bits) - self.is_float
-
-    @property
-    def arithmetic(self) -> str:
-        """What switches alike: `int`, `fp8`, or `float` of 16 bits."""
-        if not self.is_float:
-            return "int"
-        return "fp8" if self.bits == 8 else "float"  # noqa: PLR2004
 
     @property
     def held_bits(self) -> int:

@@ -21,7 +21,8 @@ from pydantic import (
 
 from accelsim.base.compiled import compiled, pays
 from accelsim.base.errors import InputError
-from accelsim.precision import PRECISIONS, Int8, Values
+from accelsim.precision import PRECISIONS, Values
+from accelsim.trace.contraction import Contraction
 from accelsim.trace.coverage import Coverage
 from accelsim.trace.places import Place, places
 
@@ -59,6 +60,11 @@ class Linear(BaseModel):
         Layers of several kinds may end alike; `Trace.places` tells them apart.
         """
         return self.name.rsplit(".", 1)[-1]
+
+    @property
+    def contraction(self) -> Contraction:
+        """The layer as a product of any two operands: X from the trace, W of the model."""
+        return Contraction(self.name, self.in_features, self.out_features)
 
 
 class Sparing(BaseModel):
@@ -248,7 +254,7 @@ class Trace:
         return PRECISIONS[precision].token_scales(real)
 
     def _is_taken_as_it_is(self, key: str, precision: str) -> bool:
-        return precision == Int8.name and self.meta.inputs[key].dtype == "int8"
+        return precision == self.meta.inputs[key].dtype  # of codes; floats are called otherwise
 
     def _real(self, key: str, stored: Values) -> Values:
         info = self.meta.inputs[key]

@@ -25,6 +25,7 @@ from scipy.optimize import nnls
 
 from accelsim.base.files import replacing
 from accelsim.hardware import BLOCKS
+from accelsim.precision import PRECISIONS, Precision
 from accelsim.tech.blocks import Parts, Shape
 from accelsim.tech.technology import Technology
 
@@ -75,13 +76,19 @@ def read(path: Path) -> Iterator[Row]:
         yield from csv.DictReader(line for line in file if not line.startswith("#"))
 
 
+def number_format(row: Row) -> type[Precision]:
+    """Return the format of a row: of floats that with so many bits, of integers int8 for all."""
+    name = {"8": "fp8", "16": "bf16"}[row["bits"]] if row["float"] == "1" else "int8"
+    return PRECISIONS[name]
+
+
 def module(row: Row) -> tuple[str, Shape]:
     """Return the block and the shape that a row of a table is about."""
     parts = (row["block"], row["kind"], "pipelined" if row["pipelined"] == "1" else "")
     numbers = {name: max(1, int(row[name])) for name in ("n", "m", "lanes", "columns")}
-    bits = int(row["bits"]) or 8
-    # Floats are fp8 (E4M3) or bf16: 4 and 8 bits of significand with the hidden one.
-    shape = Shape(**numbers, bits=bits, is_float=row["float"] == "1", significand_bits=bits // 2)
+    kind, bits = number_format(row), int(row["bits"]) or 8
+    floating = {"significand_bits": kind.significand_bits, "exponent_bits": kind.exponent_bits}
+    shape = Shape(**numbers, bits=bits, is_float=kind.is_float(), **floating)
     return "_".join(filter(None, parts)), shape
 
 
@@ -195,7 +202,7 @@ def switched(row: Row, table: Technology) -> tuple[str, str, float]:
     if row["block"] in ("index_encoder", "index_decoder"):
         return name, action, table.block(name, shape).logic_um2
     if row["block"] == "dot_product" and not action.startswith("step"):
-        action = f"{shape.arithmetic}_{action}"
+        action = f"{number_format(row).arithmetic}_{action}"
         lane = table.block(name, shape).logic_um2 / shape.lanes
         return name, action, 64 * table.register_um2 if "accumulate" in action else lane
     return name, action, 0.0

@@ -9,8 +9,7 @@ import numpy as np
 from gates import Ints
 from synthesis import ROOT
 
-from accelsim.precision import BFloat16, Float8, Int8, Values
-from accelsim.rtl.program import fp8_codes
+from accelsim.precision import PRECISIONS, Values
 from accelsim.trace import load_trace
 
 TRACE = ROOT / "traces" / "llama.npz"
@@ -22,11 +21,9 @@ STREAMS = 1024  # 4 kinds of input x 256 tokens, each token from one of the 8 la
 
 def codes(values: Values, number_format: str, *, per_row: bool) -> Ints:
     """Return the bit patterns of values in int8, fp8 or bf16."""
-    if number_format == "bf16":
-        return (BFloat16.encode(values)[0].view(np.uint32) >> np.uint32(16)).astype(np.int64)
-    kind = {"int8": Int8, "fp8": Float8}[number_format]
+    kind = PRECISIONS[number_format]
     coded = kind.encode_tokens(values) if per_row else kind.encode(values)[0]
-    return (fp8_codes(coded) if kind is Float8 else coded).astype(np.int64) & 0xFF
+    return kind.bit_patterns(coded).astype(np.int64)
 
 
 class Vectors:

@@ -134,7 +134,7 @@ def test_csv_has_a_line_a_row(accepted, accuracy, tmp_path):
         (["--patterns", "5:4"], "pattern 5:4"),
         (["--criteria", "acts"], "unknown criterion 'acts' (did you mean 'act'?)"),
         (["--mitigations", "rsparse"], "unknown mitigation 'rsparse'"),
-        (["--precision", "int4"], "unknown precision 'int4'; allowed: float"),
+        (["--precision", "int5"], "unknown precision 'int5'; allowed: float"),
         (["--phase", "both"], "unknown phase 'both'"),
         (["--stride", "33"], "stride 33: must be 1 to seq_len 32"),
         (["--seq-len", "4096"], "positions"),

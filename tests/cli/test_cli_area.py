@@ -162,7 +162,7 @@ def test_the_table_says_it_in_words(accepted, table):
         (("--block", "selector", "--kind", "rnak"), "selector.kind 'rnak' (did you mean 'rank'?)"),
         (("--block", "crossbar", "--kind", "ful"), "crossbar.kind 'ful' (did you mean 'full'?)"),
         (("--block", "crossbar", "--kind", "none"), "wires only"),
-        (("--block", "mac", "--kind", "int4"), "precision 'int4'"),
+        (("--block", "mac", "--kind", "int5"), "precision 'int5'"),
         (("--block", "dot_product", "--kind", "rank"), "precision 'rank'"),
         (("--block", "selector", "--kind", "rank", "--n", 9, "--m", 8), "1 <= N <= M <= 64"),
         (("--block", "selector", "--kind", "rank", "--n", 0), "1 <= N <= M <= 64"),

@@ -81,4 +81,4 @@ def test_a_precision_without_rtl_is_refused(tmp_path):
         "rtl", ARCHS / "nm816.yaml", "--set", "precision=fp16", "--out", tmp_path / "rtl"
     )
     assert done.returncode == 2
-    assert "precision 'fp16' has no RTL; with RTL: int8, fp8, bf16" in done.stderr
+    assert "precision 'fp16' has no RTL; with RTL: bf16, fp8, int8" in done.stderr

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from accelsim.base.errors import InputError
 from accelsim.hardware import MacArray
 from accelsim.mapping import Datapath
-from accelsim.precision import PRECISIONS, BFloat16, Float16, Int8
+from accelsim.precision import PRECISIONS, BFloat16, Float16, Int8, Operands
 from accelsim.tech.technology import Technology
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 20))
@@ -32,8 +32,7 @@ def test_the_shipped_technology_prices_it(name):
         rows=2,
         columns=2,
         lanes=4,
-        precision=name,
-        value_bits=PRECISIONS[name].value_bits,
+        formats=Operands.of(name),
         accumulator_bits=PRECISIONS[name].accumulator_bits,
     )
     energy = array.energy_pj(tech, path)

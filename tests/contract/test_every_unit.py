@@ -30,10 +30,12 @@ from accelsim.hardware import (
     Selector,
     Statistics,
     Unit,
+    Unpacker,
     WeightBuffer,
 )
 from accelsim.hardware.logic import shape
 from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
+from accelsim.precision import OperandFormat, Operands
 from accelsim.selection.decode import dense_weight_bytes
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
@@ -63,6 +65,7 @@ UNITS = {
     "pre-scaler": PreScaler(lanes=24),
     "moments": Moments(lanes=24),
     "epilogue": Epilogue(lanes=6),
+    "unpacker": Unpacker(lanes=24),
 }
 METHOD_UNITS = {name for name, unit in UNITS.items() if isinstance(unit, LaneUnit)}
 SPARSE_ONLY = {name for name in UNITS if name.startswith(("selector", "crossbar"))} | {"compressed"}
@@ -83,9 +86,8 @@ def path_of(
         rows=rows,
         columns=columns,
         lanes=lanes,
-        value_bits=bits,
         accumulator_bits=32,
-        precision=precision,
+        formats=Operands(*3 * [OperandFormat(precision, bits)]),
         clock_mhz=clock_mhz,
         metadata_format="index" if index else "bitmask",
         kept_per_group=kept.kept_per_group,
@@ -133,8 +135,9 @@ def test_the_registries_hold_what_is_documented():
 def test_every_unit_of_the_package_is_tested_here():
     found = set(concrete_units())
     assert found == {type(unit) for unit in UNITS.values()}
-    # dram, four buffers, the array, four selectors, five crossbars, five units of methods
-    assert len(found) >= 20
+    # dram, four buffers, the array, four selectors, five crossbars, five units of methods, the
+    # unpacker
+    assert len(found) >= 21
 
 
 @pytest.mark.parametrize(("unit", "pattern"), CASES)
@@ -269,7 +272,7 @@ NUMBERS = [
 BY_CLOCK = {"extra_stages", "step_cycles", "pipeline_stages"}
 OPEN = {
     *((name, field) for name in UNITS for field in BY_CLOCK if name != "crossbar none"),
-    *((name, "lanes") for name in METHOD_UNITS),
+    *((name, "lanes") for name in (*METHOD_UNITS, "unpacker")),
 }
 
 

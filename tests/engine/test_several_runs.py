@@ -17,14 +17,22 @@ from accelsim.base.errors import DeadlockError, InputError
 from accelsim.dataflows.pipeline import Pipeline, build_pipeline
 from accelsim.engine import Network, Requests, Room, Stage
 from accelsim.run import layers
-from accelsim.run.layers import TiledProduct, layer_gemm
+from accelsim.run.layers import TiledProduct
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import selections
 from accelsim.selection.decode import decode_batches
 from tests.helpers.engines import outcome, run_everywhere
 from tests.helpers.random_machines import batches, machines, shapes
 from tests.helpers.random_networks import machines_of, member_of, several_runs
-from tests.helpers.small import ARCHITECTURES, cramped, load, machine_for, trace_of, works_of
+from tests.helpers.small import (
+    ARCHITECTURES,
+    cramped,
+    gemm_of,
+    load,
+    machine_for,
+    trace_of,
+    works_of,
+)
 
 KINDS = ("ready", "roomy", "start", "finish")
 PHASES = [("prefill", None), ("decode", 1), ("decode", 4)]
@@ -208,7 +216,11 @@ def steps_of(arch, shape, batch):
     trace = trace_of([(in_features, out_features)], lengths=(tokens,))
     ((linear, (selection,)),) = selections([arch], trace, with_masks=True)
     steps = decode_batches((tokens,), batch)
-    tiled = TiledProduct.of(arch.running(), layer_gemm(linear, selection, steps), is_decode=True)
+    tiled = TiledProduct.of(
+        arch.running(),
+        gemm_of(arch, linear, selection, steps),
+        is_decode=True,
+    )
     singles = list(tiled.works(selection, steps, one_by_one=True))
     return singles, list(tiled.works(selection, steps))
 
@@ -294,7 +306,11 @@ def test_like_steps_by_hand():
     trace = trace_of([(2, 64)], lengths=(3,), arrays={"layers.0.x": values})
     ((linear, (selection,)),) = selections([arch], trace, with_masks=True)
     steps = decode_batches((3,), 1)
-    tiled = TiledProduct.of(arch.running(), layer_gemm(linear, selection, steps), is_decode=True)
+    tiled = TiledProduct.of(
+        arch.running(),
+        gemm_of(arch, linear, selection, steps),
+        is_decode=True,
+    )
     (work,) = tiled.works(selection, steps)
     assert (work.weight_bytes.tolist(), work.repeats.tolist()) == ([[64]], [3])
     # Batch 2 of tokens 0 and 1: still row 0 only. Of tokens 0 and 2 both rows: 128 bytes.
@@ -312,7 +328,9 @@ def test_breakdown_of_steps_together_is_the_sum_of_theirs(name, batch, small_tra
         _, (selection,) = list(selections([arch], small_trace, with_masks=True))[layer]
         steps = decode_batches(small_trace.meta.sequence_lengths, batch)
         tiled = TiledProduct.of(
-            arch.running(), layer_gemm(linear, selection, steps), is_decode=True
+            arch.running(),
+            gemm_of(arch, linear, selection, steps),
+            is_decode=True,
         )
         (work,) = tiled.works(selection, steps)
         machine = build_pipeline(arch, work)

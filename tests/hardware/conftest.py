@@ -21,7 +21,7 @@ def path():
     def _path(pattern, *, format_="bitmask", **changes):
         kept = parse_pattern(pattern)
         n, m = kept.kept_per_group, kept.group_size
-        fields = {"rows": 4, "columns": 2, "lanes": 16, "value_bits": 8, "accumulator_bits": 32}
+        fields = {"rows": 4, "columns": 2, "lanes": 16, "accumulator_bits": 32}
         metadata = 0 if kept.is_dense else FORMATS[format_].bits_per_group(n, m)
         groups = {"kept_per_group": n, "group_size": m, "metadata_bits_per_group": metadata}
         groups["metadata_format"] = format_

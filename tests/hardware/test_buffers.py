@@ -5,6 +5,7 @@ from numpy.testing import assert_array_equal as same
 from pydantic import ValidationError
 
 from accelsim.hardware import ActivationBuffer, CompressedBuffer, OutputBuffer, WeightBuffer
+from accelsim.precision import Operands
 from accelsim.tech.sram import SramCost
 
 
@@ -119,7 +120,7 @@ def test_padding_of_a_short_group_is_stored(path, layer):
 
 
 def test_wider_values_take_wider_rows(path, layer):
-    work = layer("8:16", path("8:16", value_bits=16), (1, 64, 2))
+    work = layer("8:16", path("8:16", formats=Operands.of("bf16")), (1, 64, 2))
     assert make(CompressedBuffer).actions(work)["write_bytes"] == 64 + 8
 
 

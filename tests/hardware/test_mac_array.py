@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal as same
 
 from accelsim.hardware import MacArray
+from accelsim.precision import Operands
 from tests.helpers.toy import cells
 
 ARRAY = MacArray(rows=4, columns=2, lanes=16)
@@ -114,7 +115,7 @@ def test_floats_by_hand(toy, path, precision, multipliers):
     # 15 adders and an accumulator; sums have 32 bits, products sign, 8 exponent bits and 15 of
     # 8 × 8, or 21 of 11 × 11.
     product = {"bf16": 24, "fp16": 30}[precision]
-    machine = path("2:4", precision=precision, value_bits=16)
+    machine = path("2:4", formats=Operands.of(precision))
     assert cells(ARRAY.area_um2(toy, machine)) == {
         "core": 8 * (multipliers + 16),
         "register": 8 * (16 * product + 15 * 32 + 64 + 18),

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from accelsim.hardware import CROSSBARS, SELECTORS, MacArray
+from accelsim.precision import Operands
 from accelsim.tech.technology import Technology
 from tests.helpers.toy import FAST, UNITS, cells, toy
 
@@ -262,8 +263,7 @@ def test_a_cut_array_is_worth_it_for_floats_at_moderate_clocks(path):
     tech, array = Technology.load("nangate45"), MacArray(rows=8, columns=8, lanes=16)
 
     def stages(precision, clock_mhz):
-        bits = 8 if precision in ("int8", "fp8") else 16
-        machine = path("8:16", precision=precision, value_bits=bits, clock_mhz=clock_mhz)
+        machine = path("8:16", formats=Operands.of(precision), clock_mhz=clock_mhz)
         return array.fit_clock(tech, machine).stage_cycles
 
     assert [stages("fp16", clock) for clock in (100, 200, 300, 400, 1000)] == [1, 2, 2, 1, 1]

@@ -4,6 +4,7 @@ import pytest
 from numpy.testing import assert_array_equal as same
 
 from accelsim.hardware import SELECTORS
+from accelsim.precision import Operands
 from tests.helpers.toy import cells
 
 
@@ -31,7 +32,7 @@ def make(kind, **fields):
     ],
 )
 def test_pace_and_depth(path, unit, bits, cycles, latency):
-    machine = path("8:16", value_bits=bits, precision={8: "int8", 16: "bf16"}[bits])
+    machine = path("8:16", formats=Operands.of({8: "int8", 16: "bf16"}[bits]))
     assert unit.cycles_per_group(machine) == cycles
     assert unit.latency_cycles(machine) == latency
 
@@ -121,7 +122,7 @@ def test_rank_has_the_comparators_of_the_literature(toy, path):
 
 
 def test_floats_need_no_negation_and_compare_without_their_sign(toy, path):
-    wide = path("2:4", precision="bf16", value_bits=16)
+    wide = path("2:4", formats=Operands.of("bf16"))
     assert cells(make("rank").area_um2(toy, wide))["core"] == 6 * 15 + 12
 
 

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+LARGEST_CODE = {"int4": 7, "int8": 127}
 SIGNIFICANT_BITS = {"fp8": 4, "bf16": 8, "fp16": 11}
 FINEST_UNIT = {"fp8": -9, "bf16": -133, "fp16": -24}  # exponent of the smallest number above zero
 
@@ -46,13 +47,36 @@ def held(row, precision):
         scale = fp8_scale(row)
         codes = [fp8(f32(np.float32(value) / np.float32(scale))) for value in row]
         return codes, [f32(np.float32(code) * np.float32(scale)) for code in codes]
-    if precision != "int8":
+    if precision not in LARGEST_CODE:
         narrow = [rounded(value, precision) for value in row]
         return narrow, narrow
     peak = max(abs(value) for value in row)
-    scale = f32(np.float32(peak) / np.float32(127)) if peak else 1.0
+    scale = f32(np.float32(peak) / np.float32(LARGEST_CODE[precision])) if peak else 1.0
     codes = [round(f32(np.float32(value) / np.float32(scale))) for value in row]
     return codes, [f32(np.float32(code) * np.float32(scale)) for code in codes]
+
+
+def nearest(value, precision):
+    """Round to the nearest number of a format, integers too."""
+    if precision == "fp8":
+        return fp8(value)
+    return float(round(value)) if precision in LARGEST_CODE else rounded(value, precision)
+
+
+def grouped(row, formats):
+    """Return weights of one output as they are after a format such as `int8/int4:32`."""
+    wide, narrow = formats.split("/")
+    name, size = narrow.split(":")
+    found = []
+    for start in range(0, len(row), int(size)):
+        group = row[start : start + int(size)]
+        peak = f32(max(abs(value) for value in group))
+        scale = nearest(f32(np.float32(peak) / np.float32(LARGEST_CODE[name])), wide) or 1.0
+        for value in group:
+            code = round(f32(np.float32(value) / np.float32(scale)))
+            code = max(-LARGEST_CODE[name], min(LARGEST_CODE[name], code))
+            found.append(nearest(f32(np.float32(code) * np.float32(scale)), wide))
+    return found
 
 
 def scores(row, factors, precision):
@@ -60,7 +84,7 @@ def scores(row, factors, precision):
     most = max(factors)
     if precision == "float":
         return [f32(np.float32(v) * np.float32(f)) for v, f in zip(row, factors, strict=True)]
-    if precision == "int8":
+    if precision in LARGEST_CODE:
         codes = [min(255, max(1, round(255 * factor / most))) for factor in factors]
         return [value * code for value, code in zip(row, codes, strict=True)]
     if precision == "fp8":

@@ -107,12 +107,20 @@ def layer_runs(arch, shape, *, batch=None, lengths=None, values=None):
     return [(work, runner.run(work)) for work in works_of(arch, trace, batch=batch)]
 
 
+def gemm_of(arch, linear, selection, steps):
+    """Return the product of a layer on a machine."""
+    return layer_gemm(arch.running(), linear.contraction, selection, steps)
+
+
 def works_of(arch, trace, *, batch=None, layer=0):
     """Return the work of a layer of a trace, one entry a decode step, in order of time."""
     chosen = list(selections([arch], trace, with_masks=batch is not None))
     linear, (selection,) = chosen[layer]
     steps = None if batch is None else decode_batches(trace.meta.sequence_lengths, batch)
-    gemm, is_decode = layer_gemm(linear, selection, steps), steps is not None
+    gemm, is_decode = (
+        gemm_of(arch, linear, selection, steps),
+        steps is not None,
+    )
     tiled = TiledProduct.of(arch.running(), gemm, is_decode=is_decode)
     return list(tiled.works(selection, steps, one_by_one=True))
 

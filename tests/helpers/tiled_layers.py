@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling
+from accelsim.precision import OperandFormat, Operands
 from accelsim.sparsity import parse_pattern
 
 PATTERNS = ("dense", "1:4", "2:4", "3:4", "4:8", "8:16", "3:5", "16:32")
@@ -14,8 +15,8 @@ def path_of(pattern, *, rows=2, columns=2, lanes=4, bits=8):
         rows=rows,
         columns=columns,
         lanes=lanes,
-        value_bits=bits,
         accumulator_bits=32,
+        formats=Operands(*3 * [OperandFormat("int8", bits)]),
         kept_per_group=kept.kept_per_group,
         group_size=kept.group_size,
         metadata_bits_per_group=0 if kept.is_dense else kept.group_size,

@@ -73,7 +73,7 @@ def test_products_are_the_kept_values_that_are_not_zero(result, arch, small_trac
 
 
 def test_dram_moves_at_least_what_is_compulsory(result, arch):
-    value = arch.path.value_bits // 8
+    value = arch.path.x.bits // 8
     for layer in result.layers:
         outputs = tokens_of(result) * layer.out_features * value
         inputs = tokens_of(result) * layer.in_features * value

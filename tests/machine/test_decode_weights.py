@@ -47,7 +47,7 @@ def assert_fetches_the_union(arch, trace, *, batch, limit=None):
         assert work.gemm.tokens == batch
         needed = set().union(*(masks[token] for token in tokens))
         shape = (linear.in_features, linear.out_features)
-        value_bytes = arch.path.value_bits // 8
+        value_bytes = arch.path.w.bits // 8
         expected = layer_bytes(needed, shape, work.tiling, value_bytes, arch.dram.burst_bytes)
         assert arch.dram.weight_bytes(work).sum() == expected
         count += 1
@@ -136,7 +136,7 @@ def test_prefill_fetches_everything_even_if_sparse():
     for name in ARCHITECTURES:
         arch = load(name)
         ((work, _),) = layer_runs(arch, (16, 64, 64))
-        assert work.weight_bytes.sum() == 64 * 64 * arch.path.value_bits // 8
+        assert work.weight_bytes.sum() == 64 * 64 * arch.path.w.bits // 8
 
 
 @given(

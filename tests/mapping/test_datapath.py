@@ -33,7 +33,6 @@ def test_steps_equal_packing(n, extra, lanes, reduction):
         rows=1,
         columns=1,
         lanes=lanes,
-        value_bits=8,
         accumulator_bits=32,
         kept_per_group=n,
         group_size=m,

@@ -58,9 +58,9 @@ def replay(gemm, tiling, path, stores):
     tokens = min(tiling.tokens, gemm.tokens)
     columns = min(tiling.columns, gemm.out_features)
     reduction = min(tiling.reduction, gemm.in_features)
-    value_bytes = path.value_bits // 8
+    value_bytes = path.x.bits // 8
     groups = -(-reduction // path.group_size)
-    row_bits = groups * (path.kept_per_group * path.value_bits + path.metadata_bits_per_group)
+    row_bits = groups * (path.kept_per_group * path.x.bits + path.metadata_bits_per_group)
     rows = len(token_tiles) * len(cuts)
     x = TileBuffer(stores.activations, tokens * reduction * value_bytes, rows)
     w = TileBuffer(stores.weights, reduction * columns * value_bytes, len(column_tiles) * len(cuts))
@@ -98,7 +98,7 @@ def test_traffic_is_the_sum_over_the_tiles_that_move(case):
     moved += (jobs.reduction * jobs.columns * jobs.loads_weights).sum()
     moved += (jobs.tokens * jobs.columns * jobs.last_reduction).sum()
     reuse = Reuse.of(tiling, gemm, path, stores)
-    assert dram_bytes(gemm, path, reuse) == moved * path.value_bits // 8
+    assert dram_bytes(gemm, path, reuse) == moved * path.x.bits // 8
 
 
 @given(case=cases)
@@ -122,12 +122,12 @@ def demands(tiling, gemm, path):
     tokens = min(tiling.tokens, gemm.tokens)
     columns = min(tiling.columns, gemm.out_features)
     reduction = min(tiling.reduction, gemm.in_features)
-    output_bits = 32 if reduction < gemm.in_features else path.value_bits
+    output_bits = 32 if reduction < gemm.in_features else path.y.bits
     groups = -(-reduction // path.group_size)
-    row_bits = groups * (path.kept_per_group * path.value_bits + path.metadata_bits_per_group)
+    row_bits = groups * (path.kept_per_group * path.x.bits + path.metadata_bits_per_group)
     return {
-        "activations": tokens * reduction * path.value_bits // 8,
-        "weights": reduction * columns * path.value_bits // 8,
+        "activations": tokens * reduction * path.x.bits // 8,
+        "weights": reduction * columns * path.w.bits // 8,
         "outputs": tokens * columns * output_bits // 8,
         "compressed": tokens * -(-row_bits // 8),
     }

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from accelsim.precision import PRECISIONS, BFloat16, Float8
-from accelsim.rtl.program import fp8_codes
 
 
 def decoded(codes):
@@ -24,7 +23,7 @@ CODES = np.array([code for code in range(256) if code & 127 != 127], np.uint8)
 def test_every_code_is_a_number_that_rounding_keeps():
     numbers = decoded(CODES).astype(np.float32)
     assert np.array_equal(Float8.rounded(numbers), numbers)
-    assert np.array_equal(fp8_codes(numbers), CODES)
+    assert np.array_equal(Float8.bit_patterns(numbers), CODES)
     assert numbers.max() == Float8.largest == 448
 
 

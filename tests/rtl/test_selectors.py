@@ -308,7 +308,6 @@ def test_the_simulator_counts_the_same_cycles(n, m):
         rows=1,
         columns=1,
         lanes=n,
-        value_bits=8,
         accumulator_bits=32,
         kept_per_group=n,
         group_size=m,

@@ -376,7 +376,7 @@ def test_all_code_that_selects_is_in_the_name(trace, store, monkeypatch, is_comp
     selections_of(trace, "a", [wish()])  # compiled from here on, if at all
     with watched() as called:
         selections_of(trace, "a", [wish()], store)
-    assert {"nm.py", "sparsify.py", "precision.py"} <= {path.name for path in called}
+    assert {"nm.py", "sparsify.py", "int8.py"} <= {path.name for path in called}
     assert {path for path in called if path.name not in PLUMBING} - digested == set()
 
 

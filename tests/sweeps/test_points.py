@@ -51,6 +51,20 @@ def test_every_number_is_that_of_a_run(  # noqa: PLR0917
         assert {name: row[name] for name in expected} == expected
 
 
+SECTION = {"x": "int8", "w": {"format": "int4", "group": 64}}
+
+
+def test_formats_of_operands_are_an_axis_as_text_or_section(capsys, plan, trace):
+    axes = {"precision": ["int8/int4:32", "bf16/int4", SECTION], "unpacker.lanes": [4, 256]}
+    bench = Bench(plan(base=str(ARCHS / "nm816.yaml"), axes=axes))
+    assert len({bench.run(point)["dram_bytes"] for point in range(6)}) == 3
+    for point, precision in ((1, "int8/int4:32"), (4, "int8/int4:64")):
+        row = bench.run(point)
+        sets = [f"--set=precision={precision}", f"--set=unpacker.lanes={row['unpacker.lanes']}"]
+        expected = run_json(capsys, ARCHS / "nm816.yaml", "--trace", trace, *sets)
+        assert {name: row[name] for name in expected} == expected
+
+
 @pytest.mark.parametrize("mitigation", ["var", "dpts", "rsparse8", "none"])
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 def test_methods_and_policies_come_to_the_same(  # noqa: PLR0917

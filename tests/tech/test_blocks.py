@@ -385,6 +385,7 @@ def synthesised():
             bits=int(row["bits"]),
             is_float=row["float"] == "1",
             significand_bits=int(row["bits"]) // 2,  # of fp8 and bf16
+            exponent_bits=7 if row["bits"] == "8" else 8,
             lanes=int(row["lanes"]) or 1,
         )
         yield name, shape, int(row["flip_flops"])

@@ -85,7 +85,7 @@ class Crossbar(Unit):
         decode = tech.energy_pj(name, "decode", shared / path.groups_per_step)
         for converter, cost in self._converters(tech, path).items():
             decode += tech.energy_pj(converter, "group", cost.logic_um2)
-        registers = self._stages * path.value_bits
+        registers = self._stages * path.x.bits
         return {"route": route + registers * tech.register_pj, "decode": decode}
 
     @override
@@ -93,7 +93,7 @@ class Crossbar(Unit):
         row = self._row(tech, path).area_um2
         row += sum(path.groups_per_step * c.area_um2 for c in self._converters(tech, path).values())
         # Registers behind every multiplexer, and beside them for the activations of the row.
-        registers = self._stages * path.value_bits * path.lanes * (path.columns + 1)
+        registers = self._stages * path.x.bits * path.lanes * (path.columns + 1)
         return path.rows * (row + registers * tech.register_um2)
 
     @override

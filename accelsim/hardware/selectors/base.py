@@ -189,11 +189,11 @@ class Selector(Unit):
 
     def _stage_bits(self, path: Datapath) -> int:
         """Return the flip-flops of an extra stage: values, what ranks them, flags of a group."""
-        return path.group_size * (path.value_bits + path.score_bits + 1) + 1
+        return path.group_size * (path.x.bits + path.score_bits + 1) + 1
 
     def _output_bits(self, path: Datapath) -> int:
         """Return the flip-flops at the end: kept values, mask and a valid bit."""
-        return path.kept_per_group * path.value_bits + path.group_size + 1
+        return path.kept_per_group * path.x.bits + path.group_size + 1
 
 
 def _compact_parts(s: Shape) -> Parts:

@@ -1,0 +1,175 @@
+"""How the operands of a product are stored: a format each for X, W and Y, scales included.
+
+As text, `int8` is all three in int8; `int8/int4:64` is X and Y in int8 and W in int4 with a scale
+for 64 values along K (W4A8); `fp8/fp8/bf16` names Y, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
+from typing import TYPE_CHECKING, TypeVar
+
+from accelsim.base.errors import InputError, shown
+from accelsim.precision.base import PRECISIONS, Precision
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Count = TypeVar("Count", int, NDArray[np.int64])
+
+GROUPS = (32, 64, 128)  # values along K that may share a scale
+DEFAULT_GROUP = 128
+_MOST_PARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OperandFormat:
+    """How one operand is stored.
+
+    Attributes:
+        precision: its number format, by name.
+        bits: of a value.
+        group: values along K that have a scale beside them; 0: no scales are stored beside values.
+        scale_bits: of such a scale.
+    """
+
+    precision: str = "int8"
+    bits: int = 8
+    group: int = 0
+    scale_bits: int = 0
+
+    def scales(self, reduction: Count, start: Count | int = 0) -> Count:
+        """Return the scales of `reduction` values along K that begin at `start`: one a group.
+
+        >>> OperandFormat("int4", 4, 32, 8).scales(32, start=48)  # a half of two groups
+        2
+        """
+        if not self.group:
+            return reduction * 0
+        return -(-(start + reduction) // self.group) - start // self.group
+
+    def most_scales(self, reduction: int, whole: int) -> int:
+        """Return the scales of the tile with most of them, if `whole` values are cut by so many."""
+        if not self.group or reduction >= whole:
+            return self.scales(whole)
+        latest = self.group - gcd(reduction, self.group)  # place in a group where a tile may begin
+        return self.scales(reduction, latest)
+
+    def tile_bits(self, reduction: Count, vectors: Count, scales: Count | int = 0) -> Count:
+        """Return the bits of `vectors` of `reduction` values along K, and of `scales` of each."""
+        return vectors * (reduction * self.bits + scales * self.scale_bits)
+
+    def __str__(self) -> str:
+        return f"{self.precision}:{self.group}" if self.group else self.precision
+
+
+@dataclass(frozen=True, slots=True)
+class Operands:
+    """The formats of a product's operands. Multipliers take that of X; see `accelsim.precision`."""
+
+    x: OperandFormat = OperandFormat()
+    w: OperandFormat = OperandFormat()
+    y: OperandFormat = OperandFormat()
+
+    @classmethod
+    def of(
+        cls, x: str, w: str | None = None, y: str | None = None, *, group: int | None = None
+    ) -> Operands:
+        """Return the formats by their names; W and Y are by default as X.
+
+        W is X's own format, or integers of fewer bits in groups (default: of 128), which are
+        unpacked in front of the multipliers. Y is of any width, as long as sums can be rounded to
+        it: an integer if X is one, else a float.
+
+        Raises:
+            InputError: an unknown format, or formats that do not go together.
+        """
+        kind = PRECISIONS[x]
+        return cls(_plain(kind), _weights(kind, w or x, group), _outputs(kind, y or x))
+
+    @classmethod
+    def parse(cls, text: str) -> Operands:
+        """Return the formats that a text such as `int8/int4:64` names.
+
+        >>> str(Operands.parse("int8/int4:64")), Operands.parse("bf16/int4").w.group
+        ('int8/int4:64', 128)
+
+        Raises:
+            InputError: it is no such text, or names what does not go together.
+        """
+        return _parsed(text)
+
+    @property
+    def unpacks(self) -> bool:
+        """Whether W is narrower than what the multipliers take."""
+        return self.w.precision != self.x.precision
+
+    def __str__(self) -> str:
+        if self.y != self.x:
+            return f"{self.x}/{self.w}/{self.y}"
+        return f"{self.x}/{self.w}" if self.w != self.x else str(self.x)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Operands:
+    parts = [part.strip() for part in text.split("/")]
+    if len(parts) > _MOST_PARTS:
+        raise InputError(f"precision '{shown(text)}': write X, X/W or X/W/Y, such as int8/int4:64")
+    x, w, y = [*parts, None, None][:_MOST_PARTS]
+    assert x is not None
+    name, colon, group = (w or x).partition(":")
+    if colon and not group.isdecimal():
+        raise InputError(f"precision '{shown(text)}': allowed groups: {_groups()} values of K")
+    return Operands.of(x, name, y, group=int(group) if colon else None)
+
+
+def _plain(kind: type[Precision]) -> OperandFormat:
+    return OperandFormat(kind.name, kind.value_bits)
+
+
+def _weights(x: type[Precision], name: str, group: int | None) -> OperandFormat:
+    kind = PRECISIONS[name]
+    if name == x.name:
+        if group is not None:
+            raise InputError(
+                f"W of format '{name}' is as X and has no groups of its own; formats in groups: "
+                f"{', '.join(_narrower(x)) or 'none'}"
+            )
+        return _plain(kind)
+    if name not in _narrower(x):
+        allowed = ", ".join([x.name, *_narrower(x)])
+        raise InputError(
+            f"W of format '{name}' does not go with X of format '{x.name}', which the multipliers "
+            f"take; allowed: {allowed}"
+        )
+    group = DEFAULT_GROUP if group is None else group
+    if group not in GROUPS:
+        raise InputError(f"group {group}: allowed: {_groups()} values of K with one scale")
+    return OperandFormat(name, kind.value_bits, group, x.value_bits)
+
+
+def _outputs(x: type[Precision], name: str) -> OperandFormat:
+    kind = PRECISIONS[name]
+    if kind.is_float() != x.is_float():
+        allowed = [y for y in sorted(PRECISIONS) if PRECISIONS[y].is_float() == x.is_float()]
+        raise InputError(
+            f"Y of format '{name}' does not go with X of format '{x.name}': sums are "
+            f"{'floats' if x.is_float() else 'integers'}; allowed: {', '.join(allowed)}"
+        )
+    return _plain(kind)
+
+
+def _narrower(x: type[Precision]) -> list[str]:
+    """Return the integer formats that are unpacked to X's."""
+    return [
+        name
+        for name in sorted(PRECISIONS)
+        if not PRECISIONS[name].is_float() and PRECISIONS[name].value_bits < x.value_bits
+    ]
+
+
+def _groups() -> str:
+    return ", ".join(map(str, GROUPS))
