@@ -121,7 +121,7 @@ def area_json(report: AreaReport) -> dict[str, Any]:
     units: dict[str, Any] = {
         name: {"area_um2": area, "ge": report.gate_equivalents[name]}
         for name, area in report.area_um2.items()
-        if name != "dram"
+        if name not in report.off_chip
     }
     parts = {name: units.pop(name) for name in list(units) if name.endswith("_buffer")}
     units["buffers"] = {

@@ -154,6 +154,16 @@ def resource_of(machine: Drawn, stream: Part) -> Resource:
     return resource
 
 
+def resource_cycles(machine: Drawn, name: str, work: Work) -> Ints:
+    """Return the cycles in which each job occupies a shared resource, over all of its streams."""
+    resource = machine.units[name]
+    assert isinstance(resource, Resource)
+    clock_mhz = work.path.clock_mhz
+    moved = (resource.moved_bytes(part.operand, work) for part in machine.diagram.streams_on(name))
+    cycles = [resource.transfer_cycles(size_bytes, clock_mhz=clock_mhz) for size_bytes in moved]
+    return sum(cycles[1:], start=cycles[0])
+
+
 def actions_of(machine: Drawn, name: str, work: Work) -> Mapping[str, int]:
     """Count the actions of a unit in a whole layer; of a resource, those of its streams."""
     found = machine.units[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -52,6 +52,8 @@ class Dram(Resource):
         >>> dram.transfer_cycles(np.array([0, 1, 64, 65]), clock_mhz=1000)
         array([0, 1, 1, 2])
     """
+
+    is_off_chip: ClassVar[bool] = True
 
     standard: Annotated[
         str, Field(description="Kind of memory, for the energy of a bit; bandwidth is given apart")

@@ -24,6 +24,8 @@ class Unit(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     action_names: ClassVar[frozenset[str]]
+    # Of a memory chip, such as DRAM: its traffic and its power are told apart from the chip's.
+    is_off_chip: ClassVar[bool] = False
 
     @abstractmethod
     def busy_cycles(self, work: Work) -> Ints:

@@ -25,13 +25,17 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class UnitResult:
-    """One unit over a layer or the whole run: counted actions, what each cost, and leakage."""
+    """One unit over a layer or the whole run: counted actions, what each cost, and leakage.
+
+    `is_off_chip` is true of DRAM channels: what they move and take is told apart.
+    """
 
     area_um2: float
     leakage_pj: float
     ledger: UnitLedger
     actions: Mapping[str, int]
     action_pj: Mapping[str, float]
+    is_off_chip: bool = False
 
     @property
     def energy_pj(self) -> float:
@@ -46,6 +50,7 @@ class UnitResult:
             ledger=self.ledger + other.ledger,
             actions={name: n + other.actions[name] for name, n in self.actions.items()},
             action_pj={name: pj + other.action_pj[name] for name, pj in self.action_pj.items()},
+            is_off_chip=self.is_off_chip,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,8 +104,8 @@ class LayerResult:
 
     @property
     def dram_bytes(self) -> int:
-        """Bytes moved to and from DRAM."""
-        return sum(self.units["dram"].actions.values())
+        """Bytes moved to and from DRAM, over all of its channels."""
+        return sum(sum(unit.actions.values()) for unit in self.units.values() if unit.is_off_chip)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, the keys of the contract first."""
@@ -315,7 +320,8 @@ class Result:
 
     def chip_power(self) -> dict[str, float]:
         """Return the power without DRAM, which is not on the chip, and the same over its area."""
-        dram_pj = sum(layer.units["dram"].energy_pj for layer in self.layers)
+        units = [unit for layer in self.layers for unit in layer.units.values()]
+        dram_pj = sum(unit.energy_pj for unit in units if unit.is_off_chip)
         chip_mw = (self.energy_pj - dram_pj) / self.time_s * 1e-9
         density = chip_mw * 1e-3 / (self.area_um2 * 1e-6)
         return {"chip_power_mw": chip_mw, "power_density_w_per_mm2": density}

@@ -23,6 +23,7 @@ class AreaReport:
         gate_equivalents: the same in units of the smallest NAND2.
         dense_um2: of the whole dense machine.
         scope: what the areas are of, and are not.
+        off_chip: units that have no area, as they are no part of the chip.
         notes: what the clock made of the units, and what keeps them from their speed.
     """
 
@@ -30,6 +31,7 @@ class AreaReport:
     gate_equivalents: Mapping[str, float]
     dense_um2: float
     scope: str
+    off_chip: frozenset[str]
     notes: tuple[Note, ...] = ()
 
     @classmethod
@@ -39,8 +41,9 @@ class AreaReport:
         areas = Prices.of(arch, tech).area_um2
         dense = Prices.of(arch.dense(), tech)
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
+        off_chip = frozenset(name for name, unit in arch.units.items() if unit.is_off_chip)
         notes = (*clock_notes(arch, tech), *size_notes(arch), *area_notes(arch))
-        return cls(areas, equivalents, dense.total_um2, tech.scope, notes)
+        return cls(areas, equivalents, dense.total_um2, tech.scope, off_chip, notes)
 
     @property
     def total_um2(self) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from accelsim.base.note import Note, warning
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.pipeline import resource_cycles
 from accelsim.hardware import Unit
 from accelsim.hardware.unpacker import balanced_lanes
 from accelsim.mapping import Gemm, Work, bytes_of, ceil_div
@@ -81,7 +82,7 @@ def bottlenecks(arch: Architecture, result: Result) -> list[Bottleneck]:
     judged = result.layers if result.cycles >= _LONG_CYCLES else ()
     found, waited = {}, {}
     for unit in arch.units:
-        if unit in ("dram", "mac_array", "crossbar"):
+        if not _has_width(arch, unit):
             continue
         slowed = [layer for layer in judged if _excess(layer, unit) > 0]
         excess = sum(_excess(layer, unit) for layer in slowed)
@@ -119,6 +120,11 @@ def run_notes(arch: Architecture, result: Result) -> Iterator[str]:
         )
 
 
+def _has_width(arch: Architecture, name: str) -> bool:
+    """Return whether a unit has a key that sets how much it does in a cycle."""
+    return name in _BUFFERS or name == "selector" or name in arch.method_units
+
+
 def _width(arch: Architecture, name: str) -> tuple[str, int]:
     """Return the key that sets how much a unit does in a cycle, and its value."""
     field = _field(name)
@@ -139,14 +145,15 @@ def _whole_macros(arch: Architecture, name: str, needed: int) -> int:
     return ceil_div(needed, macros) * macros
 
 
-def _pace(bound_cycles: Mapping[str, int]) -> int:
+def _pace(layer: LayerResult) -> int:
     """Return the cycles that array and DRAM take at least: nothing else has to be quicker."""
-    return max(bound_cycles.get("mac_array", 0), bound_cycles.get("dram", 0), 1)
+    channels = (name for name, unit in layer.units.items() if unit.is_off_chip)
+    return max(1, *(layer.bound_cycles.get(name, 0) for name in ("mac_array", *channels)))
 
 
 def _excess(layer: LayerResult, unit: str) -> int:
     """Return the cycles that a unit needs for a layer beyond array and DRAM."""
-    return layer.bound_cycles.get(unit, 0) - _pace(layer.bound_cycles)
+    return layer.bound_cycles.get(unit, 0) - _pace(layer)
 
 
 def _distinct(layers: Iterable[LayerResult]) -> Iterable[LayerResult]:
@@ -168,16 +175,15 @@ def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, e
     gemm = Gemm(result.batch or layer.tokens, layer.in_features, layer.out_features)
     tiled = TiledProduct.of(machine, gemm, is_decode=is_decode)
     work = tiled.work(min(_OUTER_TILES, tiled.outer_tiles))
-    mac_cycles, dram_cycles = (
-        int(machine.units[unit].busy_cycles(work).sum()) for unit in ("mac_array", "dram")
-    )
+    mac_cycles = int(machine.units["mac_array"].busy_cycles(work).sum())
     if enough and _busy_cycles(machine, name, enough, work) <= mac_cycles:
         return enough
     _, value = _width(arch, name)
-    least = ceil_div(value * layer.bound_cycles[name], _pace(layer.bound_cycles))
+    least = ceil_div(value * layer.bound_cycles[name], _pace(layer))
     if name != "selector":
         return least
-    pace = max(mac_cycles, dram_cycles)
+    channels = machine.diagram.resources
+    pace = max(mac_cycles, *(int(resource_cycles(machine, c, work).sum()) for c in channels))
     unit: Unit = machine.units[name]
     most = max(least, int(unit.model_copy(update={"instances": 1}).busy_cycles(work).max()))
     for number in range(least, most, max(1, least // 64)):

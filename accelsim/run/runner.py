@@ -269,6 +269,7 @@ class Runner:
                 ledger=tally.ledgers.get(name, idle),
                 actions=actions,
                 action_pj=priced.action_pj(name, nonzero),
+                is_off_chip=unit.is_off_chip,
             )
         for name in self.arch.streams:
             results[name] = UnitResult(0.0, 0.0, tally.ledgers.get(name, idle), {}, {})

@@ -112,6 +112,7 @@ class Totals:
         dense = executed = cycles = dram_bytes = 0
         energies: list[float] = []
         ratios: list[float | None] = []
+        off_chip = [name for name, unit in runner.arch.units.items() if unit.is_off_chip]
         alike: dict[object, tuple[Tally, PricedTally, int, dict[str, Survivors]]] = {}
         for linear in trace.linears:
             method = runner.method(linear)
@@ -131,7 +132,7 @@ class Totals:
             cycles += tally.cycles
             dense += count * tokens * linear.in_features * linear.out_features
             executed += count * tokens * kept * linear.out_features
-            dram_bytes += sum(tally.actions["dram"].values())
+            dram_bytes += sum(sum(tally.actions[name].values()) for name in off_chip)
         check_cycles(cycles)
         totals: dict[str, float | None] = {
             **headline(
