@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from types import ModuleType
@@ -36,6 +37,25 @@ class Named(Generic[V]):
             raise ValueError(f"{self.noun} '{name}' is registered twice")
         self._known[name] = value
         return value
+
+    @contextmanager
+    def lent(self, name: str, value: V) -> Iterator[V]:
+        """Know a value under `name` for a while, in place of what is filed there, if anything.
+
+        >>> shades: Named[int] = Named("shade")
+        >>> with shades.lent("grey", 128):
+        ...     shades["grey"], "grey" in shades
+        (128, True)
+        >>> "grey" in shades
+        False
+        """
+        filed = dict(self._known)
+        self._known[name] = value
+        try:
+            yield value
+        finally:
+            self._known.clear()
+            self._known.update(filed)
 
     def __getitem__(self, name: str) -> V:
         """Return the value called `name`; raise InputError with the known names otherwise."""

@@ -1,18 +1,16 @@
 """Every unit prices exactly what it counts, grows with its parameters, and describes itself."""
 
 import inspect
-import math
-import re
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
+from accelsim.dataflows import DATAFLOWS
 from accelsim.hardware import (
     BLOCKS,
     CROSSBARS,
@@ -33,19 +31,25 @@ from accelsim.hardware import (
     Unpacker,
     WeightBuffer,
 )
+from accelsim.hardware import UNITS as REGISTERED
 from accelsim.hardware.logic import shape
-from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
-from accelsim.precision import OperandFormat, Operands
-from accelsim.selection.decode import dense_weight_bytes
-from accelsim.sparsity import parse_pattern
-from accelsim.sparsity.demands import Demands
-from accelsim.tech.technology import Technology
-
-TECH = Technology.load("nangate45")
-EVERYTHING = Demands(
-    factors="fixed", shift="channel", moments=True, statistics="columns", epilogue="axpy"
+from accelsim.testing import check_dataflow
+from accelsim.testing.harness import problems_in, with_defaults
+from accelsim.testing.machines import places_of
+from accelsim.testing.parameters import OF_FIELDS, made, numbers
+from accelsim.testing.rules import keep
+from accelsim.testing.unit_rules import (
+    OF_WORK,
+    counts_follow_nonzero,
+    counts_follow_weights,
+    key_tells_units_apart,
+    some_job_is_busy,
+    technology,
+    unit_grows,
 )
-SPARSE = ("2:4", "8:16", "16:32", "3:5", "32:64")
+from accelsim.testing.works import BURST_BYTES, PATTERNS, path_of, ragged_work
+
+TECH = technology()
 
 UNITS = {
     "dram": Dram(standard="lpddr4", bandwidth_gb_per_s=25.6, latency_ns=80),
@@ -66,6 +70,7 @@ UNITS = {
     "moments": Moments(lanes=24),
     "epilogue": Epilogue(lanes=6),
     "unpacker": Unpacker(lanes=24),
+    **{name: with_defaults(REGISTERED[name]) for name in REGISTERED if name != "dram"},
 }
 METHOD_UNITS = {name for name, unit in UNITS.items() if isinstance(unit, LaneUnit)}
 SPARSE_ONLY = {name for name in UNITS if name.startswith(("selector", "crossbar"))} | {"compressed"}
@@ -73,47 +78,9 @@ SPARSE_ONLY = SPARSE_ONLY - {"crossbar none"} | METHOD_UNITS
 CASES = [
     pytest.param(unit, pattern, id=f"{name}-{pattern}")
     for name, unit in UNITS.items()
-    for pattern in ("dense", *SPARSE)
+    for pattern in PATTERNS
     if (pattern != "dense") == (name in SPARSE_ONLY) or name not in {*SPARSE_ONLY, "crossbar none"}
 ]
-
-
-def path_of(
-    pattern, *, bits=8, precision="int8", rows=8, columns=4, lanes=16, clock_mhz=1000, index=False
-):
-    kept = parse_pattern(pattern)
-    return Datapath(
-        rows=rows,
-        columns=columns,
-        lanes=lanes,
-        accumulator_bits=32,
-        formats=Operands(*3 * [OperandFormat(precision, bits)]),
-        clock_mhz=clock_mhz,
-        metadata_format="index" if index else "bitmask",
-        kept_per_group=kept.kept_per_group,
-        group_size=kept.group_size,
-        metadata_bits_per_group=0 if kept.is_dense else kept.group_size,
-        demands=Demands() if kept.is_dense else EVERYTHING,
-    )
-
-
-def ragged_work(pattern):
-    """A layer whose tiles are cut at every edge: tokens 21 = 2 × 8 + 5, columns 37 = 2 × 16 + 5."""
-    path, gemm = path_of(pattern), Gemm(21, 200, 37)
-    tiling = Tiling(8, 16, 2 * path.group_size * (32 if pattern == "dense" else 1), "tokens_outer")
-    store = Store(1 << 12)
-    stores = Stores(store, store, store, store if path.is_sparse else None)
-    jobs = tile_jobs(gemm, tiling, path, stores)
-    kept = gemm.tokens * parse_pattern(pattern).kept(gemm.in_features)
-    return Work(
-        gemm=gemm,
-        path=path,
-        tiling=tiling,
-        jobs=jobs,
-        weight_bytes=dense_weight_bytes(jobs, path),
-        kept=kept,
-        nonzero=kept * 4 // 5,
-    )
 
 
 def concrete_units(cls=Unit):
@@ -122,7 +89,9 @@ def concrete_units(cls=Unit):
         is_ours = child.__module__.startswith("accelsim.") and not child.__module__.endswith(
             ".base"
         )
-        if is_ours and not inspect.isabstract(child):
+        # Not one of the guide, which a test has run and forgotten.
+        is_known = child.__module__ in sys.modules
+        if is_ours and is_known and not inspect.isabstract(child):
             yield child
         yield from concrete_units(child)
 
@@ -133,49 +102,43 @@ def test_the_registries_hold_what_is_documented():
 
 
 def test_every_unit_of_the_package_is_tested_here():
-    found = set(concrete_units())
+    # Those that a dataflow has in place of shipped ones are tested with it.
+    of_dataflows = {cls for diagram in DATAFLOWS.values() for cls in diagram.classes.values()}
+    found = set(concrete_units()) - of_dataflows
     assert found == {type(unit) for unit in UNITS.values()}
     # dram, four buffers, the array, four selectors, five crossbars, five units of methods, the
     # unpacker
     assert len(found) >= 21
 
 
+@pytest.mark.parametrize("rule", OF_WORK)
 @pytest.mark.parametrize(("unit", "pattern"), CASES)
-def test_a_unit_prices_exactly_the_actions_that_it_counts_and_declares(unit, pattern):
+def test_a_unit_keeps_the_rules_of_work(unit, pattern, rule):
     work = ragged_work(pattern)
-    assert set(unit.actions(work)) == unit.action_names
-    assert set(unit.energy_pj(TECH, work.path)) == unit.action_names
+    assert len(work.jobs) > 8
+    assert list(OF_WORK[rule](unit, work)) == []
 
 
 @pytest.mark.parametrize(("unit", "pattern"), CASES)
-def test_counts_are_whole_and_not_negative(unit, pattern):
-    for count in unit.actions(ragged_work(pattern)).values():
-        assert type(count) is int  # numpy integers would not survive json
-        assert count >= 0
+def test_a_unit_works_and_grows(unit, pattern):
+    assert list(some_job_is_busy(unit, [ragged_work(pattern)])) == []
+    assert list(unit_grows(unit, pattern)) == []
+
+
+@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
+def test_the_timing_key_tells_units_apart(unit):
+    works = [ragged_work(pattern) for pattern in ("dense", "8:16")]
+    assert list(key_tells_units_apart(unit, works)) == []
 
 
 # --- sums: a layer of many runs is counted once (`accelsim.accounting.tally`) ---------------
-
-BURST_BYTES = UNITS["dram"].burst_bytes
-
-
-def sums(*counts):
-    """Add up counts by name."""
-    assert len({frozenset(part) for part in counts}) == 1
-    return {name: sum(part[name] for part in counts) for name in counts[0]}
 
 
 @pytest.mark.parametrize(("unit", "pattern"), CASES)
 @given(first=st.integers(0, 2000), second=st.integers(0, 2000))
 def test_actions_are_proportional_to_nonzero_activations(unit, pattern, first, second):
     """What one more adds does not depend on how many there are, nor on the rest."""
-    work = ragged_work(pattern)
-    none, one, some, others, all_of_them = (
-        unit.actions(replace(work, nonzero=count))
-        for count in (0, 1, first, second, first + second)
-    )
-    assert sums(some, others) == sums(all_of_them, none)
-    assert all(some[name] == none[name] + first * (one[name] - none[name]) for name in none)
+    assert list(counts_follow_nonzero(unit, ragged_work(pattern), first, second)) == []
 
 
 @pytest.mark.parametrize(("unit", "pattern"), CASES)
@@ -183,23 +146,14 @@ def test_actions_are_proportional_to_nonzero_activations(unit, pattern, first, s
 def test_actions_are_proportional_to_weight_bytes_in_whole_bursts(unit, pattern, seed, largest):
     """Any two runs together, or one of them thrice, are what they are one by one."""
     work, rng = ragged_work(pattern), np.random.default_rng(seed)
-    none = 0 * work.weight_bytes
     first, second = (BURST_BYTES * rng.integers(0, largest + 1, len(work.jobs)) for _ in range(2))
-
-    def counts(weight_bytes, **changes):
-        return unit.actions(replace(work, weight_bytes=weight_bytes, is_decode=True, **changes))
-
-    assert sums(counts(first), counts(second)) == sums(counts(first + second), counts(none))
-    assert sums(*3 * [counts(first)]) == sums(counts(3 * first), *2 * [counts(none)])
-    # Nor does what nonzero activations add depend on the weights.
-    assert sums(counts(first, nonzero=7), counts(none, nonzero=0)) == sums(
-        counts(first, nonzero=0), counts(none, nonzero=7)
-    )
+    assert list(counts_follow_weights(unit, work, first, second)) == []
 
 
 def test_weights_and_nonzero_activations_are_counted_by_someone():
     """A guard: counts that do not depend on something are proportional to it."""
     work = ragged_work("8:16")
+    assert UNITS["dram"].burst_bytes == BURST_BYTES
     more = replace(work, weight_bytes=work.weight_bytes + BURST_BYTES, nonzero=work.nonzero + 1)
     grown = {
         (name, action)
@@ -216,58 +170,20 @@ def test_weights_and_nonzero_activations_are_counted_by_someone():
     }
 
 
-@pytest.mark.parametrize(("unit", "pattern"), CASES)
-def test_costs_are_finite_and_not_negative(unit, pattern):
-    path = path_of(pattern)
-    costs = [*unit.energy_pj(TECH, path).values()]
-    costs += [unit.area_um2(TECH, path), unit.leakage_mw(TECH, path)]
-    assert all(math.isfinite(cost) and cost >= 0 for cost in costs)
+# --- fields and what is said of them -------------------------------------------------------------
 
-
-@pytest.mark.parametrize(("unit", "pattern"), CASES)
-def test_busy_cycles_are_one_whole_number_a_job(unit, pattern):
-    work = ragged_work(pattern)
-    assert len(work.jobs) > 8
-    busy = unit.busy_cycles(work)
-    assert busy.shape == (len(work.jobs),)
-    assert busy.dtype == np.int64
-    assert (busy >= 0).all()
-    assert busy.any()
-    assert np.array_equal(busy, unit.busy_cycles(work))
-
-
-@pytest.mark.parametrize(("unit", "pattern"), CASES)
-def test_latency_is_a_whole_number_of_cycles(unit, pattern):
-    latency = unit.latency_cycles(path_of(pattern))
-    assert isinstance(latency, int)
-    assert latency >= 0
-
-
-@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
-def test_parameters_survive_yaml(unit):
-    text = yaml.safe_dump(unit.model_dump())
-    assert type(unit).model_validate(yaml.safe_load(text)) == unit
-
-
-@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
-def test_an_unknown_parameter_is_refused(unit):
-    with pytest.raises(ValidationError, match="extra_forbidden"):
-        type(unit).model_validate({**unit.model_dump(), "colour": "red"})
-
-
-@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
-def test_parameters_cannot_change(unit):
-    field = next(iter(type(unit).model_fields))
-    with pytest.raises(ValidationError, match="frozen"):
-        setattr(unit, field, getattr(unit, field))
-
-
-NUMBERS = [
-    pytest.param(unit, field, id=f"{name}.{field}")
+FIELDS = [
+    pytest.param(unit, rule, id=f"{name}-{rule}")
     for name, unit in UNITS.items()
-    for field, value in unit.model_dump().items()
-    if type(value) in {int, float}
+    for rule in OF_FIELDS
 ]
+
+
+@pytest.mark.parametrize(("unit", "rule"), FIELDS)
+def test_a_unit_keeps_the_rules_of_its_fields(unit, rule):
+    assert list(OF_FIELDS[rule](unit)) == []
+
+
 # None: as the clock asks for, or as many as keep up.
 BY_CLOCK = {"extra_stages", "step_cycles", "pipeline_stages"}
 OPEN = {
@@ -276,20 +192,13 @@ OPEN = {
 }
 
 
-@pytest.mark.parametrize("bad", [-1, math.inf, -math.inf, math.nan, "many", None, [1]])
-@pytest.mark.parametrize(("unit", "field"), NUMBERS)
-def test_a_number_that_makes_no_sense_is_refused(unit, field, bad):
-    if bad is None and (next(name for name in UNITS if UNITS[name] == unit), field) in OPEN:
-        assert getattr(type(unit).model_validate({**unit.model_dump(), field: None}), field) is None
-        return
-    with pytest.raises(ValidationError):
-        type(unit).model_validate({**unit.model_dump(), field: bad})
-
-
-@pytest.mark.parametrize(("unit", "field"), NUMBERS)
-def test_yes_is_not_a_number(unit, field):
-    with pytest.raises(ValidationError):
-        type(unit).model_validate({**unit.model_dump(), field: True})
+@pytest.mark.parametrize(
+    ("name", "field"), [(name, field) for name, unit in UNITS.items() for field in numbers(unit)]
+)
+def test_only_what_may_be_left_open_is_none(name, field):
+    left_open = made(UNITS[name], field, None)
+    assert (left_open is not None) == ((name, field) in OPEN)
+    assert left_open is None or getattr(left_open, field) is None
 
 
 # --- area ----------------------------------------------------------------------------------------
@@ -434,19 +343,27 @@ def test_no_crossbar_costs_nothing():
     assert set(none.energy_pj(TECH, path).values()) == {0}
 
 
-# --- documentation -------------------------------------------------------------------------------
+# --- in machines ---------------------------------------------------------------------------------
 
-CLASSES = list(dict.fromkeys(type(unit) for unit in UNITS.values()))
-
-
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("section", ["Timing", "Actions", "Not modelled"])
-def test_a_unit_says_what_it_does_and_what_it_leaves_out(cls, section):
-    # A kind may leave a section to the class that all its kinds share.
-    texts = [inspect.getdoc(c) or "" for c in cls.__mro__ if issubclass(c, Unit) and c is not Unit]
-    assert any(re.search(rf"^(\w+, )*{section}(, \w+)*:$", text, re.MULTILINE) for text in texts)
+PLACED = [
+    pytest.param(unit, diagram, id=f"{name}-{diagram}")
+    for name, unit in UNITS.items()
+    for diagram in DATAFLOWS
+]
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
-def test_a_unit_has_an_example_that_runs(cls):
-    assert re.search(r"^Example:\n(.|\n)*>>> ", inspect.getdoc(cls), re.MULTILINE)
+@pytest.mark.slow
+@pytest.mark.parametrize(("unit", "diagram"), PLACED)
+def test_every_dataflow_runs_with_the_unit_wherever_it_can_stand(unit, diagram):
+    keep(problems_in(unit, DATAFLOWS[diagram]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("diagram", list(DATAFLOWS))
+def test_every_dataflow_keeps_the_rules(diagram):
+    check_dataflow(DATAFLOWS[diagram])
+
+
+def test_every_unit_stands_somewhere():
+    for name, unit in UNITS.items():
+        assert any(list(places_of(unit, diagram)) for diagram in DATAFLOWS.values()), name

@@ -1,11 +1,7 @@
 """Small machines and workloads: an architecture file with changed values, a layer with random X."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-
-import numpy as np
 
 from accelsim.config import load_arch
 from accelsim.config.sections import TilingChoice
@@ -13,8 +9,7 @@ from accelsim.run.layers import TiledProduct, layer_gemm
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import selections
 from accelsim.selection.decode import decode_batches
-from accelsim.trace import Linear, Trace
-from accelsim.trace.record import InputInfo, TraceMeta, ValueSource
+from accelsim.testing.traces import trace_of
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURES = sorted(path.stem for path in (ROOT / "arch_configs").glob("*.yaml"))
@@ -65,34 +60,6 @@ def _replaced(model, path, value):
     head, *rest = path
     inner = _replaced(getattr(model, head), rest, value) if rest else value
     return model.model_copy(update={head: inner})
-
-
-@dataclass(frozen=True)
-class Drawn(ValueSource):
-    """A source of int8 activations, the same for the same key; every fifth is zero."""
-
-    meta: TraceMeta
-    seed: int = 0
-    arrays: Mapping = field(default_factory=dict)
-
-    def read(self, key):
-        if key in self.arrays:
-            return self.arrays[key]
-        width = next(linear.in_features for linear in self.meta.linears if linear.input == key)
-        rng = np.random.default_rng([self.seed, len(key), width])
-        values = rng.integers(-127, 128, (sum(self.meta.sequence_lengths), width))
-        return (values * (rng.random(values.shape) < 0.8)).astype(np.int8)
-
-
-def trace_of(shapes, *, lengths=(8,), seed=0, arrays=None):
-    """Return an int8 trace in memory; `shapes` are (in_features, out_features) of its layers."""
-    linears = tuple(
-        Linear(name=f"layers.{i}.linear", input=f"layers.{i}.x", in_features=k, out_features=o)
-        for i, (k, o) in enumerate(shapes)
-    )
-    inputs = {linear.input: InputInfo(dtype="int8") for linear in linears}
-    meta = TraceMeta(model="drawn", sequence_lengths=lengths, linears=linears, inputs=inputs)
-    return Trace(Path("drawn.npz"), "0" * 64, meta, Drawn(meta, seed, arrays or {}))
 
 
 def layer_runs(arch, shape, *, batch=None, lengths=None, values=None):
