@@ -138,7 +138,7 @@ def test_examples_of_extensions_pass_the_contract_tests(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(files) == 6
+    assert len(files) == 10
 
 
 def test_every_page_of_the_guide_is_in_its_index():
