@@ -28,6 +28,7 @@ from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
 from accelsim.accuracy.windows import Window, sliding_windows
 from accelsim.base.errors import InputError
+from accelsim.base.renamed import both
 from accelsim.capture.coverage import coverage_of_linears
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
@@ -89,9 +90,9 @@ class Row:
     layers: Mapping[str, LayerError]
 
     @property
-    def lost_energy_ratio(self) -> float:
+    def dropped_squared_magnitude_ratio(self) -> float:
         """Mean over layers, as `accelsim run` has it."""
-        return self._mean("lost_energy_ratio")
+        return self._mean("dropped_squared_magnitude_ratio")
 
     @property
     def output_error_ratio(self) -> float:
@@ -167,12 +168,12 @@ class Report:
             "criterion": method.criterion,
             "mitigation": method.mitigation,
             "perplexity": row.losses.perplexity,
-            "relative_drop": increase,
-            "lost_energy_ratio": row.lost_energy_ratio,
+            **both("relative_drop", increase),
+            **both("lost_energy_ratio", row.dropped_squared_magnitude_ratio),
             "perplexity_stderr": known(row.losses.perplexity_error),
-            "relative_drop_stderr": known(error),
+            **both("relative_drop_stderr", known(error)),
             "perplexity_noise": known(row.losses.perplexity_noise),
-            "relative_drop_noise": known(row.losses.noise_of_increase(self.dense)),
+            **both("relative_drop_noise", known(row.losses.noise_of_increase(self.dense))),
             "output_error_ratio": row.output_error_ratio,
             "demands": [*demands.units, *([f"rank {demands.rank}"] if demands.rank else [])],
             "methods": {str(one): count for one, count in methods.items()},

@@ -1,4 +1,4 @@
-"""What pruning does to each layer by itself: dropped energy and output error, on dense inputs."""
+"""What pruning does to each layer by itself, on dense inputs: what is dropped, and output error."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from accelsim.accuracy.pruning import (
     weight_of,
 )
 from accelsim.accuracy.subject import Subject
+from accelsim.base.renamed import both
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
 from accelsim.sparsity.criteria import CRITERIA
@@ -33,31 +34,39 @@ class LayerError:
     """Sums over tokens of one layer; the ratios are what counts.
 
     Attributes:
-        energy: squared magnitude of what was selected from: the inputs, or what a shift left.
-        lost_energy: the part of it that was dropped.
-        output_energy: squared magnitude of the dense outputs, bias left out.
+        squared_magnitude: of what was selected from: the inputs, or what a shift left of them.
+        dropped_squared_magnitude: the part of it that was dropped.
+        output_squared_magnitude: of the dense outputs, bias left out.
         output_error: squared distance of the pruned outputs from them.
     """
 
-    energy: float = 0.0
-    lost_energy: float = 0.0
-    output_energy: float = 0.0
+    squared_magnitude: float = 0.0
+    dropped_squared_magnitude: float = 0.0
+    output_squared_magnitude: float = 0.0
     output_error: float = 0.0
 
     @property
-    def lost_energy_ratio(self) -> float:
+    def dropped_squared_magnitude_ratio(self) -> float:
         """Share of squared input magnitude that is dropped: what `accelsim run` calls dropped."""
-        return self.lost_energy / self.energy if self.energy else 0.0
+        return (
+            self.dropped_squared_magnitude / self.squared_magnitude
+            if self.squared_magnitude
+            else 0.0
+        )
 
     @property
     def output_error_ratio(self) -> float:
         """Squared output error over squared output."""
-        return self.output_error / self.output_energy if self.output_energy else 0.0
+        return (
+            self.output_error / self.output_squared_magnitude
+            if self.output_squared_magnitude
+            else 0.0
+        )
 
     def to_dict(self) -> dict[str, float]:
         """Return the ratios."""
         return {
-            "lost_energy_ratio": self.lost_energy_ratio,
+            **both("lost_energy_ratio", self.dropped_squared_magnitude_ratio),
             "output_error_ratio": self.output_error_ratio,
         }
 
@@ -152,22 +161,28 @@ class _Call:
         self._linear, self._rows, self._precision = linear, rows, precision
         self._reals = held(inputs, precision)
         self._weight = at_least_single(round_weights(weight_of(linear), precision))
-        self._energy = _energy(inputs)
+        self._squared_magnitude = _sum_of_squares(inputs)
         self._outputs = self._reals @ self._weight.T
-        self._output_energy = _energy(self._outputs)
+        self._output_squared_magnitude = _sum_of_squares(self._outputs)
 
     def error(self, method: Method, state: State) -> LayerError:
         """Prune the layer and compare."""
-        error = LayerError(energy=self._energy, output_energy=self._output_energy)
+        error = LayerError(
+            squared_magnitude=self._squared_magnitude,
+            output_squared_magnitude=self._output_squared_magnitude,
+        )
         if method.pattern.is_dense:
             return error
         if CRITERIA[method.criterion].ranks_weights:
             weight = at_least_single(machine_weight(self._linear, method, self._precision))
-            error.output_error = _energy(self._reals @ weight.T - self._outputs)
+            error.output_error = _sum_of_squares(self._reals @ weight.T - self._outputs)
             return error
 
         def watch(values: torch.Tensor, mask: torch.Tensor) -> None:
-            error.energy, error.lost_energy = _energy(values), _energy(values * ~mask)
+            error.squared_magnitude, error.dropped_squared_magnitude = (
+                _sum_of_squares(values),
+                _sum_of_squares(values * ~mask),
+            )
 
         layer = LayerPruning(method, self._precision, state, watch)
         pruned = layer.prune(self.inputs, self._rows)
@@ -178,10 +193,10 @@ class _Call:
         outputs = pruned.inputs @ weight.T
         if pruned.dropped is not None:
             outputs += through_low_rank(pruned.dropped, state, self._precision)
-        error.output_error = _energy(outputs - self._outputs)
+        error.output_error = _sum_of_squares(outputs - self._outputs)
         return error
 
 
-def _energy(values: torch.Tensor) -> float:
+def _sum_of_squares(values: torch.Tensor) -> float:
     """Return the sum of squares."""
     return float(values.square().sum(dtype=require("torch").float64))

@@ -8,6 +8,7 @@ from typing import Any
 from accelsim.accuracy.greedy import blocks_of
 from accelsim.accuracy.perplexity import Losses, known
 from accelsim.accuracy.pruning import DENSE
+from accelsim.base.renamed import both
 from accelsim.sparsity.policy import Policy
 from accelsim.trace.places import Place, places
 
@@ -51,8 +52,8 @@ def sensitivity_rows(
                 "group": group,
                 "name": name,
                 "perplexity": found.perplexity,
-                "relative_drop": increase,
-                "relative_drop_stderr": known(error),
+                **both("relative_drop", increase),
+                **both("relative_drop_stderr", known(error)),
             }
         )
     return rows

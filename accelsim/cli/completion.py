@@ -130,7 +130,7 @@ BY_PARAMETER: dict[str, Completer] = {
     "distribution": names(_distributions),
     "dtype": _known("float16", "bfloat16", "int8"),
     "precision": names(_precisions),
-    "proxy": _known("output_error", "lost_energy"),
+    "proxy": _known("output_error", "dropped_squared_magnitude"),
     "budget": _known("cycles=", "energy=", "perplexity="),
     "device": _known("cpu", "cuda"),
     "scheduler": _known("local", "tcp://"),

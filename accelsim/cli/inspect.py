@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +37,7 @@ def command(
             advance()
     if json_:
         layers = [linear.model_dump() for linear in opened.linears]
-        rows = [asdict(entry) for entry in inputs]
+        rows = [entry.to_dict() for entry in inputs]
         show_json({"schema": 1, "trace": opened.describe(), "layers": layers, "inputs": rows})
         return
     about = opened.describe()

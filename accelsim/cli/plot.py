@@ -112,17 +112,18 @@ def _panels(plot: type[Plot], runs: list[Run]) -> list[list[Run]]:
 def _accuracy(path: Path) -> Any:
     """Read what `accelsim accuracy --json` printed."""
     from accelsim.base.errors import InputError, shown
+    from accelsim.base.renamed import with_new_names
     from accelsim.base.strict_json import json_text, read_json
 
     data = read_json(path)
-    keys = {"pattern", "criterion", "mitigation", "relative_drop"}
-    rows = data.get("rows") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or not all(
-        isinstance(r, dict) and keys <= r.keys() for r in rows
-    ):
+    keys = {"pattern", "criterion", "mitigation", "perplexity_increase_ratio"}
+    given = data.get("rows") if isinstance(data, dict) else None
+    rows = [with_new_names(row) for row in given or () if isinstance(row, dict)]
+    if not isinstance(given, list) or len(rows) < len(given) or any(keys - r.keys() for r in rows):
         wanted = f"no 'rows' with {', '.join(sorted(keys))}"
         raise InputError(f"{path}: not what `accelsim accuracy --json` prints: {wanted}")
-    wrong = [r["relative_drop"] for r in rows if not isinstance(r["relative_drop"], (int, float))]
+    increases = [row["perplexity_increase_ratio"] for row in rows]
+    wrong = [json_text(one) for one in increases if not isinstance(one, (int, float))]
     if wrong:
-        raise InputError(f"{path}: relative_drop {shown(json_text(wrong[0]))}: must be a number")
+        raise InputError(f"{path}: perplexity_increase_ratio {shown(wrong[0])}: must be a number")
     return data

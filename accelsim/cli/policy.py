@@ -62,7 +62,7 @@ def search_command(
     text: TextOption = "python-topics",
     calibration: CalibrationOption = "python-topics-calibration",
     proxy: Annotated[
-        str, typer.Option(help="What ranks layers: output_error or lost_energy.")
+        str, typer.Option(help="What ranks layers: output_error or dropped_squared_magnitude.")
     ] = "output_error",
     phase: PhaseOption = "prefill",
     batch: BatchOption = None,
@@ -90,12 +90,14 @@ def search_command(
     from accelsim.accuracy.texts import load_text
     from accelsim.base.errors import InputError
     from accelsim.base.files import check_folders, write_texts
+    from accelsim.base.renamed import new_name
     from accelsim.config import load_arch
     from accelsim.sparsity.policy import Method
     from accelsim.studies.policy_search import PROXIES, Budget, search
     from accelsim.trace import load_trace
 
     goal = Budget.parse(budget)
+    proxy = new_name(proxy)
     check_choice("--proxy", proxy, PROXIES)
     check_run_flags(phase, batch, "recurrence")
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)

@@ -53,9 +53,9 @@ def accuracy_table(data: Mapping[str, Any]) -> Table:
             row["pattern"] + (" + rules" if row["policy"] else ""),
             *(row[part] for part in told),
             _number(row["perplexity"]),
-            _change(row["relative_drop"], row["relative_drop_stderr"]),
-            _noise(row["relative_drop_noise"]),
-            percent(row["lost_energy_ratio"]),
+            _change(row["perplexity_increase_ratio"], row["perplexity_increase_ratio_stderr"]),
+            _noise(row["perplexity_increase_ratio_noise"]),
+            percent(row["dropped_squared_magnitude_ratio"]),
             percent(row["output_error_ratio"]),
         )
     notes = [
@@ -87,8 +87,8 @@ def sensitivity_table(data: Mapping[str, Any]) -> Table:
             probe["name"],
             str(len(members)),
             _number(probe["perplexity"]),
-            _change(probe["relative_drop"], probe["relative_drop_stderr"]),
-            percent(_mean(members, "lost_energy_ratio")),
+            _change(probe["perplexity_increase_ratio"], probe["perplexity_increase_ratio_stderr"]),
+            percent(_mean(members, "dropped_squared_magnitude_ratio")),
             percent(_mean(members, "output_error_ratio")),
         )
     return rows

@@ -10,6 +10,7 @@ from typing import Any
 
 from accelsim.base.errors import InputError
 from accelsim.base.files import exists, read_bytes
+from accelsim.base.renamed import with_new_names
 from accelsim.base.strict_json import read_json
 from accelsim.results.comparison import Ratios
 from accelsim.results.export import raw_cell
@@ -49,10 +50,10 @@ def load_run(folder: Path) -> Run:
 
 
 def _with_kinds(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return layers with their kinds told from all names: older versions looked at the end only."""
+    """Return layers as of today: kinds are told from all names, not from their ends."""
     shapes = {one["name"]: (one.get("in_features"), one.get("out_features")) for one in layers}
     found = places(shapes)
-    return [{**layer, "kind": found[layer["name"]].kind} for layer in layers]
+    return [with_new_names({**layer, "kind": found[layer["name"]].kind}) for layer in layers]
 
 
 def _missing(data: Mapping[str, Any]) -> list[str]:

@@ -111,8 +111,8 @@ def speedup_line(result: Result, against: Result) -> Iterator[str]:
         f"speed-up = MAC cycles there / here {digits(ideal)} × useful cycles {percent(here)} / "
         f"{percent(there)}" + (f" × clock {digits(clock)}" if clock != 1 else "")
     )
-    if result.dropped_energy_ratio is None:
+    if result.dropped_squared_magnitude_ratio is None:
         yield "shapes only: no values, so every kept activation counts as nonzero"
-    elif result.dropped_energy_ratio:
-        dropped = percent(result.dropped_energy_ratio)
+    elif result.dropped_squared_magnitude_ratio:
+        dropped = percent(result.dropped_squared_magnitude_ratio)
         yield f"selection drops {dropped} of the squared activation magnitude (mean over layers)"

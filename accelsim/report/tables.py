@@ -179,7 +179,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             times(row["energy_ratio"]),
             change(row["area_overhead_ratio"]),
             times(row["tops_per_mm2_ratio"]),
-            percent(row["dropped_energy_ratio"]),
+            percent(row["dropped_squared_magnitude_ratio"]),
         )
     return table
 
@@ -229,7 +229,7 @@ def inspect_table(inputs: Iterable[InputStatistics], patterns: Sequence[str]) ->
             f"{entry.magnitudes[0]:.3g}",
             f"{entry.magnitudes[2]:.3g}",
             f"{entry.magnitudes[3]:.3g}",
-            *(percent(entry.dropped_energy_ratio[p]) for p in patterns),
+            *(percent(entry.dropped_squared_magnitude_ratio[p]) for p in patterns),
         )
     return table
 

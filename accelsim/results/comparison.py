@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accelsim.base.renamed import both
 from accelsim.results.result import Result
 
 
@@ -59,7 +60,7 @@ def comparison_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
             **result.totals(),
             **result.chip_power(),
             **Ratios.of(result, results[0]).to_dict(),
-            "dropped_energy_ratio": result.dropped_energy_ratio,
+            **both("dropped_energy_ratio", result.dropped_squared_magnitude_ratio),
         }
         for result in results
     ]

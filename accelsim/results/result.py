@@ -13,6 +13,7 @@ from accelsim.accounting.cost import unit_pj
 from accelsim.accounting.ledger import UnitLedger
 from accelsim.accounting.tally import weighted_sum
 from accelsim.base.errors import MissingExtraError
+from accelsim.base.renamed import both
 from accelsim.base.strict_json import json_text
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.version import __version__
@@ -83,7 +84,7 @@ class LayerResult:
     cycles: int
     macs_dense: int
     macs_executed: int
-    dropped_energy_ratio: float | None
+    dropped_squared_magnitude_ratio: float | None
     needed_rows_ratio: float | None
     bound: str
     bound_cycles: Mapping[str, int]
@@ -126,7 +127,7 @@ class LayerResult:
             "pattern": str(self.method.pattern),
             "criterion": self.method.criterion,
             "mitigation": self.method.mitigation,
-            "dropped_energy_ratio": self.dropped_energy_ratio,
+            **both("dropped_energy_ratio", self.dropped_squared_magnitude_ratio),
             "needed_rows_ratio": self.needed_rows_ratio,
             "ideal_cycles": parts.ideal_cycles,
             "edge_cycles": parts.edge_cycles,
@@ -145,7 +146,7 @@ class LayerResult:
 def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerResult:
     """Return a layer with other products that its method needs: costs add up, `macs_dense` stay.
 
-    The sizes, the tiling and the dropped energy are those of the layer itself.
+    The sizes, the tiling and the share that is dropped are those of the layer itself.
     """
     runs = [layer, *products]
     bound_cycles = weighted_sum((1, run.bound_cycles) for run in runs)
@@ -282,9 +283,9 @@ class Result:
         return sum(layer.energy_pj for layer in self.layers)
 
     @property
-    def dropped_energy_ratio(self) -> float | None:
+    def dropped_squared_magnitude_ratio(self) -> float | None:
         """Mean over the layers of the share of squared magnitude dropped; None without values."""
-        return mean_if_known([layer.dropped_energy_ratio for layer in self.layers])
+        return mean_if_known([layer.dropped_squared_magnitude_ratio for layer in self.layers])
 
     @property
     def breakdown(self) -> Breakdown:

@@ -138,7 +138,7 @@ class Runner:
             cycles=tally.cycles,
             macs_dense=count * gemm.macs,
             macs_executed=count * gemm.tokens * product.kept * gemm.out_features,
-            dropped_energy_ratio=product.selection.dropped_energy_ratio,
+            dropped_squared_magnitude_ratio=product.selection.dropped_squared_magnitude_ratio,
             needed_rows_ratio=product.needed_rows_ratio(steps),
             bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),
             leaders=leaders(product.machine.diagram),

@@ -18,7 +18,7 @@ from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.trace import Trace
 
-_COUNTS = ("nonzero", "alive", "energy", "dropped_energy")
+_COUNTS = ("nonzero", "alive", "squared_magnitude", "dropped_squared_magnitude")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,15 +53,15 @@ class Selection:
         mask: `[T, K / 8]`, packed bits, set where the activation is kept; None if not asked for.
         features: K.
         nonzero: `[T]`, kept activations of each token that are not zero.
-        energy: `[T]`, squared magnitude of each token; None for a trace without values.
-        dropped_energy: `[T]`, the part of it that is dropped.
+        squared_magnitude: `[T]`, squared magnitude of each token; None for a trace without values.
+        dropped_squared_magnitude: `[T]`, the part of it that is dropped.
         alive: `[T]`, all activations of each token that are not zero.
     """
 
     features: int
     nonzero: Ints
-    energy: Floats | None
-    dropped_energy: Floats | None
+    squared_magnitude: Floats | None
+    dropped_squared_magnitude: Floats | None
     mask: NDArray[np.uint8] | None = None
     alive: Ints | None = None
 
@@ -71,12 +71,12 @@ class Selection:
         return len(self.nonzero)
 
     @property
-    def dropped_energy_ratio(self) -> float | None:
+    def dropped_squared_magnitude_ratio(self) -> float | None:
         """Share of the squared magnitude that is dropped; None if there are no values."""
-        if self.energy is None or self.dropped_energy is None:
+        if self.squared_magnitude is None or self.dropped_squared_magnitude is None:
             return None
-        total = float(self.energy.sum())
-        return float(self.dropped_energy.sum()) / total if total else 0.0
+        total = float(self.squared_magnitude.sum())
+        return float(self.dropped_squared_magnitude.sum()) / total if total else 0.0
 
     @property
     def rest(self) -> Selection:
@@ -123,7 +123,7 @@ def select(operands: Values, pattern: Pattern, real: Values | None = None) -> Se
 
     >>> from accelsim.sparsity import parse_pattern
     >>> chosen = select(np.array([[3, 0, 0, 4], [1, 1, 1, 1]], np.int8), parse_pattern("1:2"))
-    >>> chosen.nonzero.tolist(), chosen.dropped_energy_ratio
+    >>> chosen.nonzero.tolist(), chosen.dropped_squared_magnitude_ratio
     ([2, 2], 0.06896551724137931)
     """
     (selection,) = select_each(operands, [pattern], real, with_masks=True)
@@ -145,7 +145,7 @@ def select_each(
     values = operands if real is None else real
     squares, dropped = _scratch.arrays(2, operands.shape)
     np.multiply(values, values, out=squares, dtype=np.float64)
-    energy, alive = squares.sum(axis=1), operands != 0
+    squared_magnitude, alive = squares.sum(axis=1), operands != 0
     alive_count = np.count_nonzero(alive, axis=1).astype(np.int64)
     selections = []
     for pattern in patterns:
@@ -154,8 +154,8 @@ def select_each(
             Selection(
                 features=operands.shape[1],
                 nonzero=np.count_nonzero(alive & mask, axis=1).astype(np.int64),
-                energy=energy,
-                dropped_energy=np.multiply(squares, ~mask, out=dropped).sum(axis=1),
+                squared_magnitude=squared_magnitude,
+                dropped_squared_magnitude=np.multiply(squares, ~mask, out=dropped).sum(axis=1),
                 mask=np.packbits(mask, axis=1) if with_masks else None,
                 alive=alive_count,
             )
@@ -239,7 +239,7 @@ def _joined(blocks: Sequence[Selection]) -> Selection:
         parts = [getattr(block, name) for block in blocks]
         return None if parts[0] is None else np.concatenate(parts)
 
-    names = ("nonzero", "energy", "dropped_energy", "mask", "alive")
+    names = ("nonzero", "squared_magnitude", "dropped_squared_magnitude", "mask", "alive")
     return Selection(blocks[0].features, **{name: column(name) for name in names})
 
 

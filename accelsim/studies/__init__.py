@@ -33,7 +33,7 @@ from accelsim.studies.quantities import (
     smallest,
     spread,
 )
-from accelsim.studies.runs import Run, dropped_energy_ratio, row, runs_of
+from accelsim.studies.runs import Run, dropped_squared_magnitude_ratio, row, runs_of
 from accelsim.studies.study import Study
 from accelsim.studies.tables import Column, Numbers, Table, columns, ratios
 from accelsim.studies.verdict import Verdict, claims_table
@@ -80,7 +80,7 @@ __all__ = [
     "below",
     "claims_table",
     "columns",
-    "dropped_energy_ratio",
+    "dropped_squared_magnitude_ratio",
     "fact",
     "first_over_next",
     "gap",

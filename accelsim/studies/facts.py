@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 from accelsim.base.errors import InputError
+from accelsim.base.renamed import both
 from accelsim.config.operands import check_precision, operands_of
 from accelsim.report.style import unit_colours
-from accelsim.studies.runs import Run, dropped_energy_ratio
+from accelsim.studies.runs import Run, dropped_squared_magnitude_ratio
 from accelsim.studies.words import written
 
 Names = Mapping[str, str | Callable[[Run], Any]]
@@ -97,14 +98,17 @@ SHARED: Names = MappingProxyType(
         "dense_area_mm2": lambda run: run["baseline"]["totals"]["area_um2"] / 1e6,
         "dense_energy_mj": lambda run: run["baseline"]["totals"]["energy_pj"] / 1e9,
         "dram": "dram.standard",
-        "dropped_energy_ratio": dropped_energy_ratio,
+        **both("dropped_energy_ratio", dropped_squared_magnitude_ratio),
         "energy_mj": lambda run: run["totals"]["energy_pj"] / 1e9,
         "ideal_speedup": ideal_speedup,
-        "increase": lambda run: "{relative_drop:+.0%} ± {relative_drop_stderr:.0%}".format_map(
-            run["totals"]
+        "increase": lambda run: (
+            "{perplexity_increase_ratio:+.0%} ± {perplexity_increase_ratio_stderr:.0%}".format_map(
+                run["totals"]
+            )
         ),
         "increase_said": lambda run: written(
-            "{relative_drop:.0p} ± {relative_drop_stderr:.0 %}", run["totals"]
+            "{perplexity_increase_ratio:.0p} ± {perplexity_increase_ratio_stderr:.0 %}",
+            run["totals"],
         ),
         "kept": lambda run: 1 / ideal_speedup(run),
         "layers": lambda run: len(run["layers"]),

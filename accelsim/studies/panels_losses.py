@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from accelsim.report.style import Axes
 
 
-_INCREASE, _ERROR = "relative_drop", "relative_drop_stderr"
+_INCREASE, _ERROR = "perplexity_increase_ratio", "perplexity_increase_ratio_stderr"
 
 
 def _increases(groups: Mapping[str, Chosen], data: Data) -> tuple[list[float], list[float]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from accelsim.base.errors import InputError
 from accelsim.base.files import write_texts
+from accelsim.base.renamed import with_new_names
 from accelsim.studies.runs import Run
 
 ERRORS = 2
@@ -125,7 +126,9 @@ def steepness(runs: Sequence[Run]) -> float:
 
 
 def _increase(record: Run) -> tuple[float, float]:
-    return record["totals"]["relative_drop"], record["totals"]["relative_drop_stderr"]
+    return record["totals"]["perplexity_increase_ratio"], record["totals"][
+        "perplexity_increase_ratio_stderr"
+    ]
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -141,7 +144,7 @@ def _record(row: Mapping[str, Any], measured: Mapping[str, Any]) -> Run:
     dense = {"dense_perplexity": measured["dense"]["perplexity"]}
     return {
         "point": {"precision": measured["settings"]["precision"], **point},
-        "totals": {**row, **dense},
+        "totals": {**with_new_names(row), **dense},
         "baseline": {},
         "arch": {},
     }

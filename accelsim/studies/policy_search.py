@@ -14,6 +14,7 @@ from accelsim.accuracy.pruning import DENSE, Pruner
 from accelsim.accuracy.subject import Subject
 from accelsim.accuracy.texts import Text
 from accelsim.base.errors import InputError
+from accelsim.base.renamed import new_name
 from accelsim.config import Architecture
 from accelsim.run.simulation import equip, simulate_all
 from accelsim.sparsity.policy import Method, Policy
@@ -21,7 +22,7 @@ from accelsim.trace import Trace
 
 Quantity = Literal["cycles", "energy", "perplexity"]
 QUANTITIES: tuple[Quantity, ...] = ("cycles", "energy", "perplexity")
-PROXIES = ("output_error", "lost_energy")
+PROXIES = ("output_error", "dropped_squared_magnitude")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,14 @@ def search(  # noqa: PLR0913, PLR0917
         budget: what must hold.
         settings: how accuracy is measured.
         calibration_text: for methods that learn, and for the proxy: never the text itself.
-        proxy: `output_error` or `lost_energy` of each layer by itself.
+        proxy: `output_error` or `dropped_squared_magnitude` of each layer by itself.
         progress: told (stage, done, total).
         simulation: options of `simulate_all`: phase, batch, cache.
 
     Raises:
         InputError: the budget cannot be met, or trace and model have other layers.
     """
+    proxy = new_name(proxy)
     if proxy not in PROXIES:
         raise InputError(f"unknown proxy '{proxy}'; allowed: {', '.join(PROXIES)}")
     if calibration_text.sha256 == text.sha256:

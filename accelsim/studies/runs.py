@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.base.cache import DiskCache
+from accelsim.base.renamed import both, with_new_names
 from accelsim.results.comparison import Ratios
 from accelsim.results.result import Result
 from accelsim.run.simulation import simulate_all
@@ -78,16 +79,18 @@ def row(run: Run) -> dict[str, Any]:
         **run["point"],
         **run["totals"],
         **ratios,
-        "dropped_energy_ratio": dropped_energy_ratio(run),
+        **both("dropped_energy_ratio", dropped_squared_magnitude_ratio(run)),
     }
 
 
-def dropped_energy_ratio(run: Run, kind: str | None = None) -> float | None:
+def dropped_squared_magnitude_ratio(run: Run, kind: str | None = None) -> float | None:
     """Return the share of squared magnitude that selection drops: the mean over layers of a kind.
 
     Without a kind it is that of all layers; None if it is known of none.
     """
-    layers = [layer for layer in run["layers"] if kind in (None, layer["kind"])]
-    dropped = [layer["dropped_energy_ratio"] for layer in layers]
+    layers = [
+        layer for layer in map(with_new_names, run["layers"]) if kind in (None, layer["kind"])
+    ]
+    dropped = [layer["dropped_squared_magnitude_ratio"] for layer in layers]
     known = [ratio for ratio in dropped if ratio is not None]
     return sum(known) / len(known) if known else None

@@ -20,11 +20,12 @@ from pydantic import (
 
 from accelsim.base.errors import InputError, shown
 from accelsim.base.registry import did_you_mean
+from accelsim.base.renamed import new_name
 from accelsim.base.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 from accelsim.config.keys import is_key, keys_below
 from accelsim.sweeps.axes import Range
 from accelsim.sweeps.constraints import Constraint
-from accelsim.sweeps.metrics import METRICS, check_metric
+from accelsim.sweeps.metrics import DEFAULT_METRICS, check_metric, columns_of
 from accelsim.sweeps.passwords import masked, without_passwords
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -143,7 +144,9 @@ class SweepFile(BaseModel):
         list[Annotated[str, _checked(Constraint.parse)]], BeforeValidator(_listed)
     ] = []
     iso_area: IsoArea | None = None
-    metrics: Annotated[list[Metric], BeforeValidator(_listed), Field(min_length=1)] = [*METRICS]
+    metrics: Annotated[list[Metric], BeforeValidator(_listed), Field(min_length=1)] = [
+        *DEFAULT_METRICS
+    ]
     objectives: Annotated[list[Metric], BeforeValidator(_listed)] = []
     mode: Literal["grid", "random", "optuna"] = "grid"
     points: Count | None = None
@@ -289,9 +292,10 @@ def _check_search(sweep: SweepFile, source: YamlSource) -> None:
         raise InputError(f"{source.where(('points',))}: points: mode: grid takes all of them")
     if sweep.mode == "optuna" and not sweep.objectives:
         raise InputError(f"{source.where(('mode',))}: mode: optuna needs objectives: metrics")
-    if len(set(sweep.objectives)) < len(sweep.objectives):
+    if len(set(map(new_name, sweep.objectives))) < len(sweep.objectives):
         raise InputError(f"{source.where(('objectives',))}: objectives: a metric is given twice")
-    missing = [name for name in sweep.objectives if name not in sweep.metrics]
+    columns = columns_of(sweep.metrics)
+    missing = [name for name in sweep.objectives if name not in columns]
     if missing:
         raise InputError(
             f"{source.where(('objectives',))}: objectives: {', '.join(missing)} is not in metrics"

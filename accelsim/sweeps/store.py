@@ -38,8 +38,9 @@ from accelsim.base.files import (
     write_texts,
 )
 from accelsim.base.files import folder as output_folder
+from accelsim.base.renamed import with_new_names
 from accelsim.results.export import safe_cell
-from accelsim.sweeps.metrics import COUNTS, METRICS
+from accelsim.sweeps.metrics import COUNTS, METRICS, columns_of
 from accelsim.sweeps.plan import Plan, digest_of
 from accelsim.sweeps.rows import is_without_seal, lines_of, of_line, to_line
 from accelsim.sweeps.task import FAILED, Row
@@ -171,7 +172,7 @@ class Store:
         row = of_line(self._reader.readline(), self._digest)
         if row is None:
             raise InputError(f"{self.folder / POINTS}: somebody else has changed it; --resume")
-        return row
+        return with_new_names(row)
 
     def close(self) -> None:
         """Put everything on the disk."""
@@ -379,7 +380,7 @@ def read_rows(folder: Path, tell: Tell = log) -> tuple[dict[str, Any], list[Row]
             rows.append(of_line(file.readline(), header["digest"]))
     if scan.lost:
         tell(f"{folder / POINTS}: {scan.loss()} left out; sweep --resume runs their points again")
-    return header, [row for row in rows if row is not None]
+    return header, [with_new_names(row) for row in rows if row is not None]
 
 
 def has_rows(folder: Path) -> bool:
@@ -402,7 +403,8 @@ def column_types(plan: Plan) -> dict[str, type]:
             types[key] = _type_of(values)
     if plan.scaled_key is not None:
         types[plan.scaled_key] = int
-    known = (name for name in METRICS if name in plan.file.metrics)
+    columns = columns_of(plan.file.metrics)
+    known = (name for name in METRICS if name in columns)
     return types | {name: int if name in COUNTS else float for name in known}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from accelsim.accounting.cost import Prices
 from accelsim.base.cache import DiskCache
 from accelsim.base.errors import InputError
+from accelsim.base.renamed import both
 from accelsim.base.yaml_source import KeyPath, YamlSource, read_yaml
 from accelsim.config import Architecture
 from accelsim.config.loader import arch_of
@@ -23,6 +24,7 @@ from accelsim.run.simulation import decode_steps, equip, layer_runs
 from accelsim.selection.selections import Wish
 from accelsim.sparsity.policy import Method, Policy, load_policy
 from accelsim.sweeps.constraints import largest_within
+from accelsim.sweeps.metrics import columns_of
 from accelsim.sweeps.plan import RUN_KEYS, Plan
 from accelsim.sweeps.technology_tables import KEY, SECTION, TableFile, name_in, with_table
 from accelsim.sweeps.totals import Workload, new_memory, totals_of, wishes_of
@@ -137,6 +139,7 @@ class Bench:
             workload = self.workload(settings["trace"])
             self.runs += 1
             totals = totals_of(ready.arch, workload, ready.policy, settings["batch"], self._memory)
+            totals |= both("dropped_energy_ratio", totals["dropped_squared_magnitude_ratio"])
             _check_finite(ready.arch, totals)
         except InputError as error:
             return self._invalid(point, settings, error)
@@ -204,7 +207,7 @@ class Bench:
         if self.plan.scaled_key is not None:
             row[self.plan.scaled_key] = ready and ready.scaled
         known = metrics or {}
-        return row | {name: known.get(name) for name in self.plan.file.metrics}
+        return row | {name: known.get(name) for name in columns_of(self.plan.file.metrics)}
 
     def ready(self, settings: dict[str, Any]) -> Ready:
         """Return the machine of a point, checked against its trace; InputError if it is none."""

@@ -43,7 +43,7 @@ class Survivors:
     """
 
     nonzero: int
-    dropped_energy_ratio: float | None
+    dropped_squared_magnitude_ratio: float | None
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Workload:
         for key, _ in groupby(self.trace.linears, lambda linear: linear.input):
             found = self.selection(key, wish)
             nonzero = found.nonzero if steps is None else found.nonzero[steps]
-            yield key, Survivors(int(nonzero.sum()), found.dropped_energy_ratio)
+            yield key, Survivors(int(nonzero.sum()), found.dropped_squared_magnitude_ratio)
 
     def selection(self, key: str, wish: Wish) -> Selection:
         """Return what survives of one input; of small ones, the latest are kept in memory."""
@@ -128,7 +128,7 @@ class Totals:
             tally, priced, kept, found = alike[key]
             left = found[linear.input]
             energies.append(priced.energy_pj(left.nonzero))
-            ratios.append(left.dropped_energy_ratio)
+            ratios.append(left.dropped_squared_magnitude_ratio)
             cycles += tally.cycles
             dense += count * tokens * linear.in_features * linear.out_features
             executed += count * tokens * kept * linear.out_features
@@ -146,7 +146,7 @@ class Totals:
                 macs_per_cycle=runner.arch.path.macs_per_cycle,
             )
         }
-        return totals | {"dropped_energy_ratio": mean_if_known(ratios)}
+        return totals | {"dropped_squared_magnitude_ratio": mean_if_known(ratios)}
 
     def _runs(self, linear: Linear) -> tuple[int, int]:
         """Return how often a layer runs how many rows of its input."""
@@ -197,7 +197,7 @@ def totals_of(
         phase: Phase = "prefill" if batch is None else "decode"
         options: dict[str, Any] = {"phase": phase, "batch": batch, "cache": workload.cache}
         result = simulate(arch, workload.trace, policy=policy, **options)
-        return {**result.totals(), "dropped_energy_ratio": result.dropped_energy_ratio}
+        return {**result.totals(), "dropped_squared_magnitude_ratio": result.dropped_squared_magnitude_ratio}
     runner = Runner(arch, policy=policy, memory=memory, is_brief=True)
     return Totals(runner, workload, batch).totals()
 

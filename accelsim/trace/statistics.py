@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from accelsim.base.renamed import both
 from accelsim.sparsity import parse_pattern
 from accelsim.trace.record import Trace
 
@@ -23,7 +25,7 @@ class InputStatistics:
         readers: kinds of the layers that share it.
         zero_ratio: share of values that are exactly zero.
         magnitudes: quantiles of |x| at `QUANTILES`.
-        dropped_energy_ratio: for each pattern, the share of squared magnitude that it drops.
+        dropped_squared_magnitude_ratio: what each pattern drops, as a share of the sum.
     """
 
     name: str
@@ -33,7 +35,12 @@ class InputStatistics:
     features: int
     zero_ratio: float
     magnitudes: tuple[float, ...]
-    dropped_energy_ratio: dict[str, float]
+    dropped_squared_magnitude_ratio: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        data = asdict(self)
+        return data | both("dropped_energy_ratio", data.pop("dropped_squared_magnitude_ratio"))
 
 
 def statistics(trace: Trace, patterns: Sequence[str]) -> Iterator[InputStatistics]:
@@ -54,7 +61,7 @@ def statistics(trace: Trace, patterns: Sequence[str]) -> Iterator[InputStatistic
             features=values.shape[1],
             zero_ratio=float(np.mean(values == 0)),
             magnitudes=tuple(float(q) for q in np.quantile(np.abs(values), QUANTILES)),
-            dropped_energy_ratio={
+            dropped_squared_magnitude_ratio={
                 str(pattern): float(squares.sum(where=~pattern.keep(values))) / total
                 for pattern in chosen
             },

@@ -26,11 +26,13 @@ NAMES = {"rank": lambda run: run["point"]["mitigation"].removeprefix("rsparse")}
 COST, LOSS = st.Choice("costs", NAMES, PLAIN), st.Choice("losses", {}, PLAIN)
 LOW_RANK, QUARTERS = COST(pattern="8:16", mitigation="rsparse64"), COST(pattern="12:16")
 ANSWER = """\
-On the shipped Llama at {cost.precision}, dropping half costs {two.relative_drop:.0 %} of \
-perplexity at {two.pattern}, {four.relative_drop:.0 %} at {four.pattern}, \
-{eight.relative_drop:.0 %} at {eight.pattern}, {sixteen.relative_drop:.0 %} at {sixteen.pattern} \
-and {any.relative_drop:.0 %} without structure, which no machine here runs; the {count:word} \
-run at {cost.speedup:.2f}×, and {wide.pattern} pays with {wide.area_overhead_ratio:.0 %} of area \
+On the shipped Llama at {cost.precision}, dropping half costs \
+{two.perplexity_increase_ratio:.0 %} of perplexity at {two.pattern}, \
+{four.perplexity_increase_ratio:.0 %} at {four.pattern}, \
+{eight.perplexity_increase_ratio:.0 %} at {eight.pattern}, \
+{sixteen.perplexity_increase_ratio:.0 %} at {sixteen.pattern} \
+and {any.perplexity_increase_ratio:.0 %} without structure, which no machine here runs; \
+the {count:word} run at {cost.speedup:.2f}×, and {wide.pattern} pays with {wide.area_overhead_ratio:.0 %} of area \
 instead of {cost.area_overhead_ratio:.0 %} and {wide.energy_ratio:.2f} of the dense energy instead \
 of {cost.energy_ratio:.2f}. Between those and dense lie patterns that keep {most.kept:word} \
 ({most.speedup:.2f}× at {lost.low:.0p} to {lost.high:.0 %}), and half-kept ones whose dropped \
@@ -41,8 +43,8 @@ TOLD = dict(zip(NAMED, (LOSS(pattern=pattern) for pattern in HALF), strict=True)
 TOLD |= {"cost": COST, "wide": COST(pattern="16:32"), "most": QUARTERS, "rank": LOW_RANK}
 TOLD |= {
     "count": len(HALF[:-1]),
-    "lost": st.Ends("relative_drop", LOSS(pattern=MOST[:-1])),
-    "left": st.Ends("relative_drop", LOSS(pattern=HALF[:-1], mitigation="rsparse64")),
+    "lost": st.Ends("perplexity_increase_ratio", LOSS(pattern=MOST[:-1])),
+    "left": st.Ends("perplexity_increase_ratio", LOSS(pattern=HALF[:-1], mitigation="rsparse64")),
 }
 BY = f"by {st.word(st.ERRORS)} standard errors"
 RANK = "R-Sparse {rank} at {pattern}"
@@ -65,7 +67,7 @@ CLAIMS = {
 }
 COLUMNS = {name: f"{{{name}}}" for name in PLAIN} | {
     "perplexity": "{perplexity:.2f}",
-    "increase": "{relative_drop:+.1%} ± {relative_drop_stderr:.1%}",
+    "increase": "{perplexity_increase_ratio:+.1%} ± {perplexity_increase_ratio_stderr:.1%}",
 }
 for head, cell in st.ratios("speed-up", "energy", "area").items():
     COLUMNS[head] = st.Column(cell, chosen=COST)

@@ -69,7 +69,7 @@ COSTS |= {**st.ratios("work per area"), "perplexity": st.Column("{increase}", ch
 ROWS, HEAD = {"bandwidth": (LIMITED, AMPLE)}, {"DRAM": "{bandwidth} GB/s", "pattern": "{pattern}"}
 X = {"xlabel": "activation pattern"}
 BARS = {f"{n} GB/s": st.Bar(gain(), {"bandwidth": n}) for n in (AMPLE, LIMITED)}
-LOOK, ANY = st.Look(legend=1, **X), "any half (no hardware): {relative_drop:.0p}"
+LOOK, ANY = st.Look(legend=1, **X), "any half (no hardware): {perplexity_increase_ratio:.0p}"
 LOSS_BARS = {pattern: LOSS(pattern=pattern) for pattern in PATTERNS}
 GROUPS = {pattern: partial(AT, pattern) for pattern in PATTERNS}
 TALL = st.Look(ylabel="speed-up at the same area", ylim=(0, 1.6), legend=3, **X)

@@ -70,12 +70,12 @@ COLUMNS = {"multipliers": "{multipliers:,}", "pattern": "{pattern}", "TOPS": "{e
 COLUMNS |= st.ratios("speed-up", "energy", "area", "work per area") | {
     "decode, batch {batch}": st.Column("{speedup:.2f}×", {"phase": "decode"}),
     "energy in decode": st.Column("{energy_ratio:.2f}×", {"phase": "decode"}),
-    "dropped energy": "{dropped_energy_ratio:.1%}",
+    "dropped energy": "{dropped_squared_magnitude_ratio:.1%}",
 }
 COSTS = st.Look(xlabel="pattern, {multipliers:,} multipliers", ylim=(0, 2.5))
 DROPS = st.Look(xlabel="pattern", ylabel="dropped share of squared magnitude (%)", legend=4)
 BARS = {
-    name: st.Bar(lambda runs, kind=kind: st.dropped_energy_ratio(runs[0], kind))
+    name: st.Bar(lambda runs, kind=kind: st.dropped_squared_magnitude_ratio(runs[0], kind))
     for kind, name in KINDS.items()
 }
 PLOTS = [st.Plotted("cost", AT(base=base, pattern=PATTERNS), COSTS) for base in MACHINES]

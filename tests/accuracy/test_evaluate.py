@@ -97,8 +97,8 @@ def test_rows_hold_what_its_parts_measure(subject):
         losses = measure(subject.model, ids, windows, Pruner(subject.linears, policy))
         assert np.array_equal(row.losses.nats, losses.nats)
         assert row.layers == layers
-        ratios = [layer.lost_energy_ratio for layer in layers.values()]
-        assert row.lost_energy_ratio == pytest.approx(np.mean(ratios))
+        ratios = [layer.dropped_squared_magnitude_ratio for layer in layers.values()]
+        assert row.dropped_squared_magnitude_ratio == pytest.approx(np.mean(ratios))
         ratios = [layer.output_error_ratio for layer in layers.values()]
         assert row.output_error_ratio == pytest.approx(np.mean(ratios))
         assert row.policy is policy
@@ -126,14 +126,14 @@ def test_the_json_object_says_what_was_done(subject):
     assert mixed["layers"]["model.layers.0.mlp.up_proj"] == {
         "block": "0",
         "kind": "up_proj",
-        "lost_energy_ratio": 0,
+        "dropped_squared_magnitude_ratio": 0,
         "output_error_ratio": 0,
     }
     for row in data["rows"]:
         expected = row["perplexity"] / data["dense"]["perplexity"] - 1
-        assert row["relative_drop"] == pytest.approx(expected)
+        assert row["perplexity_increase_ratio"] == pytest.approx(expected)
         assert 0 < row["perplexity_noise"] < row["perplexity_stderr"]
-        assert row["relative_drop_noise"] > 0
+        assert row["perplexity_increase_ratio_noise"] > 0
         assert row["layers"].keys() == data["outliers"].keys() == subject.linears.keys()
 
 
@@ -269,7 +269,7 @@ def test_one_window_has_no_standard_error_and_is_valid_json(subject):
     assert data["dense"]["windows"] == 1
     assert data["dense"]["perplexity_stderr"] is None
     assert data["rows"][0]["perplexity_stderr"] is None
-    assert data["rows"][0]["relative_drop_stderr"] is None
+    assert data["rows"][0]["perplexity_increase_ratio_stderr"] is None
 
 
 @pytest.mark.parametrize(

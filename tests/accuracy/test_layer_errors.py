@@ -58,10 +58,10 @@ def test_errors_by_hand():
     # 5 and 0: error 1 + 1 of 36 + 1.
     model = Table([[3, 1, 0, 2]], [[1, 1, 1, 1], [0, 1, 0, 0]])
     ((found,), _) = (r := errors(model, [Policy(method("2:4"))], [0])).errors, r.outliers
-    assert found["a"].lost_energy_ratio == pytest.approx(1 / 14)
+    assert found["a"].dropped_squared_magnitude_ratio == pytest.approx(1 / 14)
     assert found["a"].output_error_ratio == pytest.approx(2 / 37)
     assert found["a"].to_dict() == {
-        "lost_energy_ratio": pytest.approx(1 / 14),
+        "dropped_squared_magnitude_ratio": pytest.approx(1 / 14),
         "output_error_ratio": pytest.approx(2 / 37),
     }
 
@@ -72,15 +72,15 @@ def test_each_layer_is_looked_at_with_the_inputs_of_the_dense_model():
     model.a.bias.data[:] = 0
     rules = (("b", method("1:2")),)
     (found,) = errors(model, [Policy(method("2:4"), rules)], [0]).errors
-    assert found["a"].lost_energy_ratio == pytest.approx(1 / 14)
-    assert found["b"].lost_energy_ratio == pytest.approx(1 / 37)
+    assert found["a"].dropped_squared_magnitude_ratio == pytest.approx(1 / 14)
+    assert found["b"].dropped_squared_magnitude_ratio == pytest.approx(1 / 37)
     assert found["b"].output_error_ratio == pytest.approx(1 / 49)
 
 
 def test_weights_lose_no_input_energy_but_change_the_output():
     model = Table([[3, 1, 0, 2]], [[1, 4, 2, 3]])
     (found,) = errors(model, [Policy(method("2:4", "wt"))], [0]).errors
-    assert found["a"].lost_energy_ratio == 0
+    assert found["a"].dropped_squared_magnitude_ratio == 0
     # 1 × 3 and 2 × 0 are dropped: 13 becomes 10.
     assert found["a"].output_error_ratio == pytest.approx(9 / 169)
 
@@ -89,13 +89,16 @@ def test_the_reference_is_dense_at_the_same_precision():
     model = Table([[0.3, 0.1, 0.2, 0.7]], [[0.11, 0.22, 0.33, 0.44]])
     for chosen in (method("dense"), method("4:4"), method("dense", "amber", "lpts")):
         (found,) = errors(model, [Policy(chosen)], [0], precision="int8").errors
-        assert found["a"].to_dict() == {"lost_energy_ratio": 0, "output_error_ratio": 0}
+        assert found["a"].to_dict() == {
+            "dropped_squared_magnitude_ratio": 0,
+            "output_error_ratio": 0,
+        }
 
 
 def test_a_layer_of_zeros_has_no_error():
     (found,) = errors(Table([[0, 0]], [[1.0, 1]]), [Policy(method("1:2"))], [0, 0]).errors
-    assert found["a"].to_dict() == {"lost_energy_ratio": 0, "output_error_ratio": 0}
-    assert LayerError().lost_energy_ratio == LayerError().output_error_ratio == 0
+    assert found["a"].to_dict() == {"dropped_squared_magnitude_ratio": 0, "output_error_ratio": 0}
+    assert LayerError().dropped_squared_magnitude_ratio == LayerError().output_error_ratio == 0
 
 
 @pytest.mark.parametrize("precision", ["float", "int8", "bf16"])
@@ -141,7 +144,7 @@ def test_output_errors_equal_those_of_loops(precision, mitigation):
     if mitigation == "dpts":
         selected_from = selected_from - [[naive.lower_median(row)] for row in rows]
     lost = np.square(selected_from[~np.array(masks)]).sum()
-    assert found["a"].lost_energy == pytest.approx(lost, rel=1e-5)
+    assert found["a"].dropped_squared_magnitude == pytest.approx(lost, rel=1e-5)
 
 
 def test_policies_are_looked_at_side_by_side():
@@ -160,7 +163,7 @@ def test_policies_are_looked_at_side_by_side():
     )
     # Whole sequences only: tokens 0 1 1 0. 2:4 drops 1, 2, 2, 1; 1:4 drops 5, 83, 83, 5.
     energy = 14 + 164 + 164 + 14
-    ratios = [one["a"].lost_energy_ratio for one in report.errors]
+    ratios = [one["a"].dropped_squared_magnitude_ratio for one in report.errors]
     assert ratios == pytest.approx([6 / energy, 176 / energy, 6 / energy])
     assert told == [1]
 
@@ -171,10 +174,10 @@ def test_clact_looks_at_sequences():
     policy = [Policy(method("2:4", "clact"))]
     apart = errors(model, policy, [0, 0, 1, 0], seq_len=2).errors[0]["a"]
     # Sequence 1 drops 2 of each token; sequence 2 drops 2.5: norms 9.2, 3.5, 4.2.
-    assert apart.lost_energy == pytest.approx(4 + 4 + 6.25 + 6.25)
+    assert apart.dropped_squared_magnitude == pytest.approx(4 + 4 + 6.25 + 6.25)
     together = errors(model, policy, [0, 0, 1, 0], seq_len=4).errors[0]["a"]
     # At once: norms 9.6, 5, 6; 2 × 9.6 is above 3 × 6 and 2.5 × 5, so 2.5 goes everywhere.
-    assert together.lost_energy == pytest.approx(4 * 6.25)
+    assert together.dropped_squared_magnitude == pytest.approx(4 * 6.25)
 
 
 def test_outliers_by_hand():

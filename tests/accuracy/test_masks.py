@@ -40,7 +40,9 @@ def bits(tensor):
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))
 @pytest.mark.parametrize("text", PATTERNS)
 @given(x=reals)
-def test_masks_and_dropped_energy_are_those_of_the_simulated_selector(precision, text, x):
+def test_masks_and_dropped_squared_magnitude_are_those_of_the_simulated_selector(
+    precision, text, x
+):
     pattern = parse_pattern(text)
     operands = PRECISIONS[precision].encode_tokens(x)
     simulated = select(operands, pattern, x)
@@ -52,7 +54,7 @@ def test_masks_and_dropped_energy_are_those_of_the_simulated_selector(precision,
     _, mask = layer.select(torch.from_numpy(x))
     assert np.array_equal(mask.numpy(), simulated.kept)
     lost = float(np.square(dropped[0].double().numpy()).sum())
-    assert lost == pytest.approx(simulated.dropped_energy.sum())
+    assert lost == pytest.approx(simulated.dropped_squared_magnitude.sum())
 
 
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))

@@ -72,9 +72,9 @@ def test_the_difference_to_dense_is_beyond_chance(losses):
     assert increase > 3 * error > 0
 
 
-def test_lost_energy_and_output_error_grow_as_groups_shrink(shipped, ids):
+def test_dropped_squared_magnitude_and_output_error_grow_as_groups_shrink(shipped, ids):
     report = layer_errors(shipped, ids[:256], POLICIES, precision="float", states={}, seq_len=128)
-    for name in ("lost_energy_ratio", "output_error_ratio"):
+    for name in ("dropped_squared_magnitude_ratio", "output_error_ratio"):
         ratios = [sum(getattr(e, name) for e in one.values()) / len(one) for one in report.errors]
         assert all(0 < less < more < 0.5 for less, more in pairwise(ratios))
     assert len(report.outliers) == 8 * 7

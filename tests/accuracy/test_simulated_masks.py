@@ -103,11 +103,15 @@ def test_what_enters_a_pruned_layer_has_the_mask_of_the_simulated_one(
 
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))
 @pytest.mark.parametrize("texts", METHODS, ids=IDS)
-def test_lost_energy_is_what_the_simulation_calls_dropped(subject, trace, ids, precision, texts):
+def test_dropped_squared_magnitude_is_what_the_simulation_calls_dropped(
+    subject, trace, ids, precision, texts
+):
     policy = Policy(method(texts))
     report = layer_errors(subject, ids, [policy], precision=precision, states={}, seq_len=LENGTH)
     assert report.errors[0].keys() == subject.linears.keys()
     for name, error in report.errors[0].items():
         selection, _ = simulated(trace, name, precision, texts)
-        assert error.lost_energy_ratio == pytest.approx(selection.dropped_energy_ratio, rel=1e-6)
-        assert error.lost_energy_ratio > 0
+        assert error.dropped_squared_magnitude_ratio == pytest.approx(
+            selection.dropped_squared_magnitude_ratio, rel=1e-6
+        )
+        assert error.dropped_squared_magnitude_ratio > 0

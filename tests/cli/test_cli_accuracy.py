@@ -51,9 +51,12 @@ def test_the_contract_of_the_json(accepted, accuracy):
     for row in data["rows"]:
         assert (row["criterion"], row["mitigation"]) == ("act", "none")
         ratio = row["perplexity"] / data["dense"]["perplexity"]
-        assert row["relative_drop"] == pytest.approx(ratio - 1)
-        assert 0 < row["lost_energy_ratio"] < 0.5
-    assert data["rows"][1]["lost_energy_ratio"] < data["rows"][0]["lost_energy_ratio"]
+        assert row["perplexity_increase_ratio"] == pytest.approx(ratio - 1)
+        assert 0 < row["dropped_squared_magnitude_ratio"] < 0.5
+    assert (
+        data["rows"][1]["dropped_squared_magnitude_ratio"]
+        < data["rows"][0]["dropped_squared_magnitude_ratio"]
+    )
 
 
 def test_every_combination_is_a_row_and_the_senseless_are_named(cli, accuracy):

@@ -148,7 +148,7 @@ def test_the_area_table_says_it_in_words(accepted, arch):
 # --- inspect -------------------------------------------------------------------------------------
 
 
-def test_inspect_shows_layers_and_dropped_energy(accepted, trace):
+def test_inspect_shows_layers_and_dropped_squared_magnitude(accepted, trace):
     words = accepted("inspect", trace).words
     assert f"{trace}: drawn, 21 tokens in 3 sequences, 4 linear layers" in words
     assert "21×256" in words
@@ -162,8 +162,11 @@ def test_inspect_json(accepted, trace):
     assert data["trace"]["tokens"] == 21
     assert [layer["in_features"] for layer in data["layers"]] == [64, 100, 37, 256]
     for entry in data["inputs"]:
-        assert set(entry["dropped_energy_ratio"]) == {"1:4", "3:4"}
-        assert entry["dropped_energy_ratio"]["1:4"] > entry["dropped_energy_ratio"]["3:4"]
+        assert set(entry["dropped_squared_magnitude_ratio"]) == {"1:4", "3:4"}
+        assert (
+            entry["dropped_squared_magnitude_ratio"]["1:4"]
+            > entry["dropped_squared_magnitude_ratio"]["3:4"]
+        )
         assert 0.1 < entry["zero_ratio"] < 0.3  # every fifth is zero
 
 

@@ -31,7 +31,12 @@ def decoding(accepted, trace, tmp_path):
 @pytest.fixture
 def accuracy(tmp_path):
     path = tmp_path / "accuracy.json"
-    row = {"pattern": "8:16", "criterion": "act", "mitigation": "none", "relative_drop": 0.4}
+    row = {
+        "pattern": "8:16",
+        "criterion": "act",
+        "mitigation": "none",
+        "perplexity_increase_ratio": 0.4,
+    }
     path.write_text(json.dumps({"rows": [row]}))
     return path
 
@@ -86,4 +91,4 @@ def test_accuracy_must_be_what_the_command_prints(cli, prefill, tmp_path):
     flags = ("--out", tmp_path / "c.png", "--accuracy", path)
     outcome = cli("plot", "front", prefill, *flags)
     assert outcome.code == 2
-    assert "no 'rows' with criterion, mitigation, pattern, relative_drop" in outcome.err
+    assert "no 'rows' with criterion, mitigation, pattern, perplexity_increase_ratio" in outcome.err

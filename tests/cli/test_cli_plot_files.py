@@ -75,8 +75,15 @@ def test_a_timeline_of_some_layers_is_refused(run, refused, tmp_path):
 
 @pytest.mark.parametrize("drop", [None, "0.4"])
 def test_an_increase_that_is_no_number_is_refused(run, refused, tmp_path, drop):
-    row = {"pattern": "8:16", "criterion": "act", "mitigation": "none", "relative_drop": drop}
+    row = {
+        "pattern": "8:16",
+        "criterion": "act",
+        "mitigation": "none",
+        "perplexity_increase_ratio": drop,
+    }
     (tmp_path / "a.json").write_text(json.dumps({"rows": [row]}))
     flags = ("--out", tmp_path / "c.png", "--accuracy", tmp_path / "a.json")
     message = refused("plot", "front", run(), *flags)
-    assert message.endswith(f"a.json: relative_drop {json.dumps(drop)}: must be a number\n")
+    assert message.endswith(
+        f"a.json: perplexity_increase_ratio {json.dumps(drop)}: must be a number\n"
+    )

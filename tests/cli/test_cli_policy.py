@@ -162,7 +162,7 @@ def test_a_table_that_does_not_fit_is_one_clear_line(refused, arch, trace):
     [
         ("--batch", "-1", "--batch -1: must be at least 1"),
         ("--phase", "train", "--phase 'train': allowed: prefill, decode"),
-        ("--proxy", "harm", "--proxy 'harm': allowed: output_error, lost_energy"),
+        ("--proxy", "harm", "--proxy 'harm': allowed: output_error, dropped_squared_magnitude"),
         ("--text", "none.txt", "none.txt: cannot read the text"),
     ],
 )

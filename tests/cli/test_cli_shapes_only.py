@@ -37,12 +37,12 @@ def test_run_knows_everything_but_what_is_dropped(accepted, arch, synth, shapes,
 
     data = run(shapes, "--csv", tmp_path / "r.csv")
     other = run(synth("--distribution", "laplace", name="l.npz"))
-    assert [layer["dropped_energy_ratio"] for layer in data["layers"]] == [None] * 7
+    assert [layer["dropped_squared_magnitude_ratio"] for layer in data["layers"]] == [None] * 7
     assert data["totals"]["cycles"] == other["totals"]["cycles"]
     assert data["totals"]["dram_bytes"] == other["totals"]["dram_bytes"]
     assert data["totals"]["macs_executed"] == other["totals"]["macs_executed"]
     with (tmp_path / "r.csv").open(encoding="utf-8", newline="") as file:
-        assert {row["dropped_energy_ratio"] for row in csv.DictReader(file)} == {""}
+        assert {row["dropped_squared_magnitude_ratio"] for row in csv.DictReader(file)} == {""}
 
 
 def test_run_prints_its_tables(accepted, arch, shapes, tmp_path):
@@ -58,7 +58,7 @@ def test_run_prints_its_tables(accepted, arch, shapes, tmp_path):
 def test_compare_leaves_what_is_dropped_open(accepted, arch, synth, shapes):
     machines = (arch("dense"), arch("nm24"), arch("nm816"))
     rows = json.loads(accepted("compare", *machines, "--trace", shapes, "--json").out)["rows"]
-    assert [row["dropped_energy_ratio"] for row in rows] == [None] * 3
+    assert [row["dropped_squared_magnitude_ratio"] for row in rows] == [None] * 3
     last = [
         line.split()[-1]
         for line in accepted("compare", *machines, "--trace", shapes).out.splitlines()
@@ -73,7 +73,7 @@ def test_a_dense_machine_decodes(accepted, arch, shapes):
     flags = ("--phase", "decode", "--batch", 3, "--json")
     data = json.loads(accepted("run", arch("dense"), "--trace", shapes, *flags).out)
     assert [layer["tokens"] for layer in data["layers"]] == [12] * 7
-    assert data["layers"][0]["dropped_energy_ratio"] is None
+    assert data["layers"][0]["dropped_squared_magnitude_ratio"] is None
 
 
 @pytest.mark.parametrize("name", ["nm24", "nm816", "nm816_bf16"])

@@ -90,7 +90,7 @@ def test_a_pattern_within_the_machines_takes_its_time_but_less_of_it_is_work(
     for layer, like, linear in zip(sparser.layers, own.layers, small_trace.linears, strict=True):
         kept = parse_pattern("1:4").kept(linear.in_features)
         assert layer.macs_executed == layer.tokens * kept * linear.out_features
-        assert layer.dropped_energy_ratio >= like.dropped_energy_ratio
+        assert layer.dropped_squared_magnitude_ratio >= like.dropped_squared_magnitude_ratio
         assert layer.units["mac_array"].actions["mac"] < like.units["mac_array"].actions["mac"]
         for unit in ("selector", "compressed_buffer", "crossbar"):
             assert layer.units[unit].actions == like.units[unit].actions

@@ -78,7 +78,7 @@ def test_prefill_runs_the_rows_of_each_layer(mixture, tmp_path, name, engine):
     dense, expert = simulate(arch, mixture, engine=engine).layers
     assert dense.tokens == 6
     assert facts(expert) == facts(*alone.layers)
-    assert expert.dropped_energy_ratio == alone.layers[0].dropped_energy_ratio
+    assert expert.dropped_squared_magnitude_ratio == alone.layers[0].dropped_squared_magnitude_ratio
 
 
 @pytest.mark.parametrize("name", ["dense", "nm816"])
@@ -113,7 +113,9 @@ def test_sweeps_find_the_same(mixture, name, batch):
     options = {} if batch is None else {"phase": "decode", "batch": batch}
     result = simulate(arch, mixture, **options)
     found = totals_of(arch, Workload(mixture, None), None, batch, new_memory())
-    assert found == result.totals() | {"dropped_energy_ratio": result.dropped_energy_ratio}
+    assert found == result.totals() | {
+        "dropped_squared_magnitude_ratio": result.dropped_squared_magnitude_ratio
+    }
 
 
 def test_rows_that_are_no_tokens_have_no_decode_step(tmp_path):

@@ -40,7 +40,7 @@ def test_labels_of_points_that_lie_close_are_moved_apart(tmp_path):
 @pytest.mark.parametrize("height_mm", [40, 65])
 def test_the_text_of_a_colour_bar_is_inside_of_the_figure(height_mm, tmp_path):
     rows = [
-        {"layer": f"l.{i}.{k}", "block": str(i), "kind": k, "dropped_energy_ratio": 0.1}
+        {"layer": f"l.{i}.{k}", "block": str(i), "kind": k, "dropped_squared_magnitude_ratio": 0.1}
         for i in range(2)
         for k in ("q_proj", "attention.output.dense")
     ]

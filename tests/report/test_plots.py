@@ -42,7 +42,13 @@ def decoding(small_trace):
 
 def accuracy_of(*rows):
     """What `accelsim accuracy --json` prints, shortened."""
-    keys = ("pattern", "criterion", "mitigation", "relative_drop", "relative_drop_stderr")
+    keys = (
+        "pattern",
+        "criterion",
+        "mitigation",
+        "perplexity_increase_ratio",
+        "perplexity_increase_ratio_stderr",
+    )
     return {"rows": [dict(zip(keys, row, strict=True)) for row in rows]}
 
 

@@ -18,7 +18,7 @@ from accelsim.report import style
 SHARED = sorted(kind for kind in PLOTS if not PLOTS[kind].is_of_one_run)
 ACCURACY = {
     "rows": [
-        {"pattern": p, "criterion": "act", "mitigation": "none", "relative_drop": d}
+        {"pattern": p, "criterion": "act", "mitigation": "none", "perplexity_increase_ratio": d}
         for p, d in (("2:4", 0.8), ("8:16", 0.4))
     ]
 }

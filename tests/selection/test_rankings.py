@@ -89,7 +89,9 @@ def test_centred_values_are_rounded_after_their_median_is_taken_away(trace, prec
     assert np.array_equal(found.kept, largest(codes, 8, 16))
     assert found.alive.tolist() == np.count_nonzero(codes, axis=1).tolist()
     lost = np.where(found.kept, 0, real - middle)
-    assert found.dropped_energy.sum() == pytest.approx((lost.astype(np.float64) ** 2).sum())
+    assert found.dropped_squared_magnitude.sum() == pytest.approx(
+        (lost.astype(np.float64) ** 2).sum()
+    )
 
 
 def test_rankings_are_kept_apart_on_disk(trace, tmp_path):

@@ -89,7 +89,12 @@ def selected(monkeypatch):
 def assert_same(one, other, *, with_mask):
     """Compare two selections; a mask only where one was wished for."""
     assert one.features == other.features
-    for name in ("nonzero", "energy", "dropped_energy", *(["mask"] if with_mask else [])):
+    for name in (
+        "nonzero",
+        "squared_magnitude",
+        "dropped_squared_magnitude",
+        *(["mask"] if with_mask else []),
+    ):
         ours, theirs = getattr(one, name), getattr(other, name)
         assert ours.dtype == theirs.dtype, name
         assert ours.shape == theirs.shape, name
@@ -332,8 +337,10 @@ class Ends(Pattern):
         path.write_text(source.format(first=first), encoding="utf-8")
         ends = Wish("int8", loaded(path).Ends())
         found.append(selections_of(trace, "a", [ends], store)[ends])
-    assert not np.array_equal(found[0].dropped_energy, found[1].dropped_energy)
-    assert np.array_equal(found[0].dropped_energy, found[2].dropped_energy)
+    assert not np.array_equal(
+        found[0].dropped_squared_magnitude, found[1].dropped_squared_magnitude
+    )
+    assert np.array_equal(found[0].dropped_squared_magnitude, found[2].dropped_squared_magnitude)
     assert len(selected) == 3
     assert not store.folder.exists()
 

@@ -27,7 +27,7 @@ from tests.helpers.small import ROOT
 
 PATTERNS = ("dense", "2:4", "3:5", "8:16")
 SCALE = 0.3  # of stored int8 codes
-COLUMNS = ("nonzero", "energy", "dropped_energy", "mask")
+COLUMNS = ("nonzero", "squared_magnitude", "dropped_squared_magnitude", "mask")
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,10 @@ def assert_naive(array, precision, chosen):
         assert selection.nonzero.tolist() == list(nonzero)
         assert [set(np.flatnonzero(row).tolist()) for row in selection.kept] == list(kept)
         assert selection.energy == pytest.approx(energy, rel=1e-12, abs=0)
-        assert selection.dropped_energy == pytest.approx(dropped, rel=1e-12, abs=0)
+        assert selection.dropped_squared_magnitude == pytest.approx(dropped, rel=1e-12, abs=0)
         total = math.fsum(energy)
         ratio = math.fsum(dropped) / total if total else 0.0
-        assert selection.dropped_energy_ratio == pytest.approx(ratio, rel=1e-12, abs=0)
+        assert selection.dropped_squared_magnitude_ratio == pytest.approx(ratio, rel=1e-12, abs=0)
 
 
 @settings(max_examples=120)
@@ -328,7 +328,7 @@ def test_masks_are_there_if_asked_for():
         assert one.mask.shape == (23, 5)  # 37 bits are 5 bytes
         assert other.mask is None
         assert np.array_equal(one.nonzero, other.nonzero)
-        assert np.array_equal(one.dropped_energy, other.dropped_energy)
+        assert np.array_equal(one.dropped_squared_magnitude, other.dropped_squared_magnitude)
         with pytest.raises(ValueError, match="selected without a mask"):
             other.kept  # noqa: B018
         with pytest.raises(ValueError, match="selected without a mask"):

@@ -26,7 +26,7 @@ def run(pattern="8:16", batch=1, *, cycles=100, area_um2=10.0, energy_pj=5.0, sp
         "totals": totals,
         "units": {"crossbar": crossbar},
         "baseline": {"speedup": speedup, "totals": {"area_um2": 20.0, "energy_pj": 10.0}},
-        "layers": [{"kind": "q", "dropped_energy_ratio": 0.2}],
+        "layers": [{"kind": "q", "dropped_squared_magnitude_ratio": 0.2}],
     }
 
 
@@ -218,8 +218,13 @@ def test_equal_area_takes_the_fastest_that_fits():
 
 def test_perplexities_are_records_and_nothing_is_measured_unasked(tmp_path, monkeypatch):
     row = {"pattern": "8:16", "criterion": "act", "mitigation": "none"}
-    row |= {"relative_drop": 0.5, "relative_drop_stderr": 0.02}
-    other = {**row, "pattern": "2:4", "relative_drop": 1.2, "relative_drop_stderr": 0.05}
+    row |= {"perplexity_increase_ratio": 0.5, "perplexity_increase_ratio_stderr": 0.02}
+    other = {
+        **row,
+        "pattern": "2:4",
+        "perplexity_increase_ratio": 1.2,
+        "perplexity_increase_ratio_stderr": 0.05,
+    }
     one = {"settings": {"precision": "int8"}, "dense": {"perplexity": 17.0}, "rows": [row, other]}
     path = tmp_path / "accuracy.json"
     path.write_text(json.dumps(one))
@@ -240,7 +245,12 @@ def test_perplexities_are_records_and_nothing_is_measured_unasked(tmp_path, monk
 
 def test_a_measurement_replaces_its_rows_and_keeps_the_others(tmp_path, monkeypatch):
     def row(pattern, drop):
-        return {"pattern": pattern, "criterion": "act", "mitigation": "none", "relative_drop": drop}
+        return {
+            "pattern": pattern,
+            "criterion": "act",
+            "mitigation": "none",
+            "perplexity_increase_ratio": drop,
+        }
 
     head = {"accelsim": "1", "model": "m", "text": "t", "compute_type": "f", "dense": {}}
     head |= {"settings": {"precision": "int8"}}

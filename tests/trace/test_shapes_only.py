@@ -12,7 +12,7 @@ from tests.helpers.small import ARCHITECTURES, changed, load, tile
 
 MODEL = "llama-3.2-1b"  # hidden 2048, intermediate 8192, 8 of 32 heads for keys and values
 FIRST = "model.layers.0.self_attn.q_proj"
-OF_VALUES = {"dropped_energy_ratio", "energy_pj", "unit_energy_pj"}
+OF_VALUES = {"dropped_squared_magnitude_ratio", "energy_pj", "unit_energy_pj"}
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +145,9 @@ def test_prefill_costs_the_same_where_no_value_is_zero(pair, name):
 def test_what_is_dropped_is_unknown(pair):
     for name in ("dense", "nm816"):
         without, with_values = (simulate(load(name), trace) for trace in pair)
-        assert without.dropped_energy_ratio is None
-        assert [layer.dropped_energy_ratio for layer in without.layers] == [None] * 7
-        assert with_values.dropped_energy_ratio is not None
+        assert without.dropped_squared_magnitude_ratio is None
+        assert [layer.dropped_squared_magnitude_ratio for layer in without.layers] == [None] * 7
+        assert with_values.dropped_squared_magnitude_ratio is not None
 
 
 # --- decode --------------------------------------------------------------------------------------

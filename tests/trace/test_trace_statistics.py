@@ -19,7 +19,7 @@ def test_by_hand(write):
     assert (entry.name, entry.tokens, entry.features) == ("a", 6, 8)
     assert entry.zero_ratio == 3 / 8
     # 34 = 9 + 16 + 1 + 4 + 4; 2:4 drops only the 1, 1:8 all but the 4.
-    assert entry.dropped_energy_ratio == {
+    assert entry.dropped_squared_magnitude_ratio == {
         "2:4": pytest.approx(1 / 34),
         "1:8": pytest.approx(18 / 34),
         "dense": 0.0,
@@ -38,20 +38,20 @@ def test_against_numpy(write):
     for name, n, m in (("2:4", 2, 4), ("8:16", 8, 16)):
         ordered = np.sort((real**2).reshape(-1, m), axis=1)
         expected = ordered[:, : m - n].sum() / ordered.sum()
-        assert entry.dropped_energy_ratio[name] == pytest.approx(expected)
+        assert entry.dropped_squared_magnitude_ratio[name] == pytest.approx(expected)
 
 
 def test_a_short_last_group_counts(write):
     # 6 features at 2:4: the last group holds two values and keeps both.
     values = np.tile(np.array([1, 1, 1, 1, 1, 1], np.float16), (6, 1))
     entry = one(load_trace(write({"a": values}, features=6)))
-    assert entry.dropped_energy_ratio["2:4"] == pytest.approx(2 / 6)
+    assert entry.dropped_squared_magnitude_ratio["2:4"] == pytest.approx(2 / 6)
 
 
 def test_zeros_only(write):
     entry = one(load_trace(write({"a": np.zeros((6, 8), np.float16)})))
     assert entry.zero_ratio == 1.0
-    assert entry.dropped_energy_ratio == {"2:4": 0.0}
+    assert entry.dropped_squared_magnitude_ratio == {"2:4": 0.0}
     assert entry.magnitudes == (0.0,) * len(QUANTILES)
 
 
@@ -84,5 +84,5 @@ def test_energy_that_known_distributions_drop(tmp_path, distribution, dropped):
         "llama-3-8b", tmp_path / "t.npz", tokens=256, layers=1, distribution=distribution
     )
     entry = next(statistics(trace, list(dropped)))  # a million draws
-    measured = {name: 100 * ratio for name, ratio in entry.dropped_energy_ratio.items()}
+    measured = {name: 100 * ratio for name, ratio in entry.dropped_squared_magnitude_ratio.items()}
     assert measured == {name: pytest.approx(value, abs=0.06) for name, value in dropped.items()}

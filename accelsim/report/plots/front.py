@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from accelsim.base.errors import InputError
+from accelsim.base.renamed import with_new_names
 from accelsim.report.labels import label_line, label_point
 from accelsim.report.plots.base import PLOTS, Plot, Row
 from accelsim.report.saved import Run, is_dense, ratios
@@ -57,12 +58,12 @@ class Front(Plot):
             {
                 "pattern": row["pattern"],
                 "mitigation": row["mitigation"],
-                "increase": row["relative_drop"],
-                "stderr": row.get("relative_drop_stderr"),
+                "increase": row["perplexity_increase_ratio"],
+                "stderr": row.get("perplexity_increase_ratio_stderr"),
                 "cost": cost,
                 "value": ratios(run, runs)[cost] if run is not None else None,
             }
-            for row in accuracy["rows"]
+            for row in map(with_new_names, accuracy["rows"])
             for run in [known.get(_method(row, row.get("policy")))]
         ]
         if all(row["value"] is None for row in rows):
