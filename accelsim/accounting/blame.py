@@ -26,8 +26,8 @@ def blame(pipeline: Pipeline, times: Times, stage: str, repeats: Ints | int = 1)
     Args:
         pipeline: what ran.
         times: of one run, or of several.
-        stage: whose waits.
-        repeats: how often each run takes place.
+        stage: name of the stage whose waits are distributed.
+        repeats: `[runs]`, how often each run takes place.
     """
     network = pipeline.network
     flat, size = network.flat, len(network.stages) * network.jobs

@@ -20,11 +20,14 @@ from accelsim.mapping.datapath import stacked
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """The cycles of a layer; `ideal + edge + fill + drain + all stalls` is exactly the run.
+    """The cycles of a layer by what the MAC array did; the parts add up to exactly the run.
 
-    ideal: executed MACs over multipliers. edge: lanes, rows and columns left over by ragged tiles
-    and groups. fill: until the first product, without the prologue. drain: after the last. stall:
-    in between and in the prologue, by cause.
+    Attributes:
+        ideal_cycles: executed MACs over multipliers.
+        edge_cycles: what ragged tiles and groups cost: lanes, rows and columns left idle.
+        fill_cycles: until the first product, without the stalls of the prologue.
+        drain_cycles: after the last product.
+        stall_cycles: by cause, in between and in the prologue.
     """
 
     ideal_cycles: int = 0
@@ -43,7 +46,7 @@ class Breakdown:
         )
 
     def with_ideal(self, ideal_cycles: int) -> Breakdown:
-        """Return the same cycles with another share of the array's work called ideal."""
+        """Return the same cycles with other shares of ideal and edge."""
         edge_cycles = self.ideal_cycles + self.edge_cycles - ideal_cycles
         return replace(self, ideal_cycles=ideal_cycles, edge_cycles=edge_cycles)
 
@@ -88,7 +91,7 @@ def busy_totals(pipeline: Pipeline, repeats: Ints | int = 1) -> dict[str, int]:
 
 
 def leaders(diagram: Diagram) -> tuple[str, ...]:
-    """Return who is named first where several bound a run alike: array, resources, selector."""
+    """Return who wins if several bound a run alike: array, then resources, then selector."""
     of_role = {
         role: [part.name for part in diagram.parts if part.role is role]
         for role in (Role.COMPUTE, Role.SELECT)

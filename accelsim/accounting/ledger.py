@@ -46,7 +46,7 @@ def ledgers(pipeline: Pipeline, times: Times, repeats: Ints | int = 1) -> dict[s
     Args:
         pipeline: what ran.
         times: of one run, or of several.
-        repeats: how often each run takes place.
+        repeats: `[runs]`, how often each run takes place.
     """
     result = {
         name: _Channel.of(pipeline, times, name).ledger(times.cycles, repeats)

@@ -82,8 +82,8 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One layer run (one decode step of a layer), or several, with what time tells about them."""
+class LayerRun:
+    """One layer run (in decode one step of a layer), or several: pipeline, times and their sums."""
 
     pipeline: Pipeline
     times: Times

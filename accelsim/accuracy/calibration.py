@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from accelsim.accuracy.arithmetic import at_least_single, running
 from accelsim.accuracy.greedy import greedy_sparsities
 from accelsim.accuracy.hooks import rows_of, watching
-from accelsim.accuracy.pruning import FACTORS, LEVEL, LayerPruning, Rows, State, weight_of
+from accelsim.accuracy.pruning import FACTORS, LEVEL, LayerPruning, RowLayout, State, weight_of
 from accelsim.accuracy.subject import Subject
 from accelsim.base.errors import InputError
 from accelsim.base.files import check_regular, replacing
@@ -154,7 +154,7 @@ def _fit(  # noqa: PLR0913, PLR0917
         dropped = method.pattern.sparsity if share is None else share
         state[LEVEL] = float(np.quantile(inputs.abs().cpu().numpy(), dropped))
     layer = LayerPruning(method, precision, state)
-    rows = Rows() if inputs is None else Rows(len(inputs) // seq_len, seq_len)
+    rows = RowLayout() if inputs is None else RowLayout(len(inputs) // seq_len, seq_len)
     if inputs is not None:
         rows.check(len(inputs), method)
     sample = Sample(

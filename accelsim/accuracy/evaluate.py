@@ -324,7 +324,7 @@ def _losses(  # noqa: PLR0913, PLR0917
 
 
 def _coverage(subject: Subject, ids: torch.Tensor) -> Coverage:
-    """Return which part of what the model multiplies is in the layers that may be pruned."""
+    """Return the share of the model's multiplications that is in the layers to prune."""
     with running(subject.model):
         return coverage_of_linears(
             subject.model,

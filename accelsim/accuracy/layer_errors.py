@@ -11,7 +11,7 @@ from accelsim.accuracy.hooks import rows_of, watching
 from accelsim.accuracy.masks import held, round_weights
 from accelsim.accuracy.pruning import (
     LayerPruning,
-    Rows,
+    RowLayout,
     State,
     States,
     machine_weight,
@@ -130,7 +130,7 @@ def layer_errors(  # noqa: PLR0913
     """
     length = min(subject.text_tokens(seq_len), len(ids))
     sequences = len(ids) // length
-    rows = Rows(sequences, length + subject.beginning.length, alone=phase == "decode")
+    rows = RowLayout(sequences, length + subject.beginning.length, alone=phase == "decode")
     errors: list[dict[str, LayerError]] = [{} for _ in policies]
     outliers: dict[str, Outliers] = {}
 
@@ -155,7 +155,7 @@ class _Call:
     """One layer with its dense inputs, against which methods are compared."""
 
     def __init__(
-        self, linear: LinearModule, inputs: torch.Tensor, rows: Rows, precision: str
+        self, linear: LinearModule, inputs: torch.Tensor, rows: RowLayout, precision: str
     ) -> None:
         self.inputs = inputs
         self._linear, self._rows, self._precision = linear, rows, precision

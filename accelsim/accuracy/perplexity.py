@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.accuracy.arithmetic import at_least_single, jittered, running
-from accelsim.accuracy.pruning import Pruner, Rows
+from accelsim.accuracy.pruning import Pruner, RowLayout
 from accelsim.accuracy.subject import last_logits
 from accelsim.accuracy.windows import Window, batches
 from accelsim.capture.extra import require
@@ -65,7 +65,7 @@ class Losses:
         return both.perplexity_noise / dense.perplexity
 
     def increase_over(self, dense: Losses) -> tuple[float, float]:
-        """Return relative increase of perplexity, and its standard error over pairs of windows.
+        """Return the increase of perplexity, as a ratio, and its standard error over window pairs.
 
         The text is the same, so what makes a window hard to predict cancels.
         """
@@ -124,7 +124,7 @@ def measure(  # noqa: PLR0913
             tokens = torch.stack([ids[w.start : w.end] for w in batch])
             inputs = beginning.before(tokens)
             dense = context + beginning.length if is_decode else 0
-            pruner.rows = Rows(len(batch), inputs.shape[1], dense, alone=is_decode)
+            pruner.rows = RowLayout(len(batch), inputs.shape[1], dense, alone=is_decode)
             counted = last_logits(model, length - context + 1)
             logits = model(input_ids=inputs, use_cache=False, **counted).logits
             logits = logits[:, context - length - 1 : -1]

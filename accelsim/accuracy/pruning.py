@@ -31,11 +31,11 @@ DENSE = Method(parse_pattern("dense"))
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """How the rows of a layer's input `[T, K]` stand to each other.
+class RowLayout:
+    """Which rows of a layer's input `[T, K]` belong to the same sequence.
 
     Attributes:
-        sequences: so many sequences of equal length.
+        sequences: number of sequences, all of equal length, one after the other.
         length: tokens of each; 0: unknown.
         context: tokens at the start of each sequence that stay dense.
         alone: whether each token is selected by itself, as in decode.
@@ -56,7 +56,7 @@ class Rows:
             )
 
 
-ONE_SEQUENCE = Rows()
+ONE_SEQUENCE = RowLayout()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ class LayerPruning:
         """What makes up for dropped values; nothing where none are."""
         return parse_mitigation("none" if self.method.pattern.is_dense else self.method.mitigation)
 
-    def prune(self, inputs: torch.Tensor, rows: Rows) -> Pruned:
+    def prune(self, inputs: torch.Tensor, rows: RowLayout) -> Pruned:
         """Return what enters the product instead of inputs `[T, K]`, float32 or float64."""
         return self.mitigation.prune(inputs, lambda values: self.select(values, rows), self.state)
 
     def select(
-        self, values: torch.Tensor, rows: Rows = ONE_SEQUENCE
+        self, values: torch.Tensor, rows: RowLayout = ONE_SEQUENCE
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return `[T, K]` values as the hardware holds them, and which of them it keeps.
 
@@ -94,7 +94,7 @@ class LayerPruning:
             self.watch(single, mask)
         return reals.to(values.dtype), mask
 
-    def _mask(self, operands: torch.Tensor, reals: torch.Tensor, rows: Rows) -> torch.Tensor:
+    def _mask(self, operands: torch.Tensor, reals: torch.Tensor, rows: RowLayout) -> torch.Tensor:
         """Return which values the simulated selector keeps."""
         pattern = self._pattern()
         if not pattern.is_grouped and LEVEL in self.state:
@@ -178,7 +178,7 @@ class Pruner:
         precision: str = FLOAT,
         states: States | None = None,
     ) -> None:
-        self.rows = Rows()
+        self.rows = RowLayout()
         self._linears = linears
         self._layers = {
             name: LayerPruning(method, precision, (states or {}).get((name, str(method)), {}))
@@ -265,7 +265,7 @@ class Pruner:
         return replaced.reshape(inputs.shape).to(inputs.dtype)
 
     def _tokens(self, name: str) -> torch.Tensor | None:
-        """Return which tokens of the pass an expert gets; None for layers that get all."""
+        """Return the numbers of the tokens that an expert gets; None for layers that get all."""
         return getattr(self._linears[name].module, "tokens", None)
 
     def _with_context(

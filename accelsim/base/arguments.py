@@ -30,7 +30,7 @@ def path_of(given: Any, name: str, allowed: str = "a path (str or Path)") -> Pat
 
 
 def held(given: Any, kind: type[Held], load: Callable[[Path], Held], name: str) -> Held:
-    """Return an object, or what the file at a path holds.
+    """Return the argument if it is such an object, else the object that its file holds.
 
     Args:
         given: an object of this kind, or a path.

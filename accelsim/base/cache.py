@@ -1,8 +1,8 @@
-"""A bounded store of results on disk, shared by all processes of a user.
+"""A cache of results on disk: bounded in size, shared by all processes of a user.
 
 One file an entry, named by a hash of everything that the entry depends on. Entries appear whole
 (they are renamed into place) and carry a checksum: a damaged one counts as missing and is made
-again. When the store outgrows its bound, the entries unused for longest go. A store that cannot be
+again. When the cache outgrows its bound, the entries unused for longest go. A cache that cannot be
 written is no error: results are then computed every time.
 """
 
@@ -32,8 +32,8 @@ _OURS = re.compile(r"\.?[0-9a-f]{64}\.bin(\..*\.tmp)?")
 class DiskCache:
     """Bytes by key in a folder of at most about `limit_bytes`.
 
-    Each process looks at the whole folder when it first writes, and after each sixteenth of the
-    limit, so that the bound may be passed by that much for every process that writes.
+    A process measures the whole folder at its first write, and again after each sixteenth of the
+    limit that it has written. So each process that writes may pass the bound by a sixteenth.
 
     Attributes:
         folder: where the files are.
@@ -46,7 +46,7 @@ class DiskCache:
 
     @classmethod
     def of_user(cls) -> Self | None:
-        """Return the store in the user's cache folder, or where `ACCELSIM_CACHE_DIR` says.
+        """Return the cache in the user's cache folder, or where `ACCELSIM_CACHE_DIR` says.
 
         None for a user without a home.
 
@@ -81,7 +81,7 @@ class DiskCache:
         return content if _checksum(content) == checksum else None
 
     def put(self, key: str, content: bytes) -> None:
-        """Store an entry, unless it is larger than the whole store or cannot be written."""
+        """Store an entry, unless it is larger than the whole cache or cannot be written."""
         size = len(content) + _CHECKSUM_BYTES
         if size > self.limit_bytes:
             return

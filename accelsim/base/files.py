@@ -18,25 +18,25 @@ from typing import Any
 from accelsim.base.errors import InputError
 
 MAX_TEXT_BYTES = 2**28  # of a text, a table of results, a timeline: they are read whole
-_UNSAID_BYTES = 2**20  # are read of a file that does not know its size
+_UNSAID_BYTES = 2**20  # read of a file whose size the system does not tell
 _NONBLOCKING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a writer
 
 
 def exists(path: Path) -> bool:
-    """Whether there is something at a path; not where the system does not tell.
+    """Whether there is something at a path; False where the system refuses to say.
 
-    `Path.exists` raises an error there: for names that are too long, in folders of other users.
+    `Path.exists` raises an error instead: for names that are too long, in folders of other users.
     """
     return os.path.exists(path)  # noqa: PTH110
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path is a regular file, as `exists`."""
+    """Whether a path is a regular file; False where the system refuses to say."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder, as `exists`."""
+    """Whether a path is a folder; False where the system refuses to say."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -181,7 +181,7 @@ def _kept_open(path: Path) -> Iterator[None]:
 
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder on the disk of `path`, which has room for it or for nothing.
+    """Yield a temporary folder beside `path`, on the disk that needs room for the result anyway.
 
     Raises:
         InputError: the folder cannot be made.
@@ -312,7 +312,7 @@ def folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def filling(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder; its contents become those of a new or empty one, or vanish.
+    """Yield a temporary folder: its contents move to `path`, new or empty, if the block succeeds.
 
     Raises:
         InputError: the folder is not empty, cannot be made, or the disk is full.

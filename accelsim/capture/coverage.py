@@ -159,7 +159,7 @@ def _left_out(name: str, kind: str, size: int, count: int | None) -> LeftOut:
 def coverage_of_linears(
     model: torch.nn.Module, run: Callable[[], object], wanted: Set[str]
 ) -> Coverage:
-    """Return which part of what a model multiplies is in some of its linear layers.
+    """Return the share of a model's multiplications that is in some of its linear layers.
 
     Args:
         model: the model.

@@ -118,7 +118,7 @@ class Frame:
 
 
 class BatchReader:
-    """Reads off the batches of one model what their rows are."""
+    """Finds out from the batches of one model which of their rows are tokens, and of what."""
 
     def __init__(self, model: torch.nn.Module, *, batch_first: bool) -> None:
         self._batch_first = batch_first

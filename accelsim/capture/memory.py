@@ -21,7 +21,7 @@ def parameters_of(architecture: Any, config: Any) -> int:
 
 
 def needed_bytes(parameters: int, bytes_per_parameter: int) -> int:
-    """Return what a model needs while it runs on short sequences."""
+    """Return the memory that a model takes while it runs on short sequences."""
     return int(_WORKING_SHARE * parameters * bytes_per_parameter)
 
 
@@ -44,7 +44,7 @@ def _free_of_machine() -> int | None:
 
 
 def _left_of_cgroup() -> int | None:
-    """Return what a container may still use."""
+    """Return the bytes that a container may still use."""
     try:
         limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
         used = (_CGROUP / "memory.current").read_text(encoding="ascii")

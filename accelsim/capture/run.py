@@ -35,7 +35,7 @@ def run_batches(
     reader: BatchReader,
     progress: Progress,
 ) -> list[Frame]:
-    """Run the model on every batch; return what the rows of each are.
+    """Run the model on every batch; return the frame of each: what its rows are.
 
     Raises:
         InputError: no batches, a batch that the model cannot be run on, or one without tokens.

@@ -40,7 +40,7 @@ def sort_out(taps: Mapping[str, Tap], wanted: Iterable[str]) -> tuple[list[Tap],
 
 
 class Sequences:
-    """Which tokens of a trace the rows of each of its inputs are."""
+    """Finds the sequences and the token numbers of the rows of each input of a trace."""
 
     def __init__(self, frames: Sequence[Frame]) -> None:
         self.lengths = tuple(length for frame in frames for length in frame.lengths)

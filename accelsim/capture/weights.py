@@ -21,7 +21,7 @@ _MATRIX = 2
 
 
 def storage_key(tensor: torch.Tensor) -> int:
-    """Return what views of the same memory have in common; 0 if there is none."""
+    """Return a number for the memory of a tensor, which its views share; 0 if it has none."""
     try:
         return int(_held(tensor).untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):
@@ -69,7 +69,7 @@ class Weight:
         return self.name.startswith(f"{module}.")
 
     def part(self, view: torch.Tensor) -> Weight:
-        """Return the slice that a matrix is; the weight itself if it is more or less than one."""
+        """Return the slice of the weight that `view` is; the weight itself if it is none."""
         inside = _offset(view) - self.offset
         is_slice = (
             len(self.shape) > _MATRIX

@@ -105,7 +105,7 @@ def command(
 
 
 def _warnings(machine: Architecture, result: Result) -> list[str]:
-    """Return what to know of a machine before one believes its numbers, by its name."""
+    """Return the warnings about a machine and its numbers, each with its name."""
     from accelsim.run.balance import run_notes
 
     power = (f"{machine.name}: {note}" for note in result.power_notes)

@@ -153,7 +153,7 @@ def stages() -> Iterator[StageProgress]:
 
 
 def warn_of_batches(trace: Trace, batches: Iterable[int]) -> None:
-    """Print which decode batches take tokens of one sequence for those of several."""
+    """Warn of decode batches in which tokens of one sequence stand for those of several."""
     from accelsim.selection.decode import decode_batches, decode_notes
 
     lengths = trace.meta.sequence_lengths
@@ -172,7 +172,7 @@ def clock_warnings(machine: Architecture) -> list[str]:
 
 
 def selection_cache(wanted: bool) -> DiskCache | None:
-    """Return the user's store of selections, or None with `--no-cache`."""
+    """Return the user's cache of selections, or None with `--no-cache`."""
     from accelsim.base.cache import DiskCache
 
     return DiskCache.of_user() if wanted else None

@@ -36,9 +36,9 @@ def command(
     """Show and draw the non-dominated points of a sweep for two metrics."""
     from accelsim.base.errors import InputError
     from accelsim.report.sweep import front_figure, front_table
+    from accelsim.sweeps.folder import read_rows
     from accelsim.sweeps.metrics import METRICS
     from accelsim.sweeps.pareto import best_rows, usable
-    from accelsim.sweeps.store import read_rows
 
     _check_metrics(x, y)
     path = _figure_path(folder, plot, no_plot)

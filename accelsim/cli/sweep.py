@@ -134,8 +134,8 @@ def _data(plan: Plan, summary: Summary) -> dict[str, Any]:
 def _print(plan: Plan, out: Path, summary: Summary) -> None:
     from accelsim.report.sweep import front_table
     from accelsim.report.text import escaped
+    from accelsim.sweeps.folder import read_rows
     from accelsim.sweeps.pareto import best_rows, usable
-    from accelsim.sweeps.store import read_rows
 
     counts = ", ".join(f"{n:,} {name}" for name, n in sorted(summary.statuses.items()))
     show(f"{escaped(plan.file.name)}: {summary.points:,} of {plan.grid.size:,} points: {counts}")

@@ -1,4 +1,4 @@
-"""The machine as the engines see it: stages joined by buffers of a few tiles. Integers only.
+"""A pipeline as the engines see it: stages joined by buffers of a few tiles. Integers only.
 
 Semantics (both engines, `docs/model.md`): a stage starts job i when
 
@@ -30,9 +30,12 @@ MAX_CYCLES = 2**53  # of a layer: what a double counts exactly, 104 days at 1 GH
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Space downstream: job i needs `consumer` to have finished job `frees[i]` (-1: no wait).
+    """Space in a buffer downstream, which a stage needs before it starts a job.
 
-    `buffer` names the memory, for reports.
+    Attributes:
+        consumer: name of the stage that frees the space.
+        frees: `[jobs]`, the job that `consumer` must have finished before job i starts; -1: none.
+        buffer: name of the memory, for reports.
     """
 
     consumer: str
@@ -44,8 +47,14 @@ class Room:
 class Stage:
     """One process of the network: what it waits for and how long it serves each job.
 
-    `busy` is `[jobs]`, or `[runs, jobs]` for several runs of the network, each from an empty start;
-    a job has work in all of them or in none.
+    Attributes:
+        name: of the stage.
+        busy: `[jobs]`, cycles for which it serves each job; `[runs, jobs]` for several runs of the
+            network, each from an empty start. A job has work in all of the runs or in none.
+        inputs: names of the stages whose result of job i it needs for its own job i.
+        rooms: space downstream that it needs.
+        latency: cycles from the end of a job until its result is visible.
+        resource: name of the shared resource that serves it; None: it has its own.
     """
 
     name: str
@@ -106,9 +115,10 @@ class Network:
 
     @property
     def bound_cycles(self) -> Any:
-        """Cycles that no run takes longer than, nearly; `[runs]` of several runs.
+        """Upper bound of the cycles of a run, all jobs one after the other; `[runs]` of several.
 
-        Until a run ends, some job is served or on its way, and each is so once.
+        In every cycle of a run some job is served, or its result is on its way, and each is so
+        once. A float: sums of integers might overflow.
         """
         served = self.busy.sum(axis=(-2, -1), dtype=np.float64)
         return served + float(self.jobs) * sum(stage.latency for stage in self.stages)
@@ -227,7 +237,7 @@ class Times:
 
 
 def check_cycles(cycles: float) -> None:
-    """Raise InputError if a layer may take more cycles than are counted."""
+    """Raise InputError if a layer may take more than `MAX_CYCLES`, up to which counts are exact."""
     if cycles > MAX_CYCLES:
         raise InputError(
             f"up to {cycles:.3g} cycles, and at most 2^53 are counted: the clock is too fast for "

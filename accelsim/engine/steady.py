@@ -16,7 +16,7 @@ from accelsim.engine.network import Network, Stage, Times
 
 
 def reach(network: Network) -> int:
-    """Return how many jobs lie at most between a job and those that it waits for."""
+    """Return the largest distance, in jobs, between a job and one that it waits for."""
     jobs = np.arange(network.jobs)
     waits = [(jobs - room.frees)[room.frees >= 0] for s in network.stages for room in s.rooms]
     turns = [np.abs(np.diff(order.job)) for order in network.order.values()]
@@ -24,9 +24,9 @@ def reach(network: Network) -> int:
 
 
 def repeats(network: Network, times: Times, period: int, end: int) -> bool:
-    """Return whether the jobs before `end` repeat those of a period before: network and times.
+    """Whether the last jobs before `end` are like those `period` jobs earlier: network and times.
 
-    Looked at are as many periods as the network reaches back.
+    Compared are as many whole periods as it takes to cover `reach(network)` jobs.
     """
     looked_at = slice(end - period * -(-reach(network) // period), end)
     before = slice(looked_at.start - period, end - period)
@@ -53,7 +53,7 @@ def repeats(network: Network, times: Times, period: int, end: int) -> bool:
 def _rests(stage: Stage, looked_at: slice, shift_of: Mapping[str, int]) -> bool:
     """Whether a stage is done with its work and waits for nothing: its times stay as they are.
 
-    Those who wait for it are not held up: their times grow, so others than its decide.
+    It holds up no stage that waits for it: the times of those grow, so others decide them.
     """
     waits = any((room.frees[looked_at] >= 0).any() for room in stage.rooms)
     inputs = [stage.name, *stage.inputs]

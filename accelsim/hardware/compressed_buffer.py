@@ -15,8 +15,8 @@ class CompressedBuffer(Buffer):
     """Holds selected activations; exists only on a sparse machine.
 
     Timing:
-        A token's row of a tile takes ceil((slots × value bits + metadata bits) / 8) bytes, its
-        slots being N a group, padding included, or the values that it keeps where that varies. A
+        A token's row of a tile takes ceil((values × value bits + metadata bits) / 8) bytes, its
+        values being N a group, padding included, or the values that it keeps where that varies. A
         job reads its rows once for each of its column blocks, and writes them if it selects.
 
     Actions:

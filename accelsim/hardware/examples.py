@@ -37,7 +37,7 @@ def work(
     store = Store(1 << 20)
     stores = Stores(store, store, store, store if machine.is_sparse else None)
     tiling = Tiling(tokens, columns, reduction, "tokens_outer")
-    kept = tokens * parse_pattern(pattern).kept(reduction)
+    kept = tokens * parse_pattern(pattern).kept_count(reduction)
     return Work(
         gemm=gemm,
         path=machine,

@@ -48,7 +48,7 @@ class Datapath:
 
         >>> sparse = Datapath(rows=8, columns=8, lanes=16, accumulator_bits=32,
         ...     kept_per_group=8, group_size=16, metadata_bits_per_group=16)
-        >>> sparse.groups(40), sparse.slots(40), sparse.steps(40)
+        >>> sparse.groups(40), sparse.stored_values(40), sparse.steps(40)
         (3, 24, 2)
     """
 
@@ -109,7 +109,7 @@ class Datapath:
         """Return the groups in `reduction` positions of K, the last one padded with zeros."""
         return ceil_div(reduction, self.group_size)
 
-    def slots(self, reduction: Count) -> Count:
+    def stored_values(self, reduction: Count) -> Count:
         """Return the stored values for `reduction` positions: N in every group, padding included.
 
         The padding is kept because a crossbar with a window needs exactly N values a group.

@@ -24,12 +24,12 @@ class Packing:
     Attributes:
         steps: cycles in which the array computes one of its R × C output blocks of the tile. Rows
             move in lockstep: the row (token) with the most values sets the pace.
-        slots: stored values of all rows of the tile, padding included.
+        stored_values: kept values of all rows of the tile, padding included.
         compressed_bytes: what the tile takes in the compressed buffer, metadata included.
     """
 
     steps: Ints
-    slots: Ints
+    stored_values: Ints
     compressed_bytes: Ints
 
     @classmethod
@@ -39,11 +39,11 @@ class Packing:
         >>> from accelsim.hardware.examples import work
         >>> tile = work("8:16", tokens=8, reduction=64)  # 4 groups, 2 of which fill 16 lanes
         >>> Packing.even(tile.jobs, tile.path)
-        Packing(steps=array([2]), slots=array([256]), compressed_bytes=array([320]))
+        Packing(steps=array([2]), stored_values=array([256]), compressed_bytes=array([320]))
         """
         return cls(
             steps=path.steps(jobs.reduction),
-            slots=jobs.tokens * path.slots(jobs.reduction),
+            stored_values=jobs.tokens * path.stored_values(jobs.reduction),
             compressed_bytes=path.compressed_bytes(jobs.tokens, jobs.reduction),
         )
 
@@ -64,7 +64,7 @@ class Packing:
         >>> kept = np.zeros((2, 32), bool)
         >>> kept[0, :5] = kept[1, :20] = True  # 20 values through 16 lanes: two steps
         >>> Packing.counted(kept, tile.jobs, tile.path)
-        Packing(steps=array([2]), slots=array([25]), compressed_bytes=array([33]))
+        Packing(steps=array([2]), stored_values=array([25]), compressed_bytes=array([33]))
         """
         _, first, tile = np.unique(jobs.activation_tile, return_index=True, return_inverse=True)
         packed = [_pack(kept, jobs, job, path) for job in first.tolist()]
@@ -72,7 +72,7 @@ class Packing:
 
 
 def _pack(kept: Mask, jobs: TileJobs, job: int, path: Datapath) -> tuple[int, int, int]:
-    """Return steps, slots and bytes of the tile of one job."""
+    """Return steps, stored values and bytes of the tile of one job."""
     rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
     reduction = int(jobs.reduction[job])
     positions = slice(jobs.reduction_start[job], jobs.reduction_start[job] + reduction)

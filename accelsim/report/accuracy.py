@@ -17,7 +17,7 @@ _LEAST_NOISE = 0.001  # that a table shows
 
 
 def accuracy_headline(data: Mapping[str, Any]) -> str:
-    """Return what was measured, on what, and the dense model's perplexity."""
+    """Return two lines: model, text and settings; and the perplexity of the dense model."""
     settings, text, dense = data["settings"], data["text"], data["dense"]
     perplexity = _number(dense["perplexity"]) + _error(dense["perplexity_stderr"], ".2f")
     return (

@@ -23,7 +23,10 @@ Run = Mapping[str, Any]
 _SHARED = ("mac_array", "clock_mhz", "precision", "dram", "technology")
 WORK = ("trace", "phase", "batch")
 """What two runs must share for their numbers to compare."""
-_LAYER_KEYS = ("needed_rows_ratio", "unit_busy_cycles")  # the newest ones
+_LAYER_KEYS = (
+    "needed_rows_ratio",
+    "unit_busy_cycles",
+)  # the oldest results lack them
 _TOTALS = ("cycles", "time_s", "energy_pj", "area_um2", "edp_pj_s", "tops_per_mm2")
 _KEYS = {"arch": dict, "trace": dict, "phase": str, "totals": dict, "units": dict, "layers": list}
 
@@ -101,9 +104,9 @@ def is_dense(run: Run) -> bool:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """Return what tells runs apart: their pattern, else their machine's name, else a number too.
+    """Return labels that tell runs apart: patterns, else names, else names with numbers.
 
-    Where a policy has prunes layers differently, `+ rules` follows.
+    Where a policy prunes layers differently, `+ rules` follows.
 
     >>> labels([{"arch": {"pattern": pattern, "name": "mine"}} for pattern in ("2:4", "8:16")])
     ['2:4', '8:16']
@@ -124,7 +127,7 @@ def check_same_work(what: str, runs: Sequence[Run], parts: Sequence[str] = WORK)
     """Raise InputError unless runs did the same work: only then do their numbers compare.
 
     Args:
-        what: wants them to, for the message.
+        what: what is to compare them, for the message.
         runs: any runs.
         parts: in which they must not differ, of `WORK`.
     """
@@ -154,7 +157,9 @@ def _named(run: Run) -> str:
 
 
 def ratios(run: Run, runs: Sequence[Run]) -> Mapping[str, float]:
-    """Return a run over a dense one: of `runs`, on the same work and array, else its own baseline.
+    """Return the ratios of a run to a dense one.
+
+    That is the dense one of `runs` on the same work and array, else the run's own baseline.
 
     Raises:
         InputError: there is neither.

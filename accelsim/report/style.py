@@ -150,7 +150,7 @@ def plain_log_ticks(axes: Axes) -> None:
 
 
 def named(unit: str) -> str:
-    """Return how a unit, or another name with underscores, is called in a figure.
+    """Return the name that figures write for a unit, or for anything else with underscores.
 
     >>> named("mac_array"), named("weight_dma")
     ('MAC array', 'weight DMA')
@@ -160,7 +160,7 @@ def named(unit: str) -> str:
 
 
 def unit_colour(unit: str) -> str:
-    """Return the colour of a unit: what the dataflows that have it say, the first one first."""
+    """Return the colour that the first dataflow with this unit gives it; else `OTHER_UNIT`."""
     return unit_colours().get(unit, OTHER_UNIT)
 
 

@@ -29,7 +29,7 @@ def _formats(precision: Any) -> str:
 
 
 def headline(result: Result) -> str:
-    """Return what was run on what."""
+    """Return the headline of a run in lines: machine, trace, and totals."""
     arch, trace = result.arch, result.trace
     totals = result.totals() | result.chip_power()
     array, tokens = arch["mac_array"], _tokens(result)
@@ -95,7 +95,7 @@ def _policy_line(result: Result) -> str:
 
 
 def speedup_line(result: Result, against: Result) -> Iterator[str]:
-    """Return the comparison with a baseline, and why the speed-up is what it is."""
+    """Yield the comparison with a baseline, and the factors that the speed-up is made of."""
     ratios = Ratios.of(result, against)
     yield (
         f"against {escaped(against.arch['name'])}: {times(ratios.speedup)} speed, "

@@ -59,7 +59,7 @@ def layer_table(result: Result, baseline: Result | None) -> Table:
 
 
 def cycle_table(result: Result) -> Table:
-    """Return where the cycles went, by layer kind: shares that add up to 100 %."""
+    """Return the shares of cycles by cause, for each layer kind; they add up to 100 %."""
     table = titled_table(
         "Cycles", ["kind", "ideal", "edge", "fill", "drain", "stall", "stalled by"]
     )
@@ -185,7 +185,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def power_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the same machines in units: energy, power, area and what comes of them.
+    """Return the same machines in absolute numbers: energy, power, area and efficiencies.
 
     Where clocks differ, cycles say little: then there is a column of times.
     """

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from accelsim.accounting.tally import Run
+from accelsim.accounting.tally import LayerRun
 from accelsim.base.files import replacing
 from accelsim.base.strict_json import json_text
 from accelsim.mapping import Work
@@ -45,7 +45,7 @@ class Timeline:
             self._file.write('{"name": "end", "ph": "M", "pid": 1}\n]}\n')
         return False
 
-    def add(self, linear: Linear, work: Work, run: Run) -> None:
+    def add(self, linear: Linear, work: Work, run: LayerRun) -> None:
         """Append one layer run: a slice for the layer, and one for each state of each unit."""
         self._slice("layer", linear.name, 0, run.times.cycles, {"tokens": work.gemm.tokens})
         for unit in run.pipeline.units:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from accelsim.accounting.tally import Run
+from accelsim.accounting.tally import LayerRun
 from accelsim.base.errors import MissingExtraError
 from accelsim.base.files import replacing
 from accelsim.mapping import Work
@@ -60,7 +60,7 @@ class Waveform:
             self._vcd.close(self._offset)
         return False
 
-    def add(self, linear: Linear, work: Work, run: Run) -> None:  # noqa: ARG002
+    def add(self, linear: Linear, work: Work, run: LayerRun) -> None:  # noqa: ARG002
         """Append one layer run."""
         changes: dict[tuple[int, str], str] = {}
         for unit in run.pipeline.units:

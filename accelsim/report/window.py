@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accelsim.accounting.ledger import intervals
-from accelsim.accounting.tally import Run
+from accelsim.accounting.tally import LayerRun
 from accelsim.base.errors import InputError, shown
 from accelsim.base.registry import named
 from accelsim.trace import Linear, Trace
@@ -42,7 +42,7 @@ class Window:
         return window
 
     def shows(self, linear: Linear) -> bool:
-        """Return whether a layer is inside."""
+        """Whether a layer is inside."""
         return any(named([linear.name], glob) for glob in self.layers)
 
     def check(self, trace: Trace) -> None:
@@ -54,7 +54,7 @@ class Window:
                 f"there are {names}, …"
             )
 
-    def intervals(self, run: Run, unit: str) -> Iterator[tuple[int, str, int, int]]:
+    def intervals(self, run: LayerRun, unit: str) -> Iterator[tuple[int, str, int, int]]:
         """Yield (tile, cause, start, end) of a unit for the tiles inside, in order of time."""
         for interval in intervals(run.pipeline, run.times, unit):
             tile, *_ = interval

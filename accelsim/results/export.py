@@ -43,7 +43,7 @@ def safe_cell(value: Any) -> Any:
 
 
 def raw_cell(text: str) -> str:
-    """Return what `safe_cell` was given.
+    """Return the text that `safe_cell` turned into this cell.
 
     >>> raw_cell(safe_cell("=1+1"))
     '=1+1'
@@ -70,7 +70,7 @@ def unit_rows(result: Result) -> list[dict[str, Any]]:
 
 
 def folder_files(folder: Path, data: Mapping[str, Any], result: Result) -> dict[Path, str]:
-    """Return what belongs into a result folder: `result.json`, `layers.csv` and `units.csv`."""
+    """Return the texts of a result folder: `result.json`, `layers.csv` and `units.csv`, by path."""
     return {
         folder / "layers.csv": csv_text(layer_rows(result)),
         folder / "units.csv": csv_text(unit_rows(result)),

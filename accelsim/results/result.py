@@ -68,11 +68,28 @@ class UnitResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerResult:
-    """One linear layer. Over a decode run, the sum over its steps.
+    """One linear layer `Y[T, O] = X[T, K] @ W[K, O]`. Over a decode run, the sum over its steps.
 
-    `needed_rows_ratio` is the share of rows of W that some sequence of a decode step keeps, by the
-    real masks, as a mean over the steps; None in prefill, where every row is fetched. `leaders` are
-    the units that `bound` names first where several bound the layer alike.
+    Attributes:
+        name: dotted name of the layer.
+        kind: the name that the same layer of every block shares, e.g. `up_proj`.
+        method: how it was pruned.
+        tokens: T.
+        in_features: K.
+        out_features: O.
+        cycles: from the first cycle of the layer to the last.
+        macs_dense: T × K × O.
+        macs_executed: multiplications of kept values, zeros among them included.
+        dropped_squared_magnitude_ratio: share of the input that selection dropped; None without
+            values.
+        needed_rows_ratio: share of rows of W that some sequence of a decode step keeps, by the
+            real masks, as a mean over the steps; None in prefill, where every row is fetched.
+        bound: the unit or resource that needs the most cycles.
+        bound_cycles: least cycles that each of them needs.
+        leaders: who is `bound` if several need equally many.
+        breakdown: the cycles, as seen from the array.
+        tiling: tile sizes and loop order, for people.
+        units: by name.
     """
 
     name: str
@@ -144,9 +161,9 @@ class LayerResult:
 
 
 def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerResult:
-    """Return a layer with other products that its method needs: costs add up, `macs_dense` stay.
+    """Return a layer together with the extra products of its method, such as low-rank ones.
 
-    The sizes, the tiling and the share that is dropped are those of the layer itself.
+    Costs add up; sizes, `macs_dense`, tiling and the dropped share are those of the layer itself.
     """
     runs = [layer, *products]
     bound_cycles = weighted_sum((1, run.bound_cycles) for run in runs)
@@ -162,9 +179,13 @@ def with_products(layer: LayerResult, products: Sequence[LayerResult]) -> LayerR
 
 
 def over_steps(parts: Sequence[LayerResult], steps: Sequence[int]) -> LayerResult:
-    """Return a layer over decode steps that run different numbers of its rows: sums and means.
+    """Return a layer over all of its decode steps, of which not all run equally many rows.
 
-    `steps` is how many steps each part is of. The tiling is that of the last.
+    Counts are sums, ratios are means over the steps; the tiling is that of the last part.
+
+    Args:
+        parts: the layer over the steps that run the same number of rows.
+        steps: number of steps of each part.
     """
     needed = [part.needed_rows_ratio or 0.0 for part in parts]
     return replace(
@@ -192,7 +213,7 @@ def headline(  # noqa: PLR0913
     clock_mhz: float,
     macs_per_cycle: int,
 ) -> dict[str, float]:
-    """Return the headline numbers of a run from its sums; what they mean: `Result.totals`."""
+    """Return the headline numbers of a run from its sums; `Result.totals` says what they mean."""
     time_s = cycles / (clock_mhz * 1e6)
     effective_tops = 2 * macs_dense / time_s / 1e12
     power_mw = energy_pj / time_s * 1e-9
@@ -329,12 +350,12 @@ class Result:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know before one believes the numbers."""
+        """Warnings about the numbers: on the trace, and on power."""
         return (*self.notes, *self.power_notes)
 
     @property
     def power_notes(self) -> tuple[str, ...]:
-        """Whether the machine takes more power per area than it can."""
+        """Warnings that the machine takes more power for its area than can be; most often none."""
         return tuple(power_notes(self.totals() | self.chip_power()))
 
     @property

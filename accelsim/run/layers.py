@@ -30,27 +30,27 @@ class TiledProduct:
     Attributes:
         machine: as the layer's method sets it.
         gemm: the product; of a decode step, that of one step.
-        kept: activations of a token that survive, zeros included.
+        kept_per_token: activations of a token that survive, zeros included.
         is_decode: whether it is a decode step.
         tiling: tile and loop order.
     """
 
     machine: LayerMachine
     gemm: Gemm
-    kept: int
+    kept_per_token: int
     is_decode: bool
     tiling: Tiling
 
     @classmethod
     def of(
-        cls, machine: LayerMachine, gemm: Gemm, *, kept: int | None = None, is_decode: bool = False
+        cls, machine: LayerMachine, gemm: Gemm, *, kept_per_token: int | None = None, is_decode: bool = False
     ) -> Self:
         """Ask the machine for the tile of a product.
 
         Args:
             machine: as the layer's method sets it.
             gemm: the product.
-            kept: activations of a token that survive; default: as the machine's pattern has it.
+            kept_per_token: activations that survive; default: as the machine's pattern has it.
             is_decode: whether it is a decode step.
 
         Raises:
@@ -60,8 +60,9 @@ class TiledProduct:
         tiling = layer_tiling(machine, gemm, is_decode=is_decode)
         _check_size(gemm, machine.path)
         machine.check_tables(gemm)
-        kept = machine.pattern.kept(gemm.in_features) if kept is None else kept
-        return cls(machine=machine, gemm=gemm, kept=kept, is_decode=is_decode, tiling=tiling)
+        if kept_per_token is None:
+            kept_per_token = machine.pattern.kept_count(gemm.in_features)
+        return cls(machine=machine, gemm=gemm, kept_per_token=kept_per_token, is_decode=is_decode, tiling=tiling)
 
     @property
     def gathers(self) -> bool:
@@ -88,7 +89,7 @@ class TiledProduct:
             tiling=self.tiling,
             jobs=jobs,
             weight_bytes=dense_weight_bytes(jobs, path),
-            kept=walked.tokens * self.kept,
+            kept=walked.tokens * self.kept_per_token,
             nonzero=0,
             is_decode=self.is_decode,
             layer=gemm,

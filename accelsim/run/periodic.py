@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from accelsim.accounting.tally import Run, Tally, combine
+from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.engine.steady import reach, repeats
 from accelsim.mapping import Stores, Work, ceil_div
 from accelsim.mapping.tiling import TileBytes
@@ -23,7 +23,10 @@ _CYCLES = (1, 2, 3, 4)  # iterations after which a run may repeat itself
 
 
 def periodic_tally(
-    work_of: Callable[[int], Work], outer_tiles: int, stores: Stores, run: Callable[[Work], Run]
+    work_of: Callable[[int], Work],
+    outer_tiles: int,
+    stores: Stores,
+    run: Callable[[Work], LayerRun],
 ) -> Tally:
     """Return what a layer adds up to, without walking all of its outer iterations if possible.
 
@@ -59,8 +62,8 @@ def _continued(  # noqa: PLR0913, PLR0917
     walked: int,
     outer_tiles: int,
     cycle: int,
-    run: Callable[[Work], Run],
-    probe: Run,
+    run: Callable[[Work], LayerRun],
+    probe: LayerRun,
 ) -> Tally:
     """Extrapolate from two runs, at least as long as the probe, that differ by one cycle."""
     shorter = walked + (outer_tiles - walked) % cycle

@@ -24,18 +24,19 @@ class Product:
         machine: what the product finds (`Architecture.running`).
         linear: its sizes.
         selection: what enters it.
-        kept: how many values of a token that are, zeros included.
+        kept_per_token: number of values of a token that it multiplies, zeros included.
     """
 
     machine: LayerMachine
     linear: Linear
     selection: Selection
-    kept: int
+    kept_per_token: int
 
     def tiled(self, steps: Ints | None) -> TiledProduct:
         """Return the product of all tokens, or of each decode step `[steps, rows]`, with a tile."""
         gemm = layer_gemm(self.machine, self.linear.contraction, self.selection, steps)
-        return TiledProduct.of(self.machine, gemm, kept=self.kept, is_decode=steps is not None)
+        kept, is_decode = self.kept_per_token, steps is not None
+        return TiledProduct.of(self.machine, gemm, kept_per_token=kept, is_decode=is_decode)
 
     def nonzero(self, steps: Ints | None) -> int:
         """Return the nonzero activations that enter it, over all of its tokens or steps."""
@@ -71,7 +72,7 @@ def layer_products(
         selection: what survives of its input.
     """
     machine, pattern, width = machine_for(method), method.pattern, linear.in_features
-    kept = pattern.kept(width)
+    kept = pattern.kept_count(width)
     rank = min(method.demands.rank, width, linear.out_features)
     if rank:
         dense = machine_for(Method(parse_pattern("dense")))

@@ -12,7 +12,7 @@ import numpy as np
 from accelsim.accounting.breakdown import bound, leaders
 from accelsim.accounting.cost import PricedTally, Prices
 from accelsim.accounting.ledger import UnitLedger
-from accelsim.accounting.tally import Run, Tally, combine
+from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import build_pipeline
@@ -33,7 +33,7 @@ DEFAULT_ENGINE = "recurrence"
 _REMEMBERED_RUNS = 512
 _WALKED_TILES = 4096  # a layer of so many is walked sooner than looked at for repetition
 
-Observer = Callable[[Linear, Work, Run], None]
+Observer = Callable[[Linear, Work, LayerRun], None]
 
 
 class Runner:
@@ -137,7 +137,7 @@ class Runner:
             out_features=linear.out_features,
             cycles=tally.cycles,
             macs_dense=count * gemm.macs,
-            macs_executed=count * gemm.tokens * product.kept * gemm.out_features,
+            macs_executed=count * gemm.tokens * product.kept_per_token * gemm.out_features,
             dropped_squared_magnitude_ratio=product.selection.dropped_squared_magnitude_ratio,
             needed_rows_ratio=product.needed_rows_ratio(steps),
             bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),
@@ -178,7 +178,7 @@ class Runner:
         """Return what a product adds up to if every row of W is fetched."""
         machine = tiled.machine
 
-        def run(work: Work) -> Run:
+        def run(work: Work) -> LayerRun:
             return self.run(work, machine)
 
         def make() -> Tally:
@@ -186,7 +186,7 @@ class Runner:
                 return run(tiled.work()).tally
             return periodic_tally(tiled.work, tiled.outer_tiles, machine.stores, run)
 
-        return self.remembered(machine, (tiled.gemm, tiled.kept, tiled.is_decode), make)
+        return self.remembered(machine, (tiled.gemm, tiled.kept_per_token, tiled.is_decode), make)
 
     def gathered(
         self, tiled: TiledProduct, selection: Selection, steps: Ints
@@ -214,13 +214,13 @@ class Runner:
         tally: Tally = self._memory.get(Key(of_machine, self.engine, self._is_brief, *key), make)
         return tally
 
-    def run(self, work: Work, machine: LayerMachine | None = None) -> Run:
+    def run(self, work: Work, machine: LayerMachine | None = None) -> LayerRun:
         """Run work on the machine as it is set for it; default: as for layers by its own method."""
         machine = machine or self.arch.running()
         pipeline = build_pipeline(machine, work)
         times = self._run_network(pipeline.network)
         tally = Tally.of(machine, pipeline, times, work, is_brief=self._is_brief)
-        return Run(pipeline, times, tally)
+        return LayerRun(pipeline, times, tally)
 
     def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
         """Put the layers of a trace together; their kinds are told from all of their names.

@@ -81,7 +81,7 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
         operands, _ = held_values(
             trace, linear.input, stored, arch.path.x.precision, is_centred=wish.is_centred
         )
-        mask = selections_of(trace, linear.input, [wish])[wish].kept
+        mask = selections_of(trace, linear.input, [wish])[wish].kept_mask
         machine = arch.running(Method(wish.pattern))
         yield check_layer(machine, linear, operands, random_weights(arch, linear), mask)
 
@@ -120,7 +120,7 @@ def check_layer(
     else:
         wide, heavy = masked.astype(np.float64), numbers.astype(np.float64)
         expected = wide @ heavy
-        products = machine.path.slots(linear.in_features) + 1
+        products = machine.path.stored_values(linear.in_features) + 1
         allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
     computed = machine_matmul(machine, operands, weights, mask)
     difference = np.abs(computed.astype(expected.dtype) - expected)

@@ -20,7 +20,7 @@ _INTERPRETED_NS = 100  # of one row of W in the interpreter
 
 
 def decode_batches(sequence_lengths: Sequence[int], batch: int) -> Ints:
-    """Return the tokens of each decode step, `[steps, batch]`, as if of as many sequences.
+    """Return the tokens of each decode step, `[steps, batch]`, one for each sequence of a batch.
 
     Tokens are ordered by position, then by sequence, and cut into batches; a last incomplete batch
     is dropped. A batch holds one position of different sequences where it divides their number and
@@ -51,7 +51,7 @@ def decode_batches(sequence_lengths: Sequence[int], batch: int) -> Ints:
 
 
 def rows_of_steps(steps: Ints, numbers: Ints, tokens: int) -> list[Ints]:
-    """Return the rows of each step that a layer runs, `[steps, rows]`, as many rows together.
+    """Return the rows that a layer runs in each step, `[steps, rows]`: one array for each count.
 
     Args:
         steps: `[steps, batch]`, the tokens of each decode step.
@@ -103,11 +103,11 @@ def decode_notes(sequence_lengths: Sequence[int], steps: Ints) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fetches:
-    """What the weight tiles of a layer fetch in each of its decode steps.
+    """Bytes that the weight tiles of a layer fetch in each of its decode steps.
 
     Attributes:
         size_bytes: `[steps, kinds + 1]`, bytes of each kind of tile; the last kind is no tile.
-        kind: `[jobs]`, which of them each job loads.
+        kind: `[jobs]`, the kind that each job loads.
     """
 
     size_bytes: Ints
@@ -126,9 +126,9 @@ class Fetches:
         Args:
             jobs: the tile jobs of the layer.
             path: widths.
-            needed: `[steps, K]` of some steps after others, whether any sequence of the batch keeps
+            needed: blocks `[steps, K]` of successive steps: whether any sequence of the batch keeps
                 this activation.
-            burst_bytes: what DRAM moves at least.
+            burst_bytes: the least that DRAM moves at once.
         """
         shapes = np.stack([jobs.reduction_start, jobs.reduction, jobs.columns], axis=1)
         loads = jobs.loads_weights

@@ -23,13 +23,13 @@ _COUNTS = ("nonzero", "alive", "squared_magnitude", "dropped_squared_magnitude")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What one machine wants to know of a layer input.
+    """A way of selecting from a layer input, and what a machine wants to know of the outcome.
 
     Attributes:
-        precision: of its values.
-        pattern: what it keeps.
-        with_mask: whether it must be known which values those are.
-        criterion: how it ranks them.
+        precision: of the values.
+        pattern: how many of them are kept.
+        with_mask: whether the mask is wanted, besides counts.
+        criterion: how values are ranked.
         is_centred: whether each token's median is subtracted first.
     """
 
@@ -41,12 +41,12 @@ class Wish:
 
     @property
     def ranking(self) -> tuple[str, str, bool]:
-        """What wishes share that are granted in one pass."""
+        """Precision, criterion and centring: wishes that agree in them are granted in one pass."""
         return self.precision, self.criterion, self.is_centred
 
 
 def selections_of(
-    trace: Trace, key: str, wishes: Sequence[Wish], store: DiskCache | None = None
+    trace: Trace, key: str, wishes: Sequence[Wish], cache: DiskCache | None = None
 ) -> dict[Wish, Selection]:
     """Select input `key` of a trace in every way that is wished for, in one pass over its values.
 
@@ -54,17 +54,17 @@ def selections_of(
         trace: the workload.
         key: one of its layer inputs.
         wishes: what to select.
-        store: where earlier selections are found and new ones kept; those by patterns and
+        cache: where earlier selections are found and new ones kept; those by patterns and
             precisions from outside of the package are made each time.
     """
-    if store is None or not trace.has_values:
+    if cache is None or not trace.has_values:
         return _select(trace, key, wishes)
-    storable = [wish for wish in wishes if _is_storable(wish)]
-    found = {wish: _load(store, trace, key, wish) for wish in storable}
+    cacheable = [wish for wish in wishes if _is_cacheable(wish)]
+    found = {wish: _load(cache, trace, key, wish) for wish in cacheable}
     missing = [wish for wish in wishes if found.get(wish) is None]
     made = _select(trace, key, missing)
     for wish in made.keys() & found.keys():
-        _save(store, trace, key, wish, made[wish])
+        _save(cache, trace, key, wish, made[wish])
     return {wish: selection for wish, selection in (found | made).items() if selection is not None}
 
 
@@ -87,25 +87,25 @@ def _select(trace: Trace, key: str, wishes: Sequence[Wish]) -> dict[Wish, Select
     return made
 
 
-def _load(store: DiskCache, trace: Trace, key: str, wish: Wish) -> Selection | None:
-    counts = store.get(_name(trace, key, wish, "counts"))
-    mask = store.get(_name(trace, key, wish, "mask")) if wish.with_mask else b""
+def _load(cache: DiskCache, trace: Trace, key: str, wish: Wish) -> Selection | None:
+    counts = cache.get(_name(trace, key, wish, "counts"))
+    mask = cache.get(_name(trace, key, wish, "mask")) if wish.with_mask else b""
     if counts is None or mask is None:
         return None
     columns = np.load(io.BytesIO(counts), allow_pickle=False)
     packed = np.frombuffer(mask, np.uint8).reshape(trace.meta.rows(key), -1) if mask else None
     named = dict(zip(_COUNTS, columns, strict=True))
     named["nonzero"] = named["nonzero"].astype(np.int64)
-    return Selection(trace.features(key), **named, mask=packed)
+    return Selection(trace.features(key), **named, packed_mask=packed)
 
 
-def _save(store: DiskCache, trace: Trace, key: str, wish: Wish, selection: Selection) -> None:
+def _save(cache: DiskCache, trace: Trace, key: str, wish: Wish, selection: Selection) -> None:
     columns = np.array([getattr(selection, name) for name in _COUNTS], np.float64)
     counts = io.BytesIO()
     np.save(counts, columns)
-    store.put(_name(trace, key, wish, "counts"), counts.getvalue())
-    if selection.mask is not None:
-        store.put(_name(trace, key, wish, "mask"), selection.mask.tobytes())
+    cache.put(_name(trace, key, wish, "counts"), counts.getvalue())
+    if selection.packed_mask is not None:
+        cache.put(_name(trace, key, wish, "mask"), selection.packed_mask.tobytes())
 
 
 def _name(trace: Trace, key: str, wish: Wish, part: str) -> str:
@@ -113,7 +113,7 @@ def _name(trace: Trace, key: str, wish: Wish, part: str) -> str:
     return json.dumps([trace.sha256, key, *wish.ranking, str(wish.pattern), part, _CODE])
 
 
-def _is_storable(wish: Wish) -> bool:
+def _is_cacheable(wish: Wish) -> bool:
     """Whether all code behind a selection is ours: what a user's class calls is not known."""
     kinds = type(wish.pattern), PRECISIONS[wish.precision], CRITERIA[wish.criterion]
     return all(kind.__module__.startswith(f"{__package__.partition('.')[0]}.") for kind in kinds)

@@ -47,14 +47,15 @@ _scratch = _Scratch()
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What survives of one layer input, as far as time and energy depend on it.
+    """What was selected from one layer input `[T, K]`, as far as time and energy depend on it.
 
     Attributes:
-        mask: `[T, K / 8]`, packed bits, set where the activation is kept; None if not asked for.
         features: K.
         nonzero: `[T]`, kept activations of each token that are not zero.
-        squared_magnitude: `[T]`, squared magnitude of each token; None for a trace without values.
+        squared_magnitude: `[T]`, sum of x² of each token; None for a trace without values.
         dropped_squared_magnitude: `[T]`, the part of it that is dropped.
+        packed_mask: `[T, K / 8]`, packed bits, set where the activation is kept; None if not
+            asked for.
         alive: `[T]`, all activations of each token that are not zero.
     """
 
@@ -62,7 +63,7 @@ class Selection:
     nonzero: Ints
     squared_magnitude: Floats | None
     dropped_squared_magnitude: Floats | None
-    mask: NDArray[np.uint8] | None = None
+    packed_mask: NDArray[np.uint8] | None = None
     alive: Ints | None = None
 
     @property
@@ -80,34 +81,34 @@ class Selection:
 
     @property
     def rest(self) -> Selection:
-        """What was dropped, as a selection."""
+        """The selection of exactly the activations that this one drops."""
         assert self.alive is not None
-        mask = None if self.mask is None else ~self.mask
+        mask = None if self.packed_mask is None else ~self.packed_mask
         return Selection(self.features, self.alive - self.nonzero, None, None, mask)
 
     @property
     def everything(self) -> Selection:
-        """All of the input, as a selection by a dense pattern."""
+        """The selection of all activations, as by a dense pattern."""
         assert self.alive is not None
         return Selection(self.features, self.alive, None, None)
 
     @property
-    def kept(self) -> Mask:
-        """Which activations are kept, `[T, K]`."""
-        return self._unpacked(self._mask)
+    def kept_mask(self) -> Mask:
+        """Mask `[T, K]`, set where the activation is kept."""
+        return self._unpacked(self._known_mask)
 
     def unions(self, steps: Ints) -> Mask:
-        """Return which activations any token of a step keeps, `[steps, K]`."""
-        packed = self._mask[steps[:, 0]]
+        """Return the mask `[steps, K]` of activations that at least one token of a step keeps."""
+        packed = self._known_mask[steps[:, 0]]
         for tokens in steps.T[1:]:
-            packed = packed | self._mask[tokens]
+            packed = packed | self._known_mask[tokens]
         return self._unpacked(packed)
 
     @property
-    def _mask(self) -> NDArray[np.uint8]:
-        if self.mask is None:
+    def _known_mask(self) -> NDArray[np.uint8]:
+        if self.packed_mask is None:
             raise ValueError("selected without a mask")
-        return self.mask
+        return self.packed_mask
 
     def _unpacked(self, packed: NDArray[np.uint8]) -> Mask:
         return np.unpackbits(packed, axis=1, count=self.features).view(np.bool_)
@@ -119,7 +120,7 @@ def select(operands: Values, pattern: Pattern, real: Values | None = None) -> Se
     Args:
         operands: what the hardware sees and ranks.
         pattern: what to keep.
-        real: the values whose dropped energy is reported; default: the operands.
+        real: the values whose squared magnitude is summed; default: the operands.
 
     >>> from accelsim.sparsity import parse_pattern
     >>> chosen = select(np.array([[3, 0, 0, 4], [1, 1, 1, 1]], np.int8), parse_pattern("1:2"))
@@ -156,7 +157,7 @@ def select_each(
                 nonzero=np.count_nonzero(alive & mask, axis=1).astype(np.int64),
                 squared_magnitude=squared_magnitude,
                 dropped_squared_magnitude=np.multiply(squares, ~mask, out=dropped).sum(axis=1),
-                mask=np.packbits(mask, axis=1) if with_masks else None,
+                packed_mask=np.packbits(mask, axis=1) if with_masks else None,
                 alive=alive_count,
             )
         )
@@ -182,7 +183,7 @@ def select_input(  # noqa: PLR0913
     """
     if not trace.has_values:
         return [_without_values(trace, key, pattern, with_masks=with_masks) for pattern in patterns]
-    rows, rule = trace.rows(key), CRITERIA[criterion]
+    read, rule = trace.row_reader(key), CRITERIA[criterion]
     ranks_chunks = rule.demands.factors == "chunk"
     if ranks_chunks:
         lengths = filter(None, trace.meta.lengths(key))  # no token of a sequence may reach a layer
@@ -198,7 +199,7 @@ def select_input(  # noqa: PLR0913
         return None if factors is None else PRECISIONS[precision].scores(held, factors)
 
     def selected(cut: tuple[int, int]) -> list[Selection]:
-        held, real = held_values(trace, key, rows(slice(*cut)), precision, is_centred=is_centred)
+        held, real = held_values(trace, key, read(slice(*cut)), precision, is_centred=is_centred)
         scores = scores_of(held, real)
         return select_each(held, patterns, real, scores=scores, with_masks=with_masks)
 
@@ -239,7 +240,7 @@ def _joined(blocks: Sequence[Selection]) -> Selection:
         parts = [getattr(block, name) for block in blocks]
         return None if parts[0] is None else np.concatenate(parts)
 
-    names = ("nonzero", "squared_magnitude", "dropped_squared_magnitude", "mask", "alive")
+    names = ("nonzero", "squared_magnitude", "dropped_squared_magnitude", "packed_mask", "alive")
     return Selection(blocks[0].features, **{name: column(name) for name in names})
 
 
@@ -252,6 +253,6 @@ def _without_values(trace: Trace, key: str, pattern: Pattern, *, with_masks: boo
         )
     rows, features = trace.meta.shape(key)
     # Broadcasts take no memory.
-    nonzero = np.broadcast_to(np.int64(pattern.kept(features)), rows)
+    nonzero = np.broadcast_to(np.int64(pattern.kept_count(features)), rows)
     alive = np.broadcast_to(np.int64(features), rows)
     return Selection(features, nonzero, None, None, alive=alive)

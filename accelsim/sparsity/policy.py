@@ -13,7 +13,7 @@ that spells out the name of a layer is for this layer, brackets and all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -229,8 +229,3 @@ def _explain(source: YamlSource, error: ValidationError) -> str:
     if problem["type"] == "missing":  # of the only required key
         return f"{source.where(key)}: key 'schema' is missing; write schema: 1"
     return f"{source.where(key)}: {dotted(key)}: {message}"
-
-
-def with_rules(policy: Policy, methods: Mapping[str, Method]) -> Policy:
-    """Return a policy with more rules, for layers by their full names."""
-    return replace(policy, rules=(*policy.rules, *methods.items()))

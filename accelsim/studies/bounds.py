@@ -37,7 +37,7 @@ def needed_gb_per_s(run: Run, part: Mapping[str, Any]) -> float:
 
 
 def waiting(run: Run) -> int:
-    """Return how many of a machine and its dense one wait for DRAM."""
+    """Return how many of two machines wait for DRAM, a run's and its dense one: 0, 1 or 2."""
     return sum(busiest(part) == "dram" for part in (run["baseline"], run))
 
 

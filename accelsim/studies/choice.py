@@ -1,4 +1,4 @@
-"""Which runs something is about, said before there are any."""
+"""The runs that a table, a claim or a curve is about, declared before any are simulated."""
 
 from __future__ import annotations
 
@@ -86,10 +86,10 @@ class Choice:
         return replace(self, narrowing=narrowing)
 
     def among(self, *names: str) -> Callable[..., Joined]:
-        """Return a function of settings: the runs with these, and then those to compare them with.
+        """Return a function of settings: the runs with all of these, and then their competitors.
 
         Args:
-            names: of the settings that all of them share.
+            names: of those settings that competitors must share.
         """
         return lambda **keys: self(**keys) + self(**{name: keys[name] for name in names})
 

@@ -74,7 +74,7 @@ class Claims:
     """The table of what a study claims, and what flips it.
 
     Attributes:
-        claims: by sentence, a template (`Claim.said`); several of which the same is said.
+        claims: by sentence, a template (`Claim.said`): the claim, or several that share it.
         section: of the page.
     """
 

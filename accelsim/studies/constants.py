@@ -44,7 +44,7 @@ class Constant:
     in_energy: bool = True
 
     def prices(self, unit: str) -> bool:
-        """Return whether this constant is in the price of a unit."""
+        """Whether this constant is in the price of a unit."""
         return unit.endswith(self.units)
 
 
@@ -183,7 +183,7 @@ def _priced_by(unit: str) -> tuple[str, ...]:
 
 
 def _multipliers(names: Sequence[str], factors: Mapping[str, float]) -> tuple[float, float]:
-    """Return by what area and leakage, and the energy of actions, are multiplied."""
+    """Return the factors of area and leakage, and of the energy of actions."""
     area = energy = 1.0
     for name in names:
         factor = factors.get(name, 1.0)

@@ -16,7 +16,7 @@ from accelsim.studies.tables import Column
 
 @dataclass(frozen=True)
 class Rivals:
-    """Called with a pattern and other settings, what is to be compared in equal area.
+    """A function of a pattern and other settings: the runs to compare in equal area.
 
     Attributes:
         shipped: the machine whose dense one sets the area.
@@ -43,8 +43,8 @@ def rivals(runs: Sequence[Run], share: float = 1.0) -> tuple[Run | None, Run | N
     """Return the fastest sparse machine and the fastest dense one in the area of a dense machine.
 
     Args:
-        runs: a machine beside whose dense one they stand, and those to choose from. If all of them
-            are dense, the fastest is its own rival.
+        runs: first the machine whose dense one sets the area, then those to choose from. If all
+            of these are dense, the fastest is its own rival.
         share: of the area of that dense machine.
     """
     budget_um2 = share * runs[0]["baseline"]["totals"]["area_um2"]
@@ -54,9 +54,9 @@ def rivals(runs: Sequence[Run], share: float = 1.0) -> tuple[Run | None, Run | N
 
 
 def gain(metric: str = "effective_tops", share: float = 1.0) -> Measure:
-    """Return a quantity of runs as of `rivals`: a total of the sparse one over the dense one's.
+    """Return a quantity of the runs of `rivals`: a total of the sparse one over the dense one's.
 
-    It is 0 if no machine fits.
+    It is 0 if no machine fits into the area.
     """
 
     def ratio(runs: Sequence[Run]) -> float:

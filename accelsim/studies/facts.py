@@ -47,12 +47,12 @@ def selector(run: Run) -> str:
 
 
 def share(*units: str, of: str) -> Callable[[Run], float]:
-    """Return a fact: what units take of a machine's `energy_pj` or `area_um2`, as a share."""
+    """Return a fact: the share of some units in a machine's `energy_pj` or `area_um2`."""
     return lambda run: _taken(run, units, of) / run["totals"][of]
 
 
 def share_of_dense(*units: str, of: str) -> Callable[[Run], float]:
-    """Return a fact: what units take, as a share of what the dense machine takes in all."""
+    """Return a fact: the same of some units, as a share of the dense machine's total."""
     return lambda run: _taken(run, units, of) / run["baseline"]["totals"][of]
 
 

@@ -1,4 +1,4 @@
-"""A panel of tiles: what becomes of runs by two of their settings."""
+"""A panel of tiles, one for each pair of values of two settings."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Stacks:
-    """Parts on each other.
+    """Stacks: for each group of runs, parts on each other.
 
     Attributes:
         groups: the stacks, from left to right.
@@ -103,7 +103,7 @@ class Stacks:
 
 @dataclass(frozen=True)
 class Line:
-    """A point a run.
+    """A line with one point for each run.
 
     Attributes:
         chosen: the runs, from left to right.

@@ -44,7 +44,7 @@ class Perplexities:
         return data
 
     def records(self) -> list[Run]:
-        """Return a record a measurement, in the shape of a run.
+        """Return one record for each measurement, in the shape of a run.
 
         Its point has `precision`, `pattern`, `criterion` and `mitigation`, its totals what was
         measured, and `dense_perplexity`.
@@ -58,7 +58,7 @@ class Perplexities:
         ]
 
     def measure(self) -> None:
-        """Measure on this machine, and put it into what was measured before.
+        """Measure the patterns on this machine, and replace their rows in the file.
 
         Nothing is measured if no patterns are given: another experiment measures this file.
 

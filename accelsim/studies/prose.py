@@ -33,14 +33,14 @@ class Prose:
 
 
 def _seen(named: Any, data: Data) -> Any:
-    """Return what a template sees of something that was named for it."""
+    """Return the value that a template gets for a name."""
     if isinstance(named, Value | Ends | Extremes | Count):
         return named.of(data)
     return facts(named, data) if hasattr(named, "of") else named
 
 
 class Span(NamedTuple):
-    """The smallest and the largest that a number is found to be."""
+    """The smallest and the largest value of a number."""
 
     low: float
     high: float
@@ -48,7 +48,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Ends:
-    """From where to where a fact of some runs goes: `{loss.low:.0p} to {loss.high:.0 %}`.
+    """The smallest and the largest value of a fact: `{loss.low:.0p} to {loss.high:.0 %}`.
 
     Attributes:
         quantity: of each run by itself.
@@ -66,11 +66,11 @@ class Ends:
 
 @dataclass(frozen=True)
 class Extremes:
-    """How far the number of a claim moves as prices do: `{area.low:.2f} to {area.high:.2f}`.
+    """The range of a claim's number as prices vary: `{area.low:.2f} to {area.high:.2f}`.
 
     Attributes:
         claim: which claim.
-        base: what both ends are counted from, e.g. 1 for what a ratio is more than 1.
+        base: is subtracted from both ends, e.g. 1 to say how much a ratio exceeds 1.
     """
 
     claim: Claim

@@ -21,7 +21,7 @@ def over(quantity: Fact) -> Measure:
 
 
 def growth(quantity: Fact) -> Measure:
-    """Return a quantity of several runs: by what share a fact of the last is over the first's."""
+    """Return a quantity of several runs: the growth of a fact from first to last, as a share."""
     return lambda runs: over(quantity)(runs) - 1
 
 
@@ -31,7 +31,7 @@ def gap(quantity: Fact) -> Measure:
 
 
 def apart(quantity: Fact) -> Measure:
-    """Return a quantity of several runs: how far a fact of the last one is from the first's."""
+    """Return a quantity of several runs: the distance of a fact of the last from the first's."""
     return lambda runs: abs(gap(quantity)(runs))
 
 
@@ -66,7 +66,7 @@ def ratio(one: Fact, other: Fact) -> Callable[[Run], float]:
 
 
 def saving(quantity: Fact) -> Measure:
-    """Return a quantity of several runs: what the least of a fact is below the first, as a share.
+    """Return a quantity of several runs: the first of a fact less its least, as a share of it.
 
     >>> runs = [{"point": {"pj": pj}, "totals": {}, "baseline": {}, "arch": {}} for pj in (4, 3)]
     >>> saving("pj")(runs)
@@ -81,7 +81,7 @@ def last_over_first(numbers: Sequence[float]) -> float:
 
 
 def across(pick: Callable[[list[float]], float], quantity: Measure, *names: str) -> Measure:
-    """Return a quantity of runs that fall into groups: picked from those of each group.
+    """Return a quantity of runs that fall into groups: one number of the groups' numbers.
 
     Args:
         pick: picks from, or joins, the numbers of the groups, in the order of their first runs.
@@ -108,7 +108,7 @@ def across(pick: Callable[[list[float]], float], quantity: Measure, *names: str)
 
 
 def of_picked(pick: Callable[[Sequence[Run]], Run], quantity: Fact) -> Measure:
-    """Return a quantity of several runs: a fact of the one that is picked, again at any prices."""
+    """Return a quantity of several runs: a fact of one run, picked anew whenever prices vary."""
     return lambda runs: _of(pick(runs), quantity)
 
 

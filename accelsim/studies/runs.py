@@ -20,7 +20,7 @@ Run = Mapping[str, Any]
 def runs_of(
     sweep: Path, trace: Path | None = None, *, on_layer: Callable[..., None] | None = None
 ) -> list[Run]:
-    """Simulate every point of a sweep file; return what `accelsim run --json` says of each.
+    """Simulate every point of a sweep file; return the data of `accelsim run --json` of each.
 
     A run has the settings of its point besides, as `point`, and its `baseline` is the dense machine
     of the same array, buffers and DRAM on the same work: `name`, `totals`, `units`, ratios to it.

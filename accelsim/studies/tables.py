@@ -76,10 +76,10 @@ class Table:
         chosen: called with settings, the runs that have them: a `Choice`, or a function.
         rows: values by setting, of which every combination has a row; or a function of the data
             that returns the settings of each row.
-        columns: by head, from left to right; only the template, if there is no more to a column.
-            Heads, too, are templates: they may name facts of the first row. Of columns whose heads
-            differ in those only, pairs of head and column.
-        missing: the cell of which there is no run; without it, that is an error.
+        columns: from left to right, by head: a `Column`, or its template alone. Heads are templates
+            as well, which may name facts of the first row; where two heads are the same template,
+            pairs of head and column.
+        missing: text of a cell that has no run; without it, such a cell is an error.
     """
 
     section: str

@@ -35,7 +35,7 @@ class Verdict:
     form: str = "{:.2f}×"
 
     def holds(self, value: float) -> bool:
-        """Return whether the sentence is true of a number."""
+        """Whether the sentence is true of a number."""
         if self.above is not None:
             return value > self.above
         assert self.below is not None

@@ -52,7 +52,7 @@ def word(number: float) -> str:
 
 
 def times(number: float) -> str:
-    """Return how often.
+    """Return a multiple in words.
 
     >>> times(2), times(3)
     ('twice', 'three times')

@@ -13,10 +13,10 @@ from typing import Any, Self
 
 from accelsim.base.errors import InputError
 from accelsim.base.files import is_file, write_texts
+from accelsim.sweeps.folder import DATABASE, OWNER, Tell, has_rows
 from accelsim.sweeps.metrics import METRICS
 from accelsim.sweeps.passwords import masked, without_passwords
 from accelsim.sweeps.plan import Plan, digest_of
-from accelsim.sweeps.store import DATABASE, OWNER, Tell, has_rows
 
 _IDENTITY = "accelsim"  # attribute of a study: what may learn from its trials
 _CHECK_DIGITS = 16

@@ -28,7 +28,7 @@ _SHARES = 4  # chunks a worker, at least: so that all finish at about the same t
 
 
 class Workers(Protocol):
-    """Those who check and run points."""
+    """Whoever checks and runs points: this process, several, or a cluster."""
 
     def check(self, points: Sequence[int]) -> Iterator[Checked]:
         """Yield what was found about each point, in any order."""
@@ -41,7 +41,7 @@ class Workers(Protocol):
 
 
 class OneProcess:
-    """The process itself, as the only worker."""
+    """This process, as the only worker."""
 
     def __init__(self, plan: Plan) -> None:
         self.bench = Bench(plan)

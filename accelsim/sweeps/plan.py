@@ -35,7 +35,7 @@ _COST_KEYS = ("technology.", "crossbar.kind", "dram.standard")
 
 @dataclass(frozen=True, slots=True)
 class TraceFile:
-    """A trace on disk, and what must be in it."""
+    """A trace on disk, and the hash of what must be in it."""
 
     path: str
     sha256: str
@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What searches that learn from each other must share, each part as a hash."""
+        """Hashes, by part, of everything that searches must share to learn from each other."""
         bests = [(name, METRICS[name]) for name in self.file.objectives]
         limits = sorted(repr(constraint) for constraint in self.constraints)
         axes = [(axis.keys, axis.settings) for axis in self.grid.axes]
@@ -114,7 +114,7 @@ class Plan:
         return {name: digest_of(part)[:16] for name, part in parts.items()}
 
     def in_order_of_time(self, points: Sequence[int]) -> list[int]:
-        """Return points so that those that share layer runs follow each other."""
+        """Return points in an order in which those that share layer runs follow each other."""
         is_cost = [all(k.startswith(_COST_KEYS) for k in axis.keys) for axis in self.grid.axes]
 
         def order(point: int) -> tuple[int, ...]:
@@ -137,7 +137,7 @@ def load_plan(path: Path, trace: Path | None = None, *, keeps_selections: bool =
     Args:
         path: the sweep file.
         trace: replaces the traces of the file.
-        keeps_selections: use the user's store of selections.
+        keeps_selections: use the user's cache of selections.
 
     Raises:
         InputError: something is missing or wrong; with file, line and key.

@@ -17,9 +17,9 @@ from accelsim.base.errors import InputError
 from accelsim.base.files import open_regular
 from accelsim.selection.selections import Wish, selections_of
 from accelsim.sweeps import search
+from accelsim.sweeps.folder import PARQUET, ResultsFolder, Tell, check_libraries, log, open_results
 from accelsim.sweeps.local import OneProcess, Processes, Workers
 from accelsim.sweeps.plan import Plan, load_plan
-from accelsim.sweeps.store import PARQUET, Store, Tell, check_libraries, log, open_store
 from accelsim.sweeps.task import Row
 
 if TYPE_CHECKING:
@@ -112,22 +112,22 @@ def run_plan(  # noqa: PLR0913
     if plan.file.mode == "optuna":
         search.check_library()
     with (
-        open_store(plan, folder, resume=resume, tell=tell) as store,
+        open_results(plan, folder, resume=resume, tell=tell) as results,
         closing(_workers(plan, workers, scheduler)) as crew,
     ):
-        sweeper = _Sweeper(plan, store, crew, listener, tell)
+        sweeper = _Sweeper(plan, results, crew, listener, tell)
         summary = Summary()
-        if store.offsets:
-            listener("kept", len(store.offsets), None)
+        if results.offsets:
+            listener("kept", len(results.offsets), None)
         if plan.file.mode == "optuna":
             summary.search = sweeper.search(folder)
         else:
             is_random = plan.file.mode == "random"
             sweeper.complete(search.random_points(plan) if is_random else range(plan.grid.size))
-        listener("write", len(store.offsets), None)
-        store.write_tables(plan)
+        listener("write", len(results.offsets), None)
+        results.write_tables(plan)
         summary.run = sweeper.run
-        for row in store.rows():
+        for row in results.rows():
             summary.points += 1
             summary.statuses[row["status"]] += 1
             if row["reason"]:
@@ -148,7 +148,7 @@ class _Sweeper:
     """Brings points from numbers to rows."""
 
     plan: Plan
-    store: Store
+    results: ResultsFolder
     workers: Workers
     listener: Listener
     tell: Tell
@@ -156,7 +156,7 @@ class _Sweeper:
 
     def complete(self, points: Sequence[int]) -> None:
         """Check all points that have no row yet, then run those that can run."""
-        missing = [point for point in points if point not in self.store.offsets]
+        missing = [point for point in points if point not in self.results.offsets]
         if not missing:
             return
         self.listener("check", len(missing), None)
@@ -193,10 +193,10 @@ class _Sweeper:
 
     def _evaluate(self, points: Sequence[int]) -> list[Row]:
         self.complete(points)
-        return [self.store.row(point) for point in points]
+        return [self.results.row(point) for point in points]
 
     def _keep(self, stage: str, row: Row) -> None:
-        self.store.append(row)
+        self.results.append(row)
         self.listener(stage, 0, row)
 
     def _select(self, wishes: dict[str, dict[Wish, None]]) -> None:

@@ -22,10 +22,10 @@ from accelsim.base.errors import MissingExtraError
 from accelsim.base.files import write_texts
 from accelsim.sweeps.axes import Axis
 from accelsim.sweeps.database import Database
+from accelsim.sweeps.folder import REPORT, Tell
 from accelsim.sweeps.metrics import METRICS
 from accelsim.sweeps.pareto import costs_of, covered_share, usable
 from accelsim.sweeps.plan import Plan
-from accelsim.sweeps.store import REPORT, Tell
 from accelsim.sweeps.task import OK, Row
 
 _MOST_CHOICES = 1024  # of an axis without an order: Optuna lists them in every trial
@@ -33,7 +33,7 @@ Evaluate = Callable[[Sequence[int]], list[Row]]
 
 
 def random_points(plan: Plan) -> list[int]:
-    """Return so many different points of the space as the sweep asks for."""
+    """Return as many different points of the space as the sweep asks for, drawn at random."""
     size = plan.grid.size
     count = min(plan.file.points or size, size)
     return sorted(random.Random(plan.file.seed).sample(range(size), count))

@@ -78,7 +78,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found about a point before any run: a row if it will not run, else its wishes."""
+    """The check of a point before any run: its row if it cannot run, else the wishes it has."""
 
     point: int
     row: Row | None

@@ -23,7 +23,7 @@ SECTION, KEY = "technology", "technology.table"
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A technology table on disk, and what must be in it."""
+    """A technology table on disk, and the hash of what must be in it."""
 
     path: str
     sha256: str

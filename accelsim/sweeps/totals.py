@@ -160,7 +160,7 @@ class Totals:
 
     def _layer(self, linear: Linear, method: Method, wish: Wish) -> tuple[Tally, int]:
         """Return what a layer adds up to, and how many values of a token it keeps."""
-        kept = method.pattern.kept(linear.in_features)
+        kept = method.pattern.kept_count(linear.in_features)
         count, tokens = self._runs(linear)
         gemm = Gemm(tokens, linear.in_features, linear.out_features)
         values = (self._workload.trace.sha256, linear.input, wish)
@@ -171,7 +171,7 @@ class Totals:
             runner = self._runner
             with naming(runner.arch, linear):
                 tiled = TiledProduct.of(
-                    runner.machine(method), gemm, kept=kept, is_decode=is_decode
+                    runner.machine(method), gemm, kept_per_token=kept, is_decode=is_decode
                 )
                 if self._steps is None or not tiled.gathers:
                     return combine([(count, runner.whole(tiled))])

@@ -55,7 +55,7 @@ class Coverage(BaseModel):
         return _share(self.captured_parameters, self.parameters)
 
     def describe(self) -> dict[str, Any]:
-        """Return plain data, shares instead of counts where they say more."""
+        """Return plain data for JSON; parts left out have shares instead of counts."""
         return {
             "multiplications_ratio": self.multiplications_ratio,
             "parameters_ratio": self.parameters_ratio,

@@ -148,18 +148,18 @@ def token_array(key: str) -> str:
     return f"t/{key}"
 
 
-Rows = Callable[[slice], Values]
+RowReader = Callable[[slice], Values]
 
 
 class ValueSource(ABC):
-    """Where activations come from; one array in memory at a time is the caller's business."""
+    """Where activations come from; callers see to it that one array is in memory at a time."""
 
     @abstractmethod
     def read(self, key: str) -> Values:
         """Return the stored array of input `key`, `[rows, in_features]`, checked to be finite."""
 
-    def open(self, key: str) -> Rows:
-        """Return a function that gives any tokens of input `key`, from several threads at once.
+    def open(self, key: str) -> RowReader:
+        """Return a function that reads any rows of input `key`, from several threads at once.
 
         The default reads the whole array; a source that can make parts of it need not.
         """
@@ -208,7 +208,7 @@ class Trace:
         return (self.meta.synthetic or {}).get("distribution") != SHAPES_ONLY
 
     def token_numbers(self, key: str) -> NDArray[np.int64] | None:
-        """Return `[rows]`, which tokens the rows of an input are; None if they are none."""
+        """Return the token number of each row of an input, `[rows]`; None if rows are no tokens."""
         info = self.meta.inputs[key]
         if info.tokens is not None:
             return self.source.tokens(key)
@@ -218,12 +218,12 @@ class Trace:
         """Return the width of input `key`."""
         return self.meta.features[key]
 
-    def rows(self, key: str) -> Rows:
-        """Return a function that gives any tokens of input `key` as stored; see `encoded`."""
+    def row_reader(self, key: str) -> RowReader:
+        """Return a function that reads any rows of input `key` as stored; see `encoded`."""
         return self.source.open(key)
 
     def values(self, key: str) -> Values:
-        """Return the activations of input `key` as float32 `[tokens, in_features]`."""
+        """Return the activations of input `key` as float32 `[rows, in_features]`."""
         return self._real(key, self.source.read(key))
 
     def operands(self, key: str, precision: str) -> tuple[Values, Values]:
@@ -231,7 +231,7 @@ class Trace:
         return self.encoded(key, self.source.read(key), precision)
 
     def encoded(self, key: str, stored: Values, precision: str) -> tuple[Values, Values]:
-        """Return tokens of input `key` as the hardware sees them, and their real float32 values.
+        """Return stored rows of input `key` as the hardware sees them, and as real float32 values.
 
         An int8 trace on an int8 machine is taken as it is; anything else is rounded per token.
         """
@@ -241,7 +241,7 @@ class Trace:
         return self.rounded(key, real, precision), real
 
     def rounded(self, key: str, real: Values, precision: str) -> Values:
-        """Return values `[T, K]` that stand for input `key` as the hardware holds them."""
+        """Return real values `[T, K]` of input `key`, or made of it, as the hardware holds them."""
         try:
             return PRECISIONS[precision].encode_tokens(real)
         except InputError as error:

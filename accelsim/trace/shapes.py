@@ -50,7 +50,7 @@ QUANTILE_ARRAYS = {
     "down_proj": "down_proj_in",
 }
 MAX_LENGTHS = 2**22  # of sequences of a trace, over all inputs that have their own
-_Rows = tuple[str, str, int, int]  # name, input, in_features, out_features
+_LinearRow = tuple[str, str, int, int]  # name, input, in_features, out_features
 _SMALLEST_NORMAL_HALF = 2.0**-14
 
 
@@ -124,21 +124,21 @@ class ModelShape(_Part):
                     out_features=out_features,
                 )
 
-    def _block(self, layer: int) -> Iterator[_Rows]:
+    def _block(self, layer: int) -> Iterator[_LinearRow]:
         yield from self._attention() if self.latent is None else self._latent(self.latent)
         if self.experts is None or layer < self.experts.dense_layers:
             yield from self._gated("mlp", self.intermediate)
         else:
             yield from self._mixture(self.experts)
 
-    def _attention(self) -> Iterator[_Rows]:
+    def _attention(self) -> Iterator[_LinearRow]:
         head_dim = self.head_dim or self.hidden // self.heads
         query, keys = self.heads * head_dim, (self.kv_heads or self.heads) * head_dim
         for name, out_features in (("q", query), ("k", keys), ("v", keys)):
             yield f"self_attn.{name}_proj", "self_attn.q_proj", self.hidden, out_features
         yield "self_attn.o_proj", "self_attn.o_proj", query, self.hidden
 
-    def _latent(self, latent: Latent) -> Iterator[_Rows]:
+    def _latent(self, latent: Latent) -> Iterator[_LinearRow]:
         """Yield the projections by their names in the model; what is cached comes from `kv_a`."""
         query = self.heads * (latent.nope_dim + latent.rope_dim)
         keys = self.heads * (latent.nope_dim + latent.value_dim)
@@ -150,7 +150,7 @@ class ModelShape(_Part):
         yield "self_attn.kv_b_proj", "self_attn.kv_b_proj", latent.key_rank, keys
         yield "self_attn.o_proj", "self_attn.o_proj", values, self.hidden
 
-    def _gated(self, part: str, inner: int, *, is_fused: bool = False) -> Iterator[_Rows]:
+    def _gated(self, part: str, inner: int, *, is_fused: bool = False) -> Iterator[_LinearRow]:
         if is_fused:
             yield f"{part}.gate_up_proj", f"{part}.gate_up_proj", self.hidden, 2 * inner
         else:
@@ -158,7 +158,7 @@ class ModelShape(_Part):
             yield f"{part}.up_proj", f"{part}.gate_proj", self.hidden, inner
         yield f"{part}.down_proj", f"{part}.down_proj", inner, self.hidden
 
-    def _mixture(self, experts: Experts) -> Iterator[_Rows]:
+    def _mixture(self, experts: Experts) -> Iterator[_LinearRow]:
         """Yield the router, the experts, and those that every token runs."""
         yield "mlp.gate", "mlp.gate", self.hidden, experts.count
         for expert in range(experts.count):

@@ -17,12 +17,14 @@ QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class InputStatistics:
-    """One layer input.
+    """What is in one layer input, as it is stored.
 
     Attributes:
         name: key of the input, most often its first reader.
         label: the same, shorter, for tables.
         readers: kinds of the layers that share it.
+        tokens: rows of the input.
+        features: values of a row.
         zero_ratio: share of values that are exactly zero.
         magnitudes: quantiles of |x| at `QUANTILES`.
         dropped_squared_magnitude_ratio: what each pattern drops, as a share of the sum.

@@ -25,7 +25,7 @@ from accelsim.base.errors import InputError
 from accelsim.base.registry import did_you_mean
 from accelsim.precision import Values
 from accelsim.trace.archive import MAX_ARRAY_BYTES, Archive
-from accelsim.trace.record import SHAPES_ONLY, Rows, TraceMeta, ValueSource
+from accelsim.trace.record import SHAPES_ONLY, RowReader, TraceMeta, ValueSource
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float32]]
 
@@ -96,7 +96,7 @@ class Routing(BaseModel):
         return tuple(np.diff(before).tolist())
 
     def _turn(self, expert: int) -> NDArray[np.bool_]:
-        """Return whether an expert gets each of as many tokens as there are experts."""
+        """Return which of the first `experts` tokens an expert gets; the others repeat this."""
         first = np.arange(self.experts) * self.per_token
         turn: NDArray[np.bool_] = (expert - first) % self.experts < self.per_token
         return turn
@@ -184,8 +184,8 @@ class SyntheticSource(ValueSource):
         return self.recipe.routing.numbers(expert_of(key) or 0, self.meta.tokens)
 
     @override
-    def open(self, key: str) -> Rows:
-        """Draw only what is asked for, where the stream can be entered anywhere."""
+    def open(self, key: str) -> RowReader:
+        """Return a function that draws the rows asked for: no others, where a stream allows it."""
         if self.recipe.distribution != QUANTILES:
             return self.read(key).__getitem__
         table, (tokens, width) = self._quantiles(key), self.meta.shape(key)

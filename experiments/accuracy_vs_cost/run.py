@@ -32,9 +32,10 @@ On the shipped Llama at {cost.precision}, dropping half costs \
 {eight.perplexity_increase_ratio:.0 %} at {eight.pattern}, \
 {sixteen.perplexity_increase_ratio:.0 %} at {sixteen.pattern} \
 and {any.perplexity_increase_ratio:.0 %} without structure, which no machine here runs; \
-the {count:word} run at {cost.speedup:.2f}×, and {wide.pattern} pays with {wide.area_overhead_ratio:.0 %} of area \
-instead of {cost.area_overhead_ratio:.0 %} and {wide.energy_ratio:.2f} of the dense energy instead \
-of {cost.energy_ratio:.2f}. Between those and dense lie patterns that keep {most.kept:word} \
+the {count:word} run at {cost.speedup:.2f}×, and {wide.pattern} pays with \
+{wide.area_overhead_ratio:.0 %} of area instead of {cost.area_overhead_ratio:.0 %} and \
+{wide.energy_ratio:.2f} of the dense energy instead of {cost.energy_ratio:.2f}. \
+Between those and dense lie patterns that keep {most.kept:word} \
 ({most.speedup:.2f}× at {lost.low:.0p} to {lost.high:.0 %}), and half-kept ones whose dropped \
 values come back through a low-rank product ({rank.speedup:.2f}× at {left.low:.0p} to \
 {left.high:.0 %}, with more energy than dense)."""

@@ -9,7 +9,7 @@ from tests.helpers import pruning as naive
 
 torch = pytest.importorskip("torch")
 
-from accelsim.accuracy.pruning import LayerPruning, Pruner, Rows  # noqa: E402
+from accelsim.accuracy.pruning import LayerPruning, Pruner, RowLayout  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.mitigations import Sample, parse_mitigation  # noqa: E402
@@ -106,7 +106,7 @@ def test_learning_makes_the_output_no_worse_where_it_learned(mitigation, without
         layer = LayerPruning(Method(parse_pattern(pattern), "act", name), precision)
         state = fitted(name, x, weight, layer.select, torch.float32)
         layer = LayerPruning(layer.method, precision, state)
-        entering = layer.prune(torch.from_numpy(x), Rows()).inputs.numpy()
+        entering = layer.prune(torch.from_numpy(x), RowLayout()).inputs.numpy()
         return naive.output_error(entering, x, weight)
 
     # Sums of float32 numbers are off by some 1e-6 of the largest; squared, and of the output.

@@ -52,7 +52,7 @@ def test_masks_and_dropped_squared_magnitude_are_those_of_the_simulated_selector
         Method(pattern), precision, {}, lambda values, mask: dropped.append(values * ~mask)
     )
     _, mask = layer.select(torch.from_numpy(x))
-    assert np.array_equal(mask.numpy(), simulated.kept)
+    assert np.array_equal(mask.numpy(), simulated.kept_mask)
     lost = float(np.square(dropped[0].double().numpy()).sum())
     assert lost == pytest.approx(simulated.dropped_squared_magnitude.sum())
 

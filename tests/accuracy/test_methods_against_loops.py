@@ -11,7 +11,7 @@ from tests.helpers import pruning as naive
 torch = pytest.importorskip("torch")
 
 from accelsim.accuracy.masks import round_tokens, round_weights, scale_scores  # noqa: E402
-from accelsim.accuracy.pruning import FACTORS, LEVEL, LayerPruning, Rows  # noqa: E402
+from accelsim.accuracy.pruning import FACTORS, LEVEL, LayerPruning, RowLayout  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.criteria import CRITERIA  # noqa: E402
 from accelsim.sparsity.policy import Method  # noqa: E402
@@ -66,7 +66,7 @@ def test_a_layer_is_pruned_as_by_loops(precision, criterion, mitigation):
         seen = []
         method = Method(parse_pattern(pattern), criterion, mitigation)
         layer = LayerPruning(method, precision, state, lambda _, mask, to=seen: to.append(mask))
-        found = layer.prune(torch.from_numpy(rows), Rows(2, TOKENS // 2))
+        found = layer.prune(torch.from_numpy(rows), RowLayout(2, TOKENS // 2))
 
         assert seen[0].tolist() == masks
         assert found.inputs.dtype == torch.float32

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from accelsim.accuracy.pruning import LayerPruning, Rows  # noqa: E402
+from accelsim.accuracy.pruning import LayerPruning, RowLayout  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.criteria import CRITERIA  # noqa: E402
 from accelsim.sparsity.mitigations import Sample, parse_mitigation  # noqa: E402
@@ -22,7 +22,7 @@ def prune(rows, *, pattern="2:4", criterion="act", mitigation="none", sequences=
         watch=lambda _, mask: seen.append(mask),
     )
     inputs = torch.tensor(rows, dtype=torch.float32)
-    pruned = layer.prune(inputs, Rows(sequences, len(rows) // sequences))
+    pruned = layer.prune(inputs, RowLayout(sequences, len(rows) // sequences))
     (mask,) = seen
     return pruned.inputs.tolist(), mask.int().tolist()
 

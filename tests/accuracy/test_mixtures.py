@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", minversion="5")
 
-from accelsim.accuracy.pruning import DENSE, Pruner, Rows  # noqa: E402
+from accelsim.accuracy.pruning import DENSE, Pruner, RowLayout  # noqa: E402
 from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture.coverage import coverage_of_linears  # noqa: E402
 from accelsim.capture.experts import take_apart  # noqa: E402
@@ -83,7 +83,7 @@ def test_the_context_of_a_decode_window_stays_dense_in_experts():
     experts = {n: layer for n, layer in find_linears(model).items() if ".experts." in n}
     pruner = Pruner(experts, Policy(Method(parse_pattern("1:16"))))
     with pruner:
-        pruner.rows = Rows(2, 8, context=5, alone=True)
+        pruner.rows = RowLayout(2, 8, context=5, alone=True)
         pruned = logits(model)
     torch.testing.assert_close(pruned[:, :5], dense[:, :5], rtol=1e-5, atol=1e-6)
     assert not torch.allclose(pruned[:, 5:], dense[:, 5:], rtol=1e-3)
@@ -94,7 +94,7 @@ def test_criteria_that_look_at_whole_sequences_are_refused_for_experts():
     take_apart(model)
     pruner = Pruner(find_linears(model), Policy(Method(parse_pattern("1:16"), "clact")))
     with pruner:
-        pruner.rows = Rows(2, 8)
+        pruner.rows = RowLayout(2, 8)
         with pytest.raises(InputError, match=r"experts\.\d\.gate_proj': sees \d+ rows"):
             logits(model)
 

@@ -15,7 +15,7 @@ transformers = pytest.importorskip("transformers")
 
 from accelsim.accuracy import windows as windows_module  # noqa: E402
 from accelsim.accuracy.perplexity import Losses, measure  # noqa: E402
-from accelsim.accuracy.pruning import DENSE, Pruner, Rows  # noqa: E402
+from accelsim.accuracy.pruning import DENSE, Pruner, RowLayout  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.policy import Method, Policy  # noqa: E402
@@ -49,7 +49,7 @@ def reference(subject, ids, cut, chosen=DENSE, precision="float"):
     for start, places in first_reached(len(ids), seq_len, stride).items():
         window = ids[start : start + seq_len]
         with pruner(subject, chosen, precision) as pruning, torch.no_grad():
-            pruning.rows = Rows(1, len(window))
+            pruning.rows = RowLayout(1, len(window))
             logits = subject.model.eval()(input_ids=window[None], use_cache=False).logits[0]
         before = [place - 1 - start for place in places]
         sums.append(logit_losses(logits[before].numpy(), ids[places].numpy()).sum())
@@ -134,7 +134,7 @@ def test_decode_is_what_a_model_with_a_cache_does_token_by_token(subject, ids, c
                 output = subject.model.eval()(input_ids=prompt[None], use_cache=True, **cache)
             logits.append(output.logits[0, -1])
             with pruner(subject, chosen, precision) as pruning:
-                pruning.rows = Rows(1, 1)
+                pruning.rows = RowLayout(1, 1)
                 for place in places[:-1]:
                     token = ids[None, place : place + 1]
                     output = subject.model(input_ids=token, use_cache=True, **cache)
@@ -154,11 +154,11 @@ def test_context_is_dense_in_decode_and_later_tokens_keep_their_largest():
     subject = {"only": _as_linear(linear)}
     x = torch.tensor([[[1.0, 2], [5, 4], [3, 6]], [[0, 1], [1, 0], [-8, 7]]])
     with Pruner(subject, Policy(method("1:2", "clact"))) as pruning, torch.no_grad():
-        pruning.rows = Rows(2, 3, context=2, alone=True)
+        pruning.rows = RowLayout(2, 3, context=2, alone=True)
         assert linear(x).tolist() == [[[1, 2], [5, 4], [0, 6]], [[0, 1], [1, 0], [-8, 0]]]
         # At once, CLACT ranks by the norms of each sequence, sqrt(35) and sqrt(56), sqrt(65) and
         # sqrt(50): of (5, 4), 4 × 7.5 is above 5 × 5.9.
-        pruning.rows = Rows(2, 3)
+        pruning.rows = RowLayout(2, 3)
         assert linear(x).tolist() == [[[0, 2], [0, 4], [0, 6]], [[0, 1], [1, 0], [-8, 0]]]
 
 

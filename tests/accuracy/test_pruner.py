@@ -12,7 +12,7 @@ nn = torch.nn
 from accelsim.accuracy import pruning  # noqa: E402
 from accelsim.accuracy.masks import round_weights  # noqa: E402
 from accelsim.accuracy.perplexity import measure  # noqa: E402
-from accelsim.accuracy.pruning import DENSE, Pruner, Rows, machine_weight  # noqa: E402
+from accelsim.accuracy.pruning import DENSE, Pruner, RowLayout, machine_weight  # noqa: E402
 from accelsim.accuracy.windows import sliding_windows  # noqa: E402
 from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
@@ -229,7 +229,7 @@ def test_the_same_tensor_in_another_pass_is_selected_from_again():
     with pruner_of(linear, method("1:2", "clact")) as pruning_, torch.no_grad():
         seen = entering(linear)
         linear(x)  # one sequence: norms 9.2 and 3.2, so 2 × 9.2 is above 3 × 3.2
-        pruning_.rows = Rows(2, 1)  # two of one token: by magnitude
+        pruning_.rows = RowLayout(2, 1)  # two of one token: by magnitude
         linear(x)
     assert [one.tolist() for one in seen] == [[[2, 0], [9, 0]], [[0, 3], [9, 0]]]
 
@@ -281,7 +281,7 @@ def test_experts_are_refused_where_it_matters_which_tokens_they_see(chosen, cont
     model, x = Mixture(), torch.ones(2, 3, 4)
     x[1, 2, 0] = -1
     with pruner_of(model, chosen) as pruning_, torch.no_grad():
-        pruning_.rows = Rows(2, 3, context)
+        pruning_.rows = RowLayout(2, 3, context)
         with pytest.raises(InputError, match=r"layer 'expert': sees 5 rows in a pass of 2 × 3 tok"):
             model(x)
         x[1, 2, 0] = 1
@@ -292,7 +292,7 @@ def test_experts_are_refused_where_it_matters_which_tokens_they_see(chosen, cont
 def test_experts_are_pruned_where_it_does_not_matter(chosen):
     model, x = Mixture(), torch.tensor([[[1.0, 2, 3, 4], [-1, 0, 0, 0]]])
     with pruner_of(model, chosen, "bf16") as pruning_, torch.no_grad():
-        pruning_.rows = Rows(1, 2)
+        pruning_.rows = RowLayout(1, 2)
         seen = entering(model.expert)
         model(x)
     assert seen[0].tolist() == ([[1, 2, 3, 4]] if chosen.pattern.is_dense else [[0, 0, 3, 4]])

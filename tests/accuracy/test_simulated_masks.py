@@ -12,7 +12,7 @@ from tests.helpers.pruning import lower_median
 torch = pytest.importorskip("torch")
 
 from accelsim.accuracy.layer_errors import layer_errors  # noqa: E402
-from accelsim.accuracy.pruning import Pruner, Rows  # noqa: E402
+from accelsim.accuracy.pruning import Pruner, RowLayout  # noqa: E402
 from accelsim.capture import capture  # noqa: E402
 from accelsim.precision import PRECISIONS  # noqa: E402
 from accelsim.selection.sparsify import select_input  # noqa: E402
@@ -87,18 +87,18 @@ def test_what_enters_a_pruned_layer_has_the_mask_of_the_simulated_one(
             shift = np.array([[lower_median(row)] for row in x.tolist()], np.float32)
         kind = PRECISIONS[precision]
         held = kind.encode_tokens(x - shift) * kind.token_scales(x - shift)
-        expected = torch.from_numpy(held * selection.kept + shift).bfloat16()
+        expected = torch.from_numpy(held * selection.kept_mask + shift).bfloat16()
 
         entered = []
         pruner = Pruner({name: linear}, Policy(method(texts)), precision=precision)
         with pruner, torch.no_grad():
-            pruner.rows = Rows(SEQUENCES, LENGTH)
+            pruner.rows = RowLayout(SEQUENCES, LENGTH)
             # Hooks are called in the order of registration: this one sees what the pruner made.
             hook = linear.module.register_forward_pre_hook(lambda _, x, to=entered: to.append(x[0]))
             subject.model(input_ids=ids.reshape(SEQUENCES, LENGTH), use_cache=False)
             hook.remove()
         assert torch.equal(entered[0].reshape(expected.shape), expected), name
-        assert 0 < selection.kept.sum() < selection.kept.size
+        assert 0 < selection.kept_mask.sum() < selection.kept_mask.size
 
 
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))

@@ -142,7 +142,7 @@ def test_ctrl_c_is_one_line(cli, sweep_file, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr("accelsim.sweeps.store.Store.append", pressed)
+            patch.setattr("accelsim.sweeps.folder.ResultsFolder.append", pressed)
             outcome = cli("sweep", sweep_file(), "--out", tmp_path / "out", "--workers", 1)
     finally:
         signal.signal(signal.SIGINT, before)

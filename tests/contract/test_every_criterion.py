@@ -101,7 +101,7 @@ def test_without_mitigation_the_kept_values_are_kept(linear, inputs, criterion, 
     found = pruned(linear, inputs, method, precision, lambda *what: seen.append(what))
     ((values, mask),) = seen
     assert torch.equal(values, inputs)
-    assert mask.sum(dim=1).tolist() == [parsed.kept(WIDTH)] * TOKENS
+    assert mask.sum(dim=1).tolist() == [parsed.kept_count(WIDTH)] * TOKENS
     dense = pruned(linear, inputs, Method(parse_pattern("dense")), precision).inputs
     assert torch.equal(found.inputs[mask], dense[mask])
     assert not found.inputs[~mask].any()

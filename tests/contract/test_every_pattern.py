@@ -61,7 +61,7 @@ def test_the_mask_has_the_shape_and_keeps_exactly_kept_values_a_row(text, x):
     pattern = parse_pattern(text)
     mask = pattern.keep(x)
     assert (mask.shape, mask.dtype) == (x.shape, np.bool_)
-    assert mask.sum(axis=-1).tolist() == [pattern.kept(x.shape[-1])] * len(x)
+    assert mask.sum(axis=-1).tolist() == [pattern.kept_count(x.shape[-1])] * len(x)
 
 
 @pytest.mark.parametrize("text", SHORTHANDS)
@@ -93,7 +93,7 @@ def test_groups_and_kept_follow_from_a_walk_over_the_groups(text, length):
     sizes = [
         min(pattern.group_size, length - start) for start in range(0, length, pattern.group_size)
     ]
-    assert pattern.kept(length) == sum(min(pattern.kept_per_group, size) for size in sizes)
+    assert pattern.kept_count(length) == sum(min(pattern.kept_per_group, size) for size in sizes)
 
 
 @pytest.mark.parametrize("text", NM)

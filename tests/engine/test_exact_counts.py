@@ -66,7 +66,7 @@ def test_compiled_loops_count_what_python_does(monkeypatch):
     @settings(max_examples=80)
     def check(arch, tokens, in_features, out_features):
         linear = Linear(name="x", input="x", in_features=in_features, out_features=out_features)
-        kept = np.broadcast_to(np.int64(arch.pattern.kept(in_features)), tokens)
+        kept = np.broadcast_to(np.int64(arch.pattern.kept_count(in_features)), tokens)
         selection = Selection(in_features, kept, None, None)
         found = outcome(arch, linear, selection, are_compiled=True)
         seen.append(isinstance(found, str))

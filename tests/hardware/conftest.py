@@ -44,7 +44,7 @@ def layer():
         store = Store(1 << 30) if keep else Store(1, double_buffered=False)
         stores = Stores(store, store, store, store if path.is_sparse else None)
         jobs = tile_jobs(gemm, tiling, path, stores)
-        kept = gemm.tokens * parse_pattern(pattern).kept(gemm.in_features)
+        kept = gemm.tokens * parse_pattern(pattern).kept_count(gemm.in_features)
         return Work(
             gemm=gemm,
             path=path,

@@ -88,7 +88,7 @@ def test_a_pattern_within_the_machines_takes_its_time_but_less_of_it_is_work(
     own = simulate(arch, small_trace, **options)
     sparser = simulate(arch, small_trace, policy=Policy(method("1:4")), **options)
     for layer, like, linear in zip(sparser.layers, own.layers, small_trace.linears, strict=True):
-        kept = parse_pattern("1:4").kept(linear.in_features)
+        kept = parse_pattern("1:4").kept_count(linear.in_features)
         assert layer.macs_executed == layer.tokens * kept * linear.out_features
         assert layer.dropped_squared_magnitude_ratio >= like.dropped_squared_magnitude_ratio
         assert layer.units["mac_array"].actions["mac"] < like.units["mac_array"].actions["mac"]
@@ -289,7 +289,7 @@ def test_a_low_rank_mitigation_adds_two_products(pattern, dropped_mode, phase, b
     with_rank = Policy(method(pattern, "act", f"rsparse{rank}"))
     (layer,) = simulate(arch, trace, policy=with_rank, **options).layers
     (alone,) = simulate(arch, trace, policy=Policy(method(pattern)), **options).layers
-    kept = parse_pattern(pattern).kept(width)
+    kept = parse_pattern(pattern).kept_count(width)
     assert layer.macs_dense == alone.macs_dense
     # Dense, what is kept cannot be told from what is dropped: all of X goes through.
     entering = width if dropped_mode == "dense" else width - kept

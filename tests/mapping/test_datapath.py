@@ -39,7 +39,7 @@ def test_steps_equal_packing(n, extra, lanes, reduction):
     )
     groups = len(range(0, reduction, m))
     assert path.groups(reduction) == groups
-    assert path.slots(reduction) == groups * n
+    assert path.stored_values(reduction) == groups * n
     assert path.steps(reduction) == packed_steps(groups, n, lanes)
 
 

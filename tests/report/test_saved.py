@@ -37,6 +37,13 @@ def test_a_run_is_read_back_and_knows_its_folder(tmp_path, sparse):
     assert load_run(folder) == json.loads(json.dumps(sparse)) | {"folder": str(folder)}
 
 
+def test_a_run_of_an_earlier_version_has_the_new_names(tmp_path, sparse):
+    new = "dropped_squared_magnitude_ratio"
+    layers = [{key: value for key, value in one.items() if key != new} for one in sparse["layers"]]
+    read = load_run(saved(tmp_path / "a", sparse | {"layers": layers}))["layers"]
+    assert [one[new] for one in read] == [one["dropped_energy_ratio"] for one in layers]
+
+
 def test_a_comparison_is_read_in_the_order_of_its_table(tmp_path, dense, sparse):
     for name in ("a", "z"):
         saved(tmp_path / "both" / name, copied(sparse, name=name))

@@ -170,7 +170,7 @@ def test_gathering_needs_at_least_the_rows_and_at_most_the_tile(needed, burst):
 
 def test_a_larger_batch_needs_more_weights_and_less_a_token():
     x = np.random.default_rng(0).integers(-127, 128, (64, 128), dtype=np.int8)
-    mask = select(x, parse_pattern("8:16")).kept
+    mask = select(x, parse_pattern("8:16")).kept_mask
     jobs = layer((1, 128, 64), (1, 128, 64))
     sizes = [
         int(gathered_weight_bytes(jobs, path_of("8:16"), mask[:batch].any(axis=0), 64).sum())

@@ -45,7 +45,7 @@ def trace(request, tmp_path_factory):
 
 
 def mask_of(trace, chosen, store=None):
-    return selections_of(trace, "x", [chosen], store)[chosen].kept
+    return selections_of(trace, "x", [chosen], store)[chosen].kept_mask
 
 
 def largest(strength, n, m):
@@ -86,9 +86,9 @@ def test_centred_values_are_rounded_after_their_median_is_taken_away(trace, prec
     codes = PRECISIONS[precision].encode_tokens(real - middle)
     chosen = wish(precision=precision, is_centred=True)
     found = selections_of(trace, "x", [chosen])[chosen]
-    assert np.array_equal(found.kept, largest(codes, 8, 16))
+    assert np.array_equal(found.kept_mask, largest(codes, 8, 16))
     assert found.alive.tolist() == np.count_nonzero(codes, axis=1).tolist()
-    lost = np.where(found.kept, 0, real - middle)
+    lost = np.where(found.kept_mask, 0, real - middle)
     assert found.dropped_squared_magnitude.sum() == pytest.approx(
         (lost.astype(np.float64) ** 2).sum()
     )
@@ -132,4 +132,4 @@ def test_the_rest_is_what_was_dropped():
     mask = np.packbits(np.array([[1, 0, 1, 0, 0]], np.bool_), axis=1)
     kept = Selection(5, np.array([1]), None, None, mask, np.array([4]))
     assert kept.rest.nonzero.tolist() == [3]
-    assert kept.rest.kept.tolist() == [[False, True, False, True, True]]
+    assert kept.rest.kept_mask.tolist() == [[False, True, False, True, True]]

@@ -93,14 +93,14 @@ def assert_same(one, other, *, with_mask):
         "nonzero",
         "squared_magnitude",
         "dropped_squared_magnitude",
-        *(["mask"] if with_mask else []),
+        *(["packed_mask"] if with_mask else []),
     ):
         ours, theirs = getattr(one, name), getattr(other, name)
         assert ours.dtype == theirs.dtype, name
         assert ours.shape == theirs.shape, name
         assert np.array_equal(ours, theirs), name
     if with_mask:
-        assert np.array_equal(one.kept, other.kept)
+        assert np.array_equal(one.kept_mask, other.kept_mask)
         steps = np.array([[0, 3], [5, 5]])
         assert np.array_equal(one.unions(steps), other.unions(steps))
 
@@ -177,7 +177,7 @@ def test_a_mask_is_selected_once_when_it_is_wished_for(trace, store, selected):
     selections_of(trace, "a", [wish()], store)
     for _ in range(2):
         found = selections_of(trace, "a", [with_mask], store)[with_mask]
-        assert found.kept.shape == (TOKENS, WIDTHS["a"])
+        assert found.kept_mask.shape == (TOKENS, WIDTHS["a"])
         assert len(selected) == 2
     selections_of(trace, "a", [wish()], store)
     assert len(selected) == 2

@@ -27,7 +27,7 @@ from tests.helpers.small import ROOT
 
 PATTERNS = ("dense", "2:4", "3:5", "8:16")
 SCALE = 0.3  # of stored int8 codes
-COLUMNS = ("nonzero", "squared_magnitude", "dropped_squared_magnitude", "mask")
+COLUMNS = ("nonzero", "squared_magnitude", "dropped_squared_magnitude", "packed_mask")
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ def assert_naive(array, precision, chosen):
         tokens = list(expected(array, precision, pattern))
         nonzero, energy, dropped, kept = zip(*tokens, strict=True)
         assert selection.nonzero.tolist() == list(nonzero)
-        assert [set(np.flatnonzero(row).tolist()) for row in selection.kept] == list(kept)
-        assert selection.energy == pytest.approx(energy, rel=1e-12, abs=0)
+        assert [set(np.flatnonzero(row).tolist()) for row in selection.kept_mask] == list(kept)
+        assert selection.squared_magnitude == pytest.approx(energy, rel=1e-12, abs=0)
         assert selection.dropped_squared_magnitude == pytest.approx(dropped, rel=1e-12, abs=0)
         total = math.fsum(energy)
         ratio = math.fsum(dropped) / total if total else 0.0
@@ -325,12 +325,12 @@ def test_masks_are_there_if_asked_for():
     trace = trace_of(drawn(23, 37))
     with_masks, without = selected(trace, "int8"), selected(trace, "int8", with_masks=False)
     for one, other in zip(with_masks, without, strict=True):
-        assert one.mask.shape == (23, 5)  # 37 bits are 5 bytes
-        assert other.mask is None
+        assert one.packed_mask.shape == (23, 5)  # 37 bits are 5 bytes
+        assert other.packed_mask is None
         assert np.array_equal(one.nonzero, other.nonzero)
         assert np.array_equal(one.dropped_squared_magnitude, other.dropped_squared_magnitude)
         with pytest.raises(ValueError, match="selected without a mask"):
-            other.kept  # noqa: B018
+            other.kept_mask  # noqa: B018
         with pytest.raises(ValueError, match="selected without a mask"):
             other.unions(np.zeros((1, 1), np.int64))
 

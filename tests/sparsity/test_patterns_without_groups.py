@@ -46,7 +46,7 @@ def test_topk_by_hand():
 )
 def test_topk_keeps_a_rounded_number_and_at_least_one(density, length, expected):
     # Of 9, half is 4.5, and halves round to even: 4; of 11, 5.5 rounds to 6.
-    assert TopK(density).kept(length) == expected
+    assert TopK(density).kept_count(length) == expected
     assert TopK(density).keep(np.arange(length)[None]).sum() == expected
 
 
@@ -82,8 +82,8 @@ def test_a_level_of_zero_keeps_all_but_zeros():
 
 
 def test_a_threshold_keeps_its_share_on_average():
-    assert Threshold(0.7).kept(10) == 3
-    assert Threshold(0.0).kept(10) == 10
+    assert Threshold(0.7).kept_count(10) == 3
+    assert Threshold(0.0).kept_count(10) == 10
 
 
 @pytest.mark.parametrize("text", ["threshold:0.5", "greedy-threshold:0.25"])

@@ -10,7 +10,7 @@ from accelsim.capture.linears import select
 from accelsim.report.window import Window
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
-from accelsim.sparsity.policy import Method, Policy, load_policy, with_rules
+from accelsim.sparsity.policy import Method, Policy, load_policy
 from accelsim.trace import Linear
 
 FALLBACK = Method(parse_pattern("8:16"))
@@ -165,13 +165,6 @@ def with_one_rule(glob, layer):
         "?": len(layer) == 1,
         "[ab]*": layer[0] in "ab",
     }[glob]
-
-
-def test_rules_added_later_win():
-    policy = Policy(FALLBACK, (("*", method("2:4")),))
-    more = with_rules(policy, {"a": method("dense")})
-    assert [str(more.of(name)) for name in "ab"] == ["dense", "2:4"]
-    assert [str(policy.of(name)) for name in "ab"] == ["2:4", "2:4"]
 
 
 def test_a_method_is_written_without_what_goes_without_saying():

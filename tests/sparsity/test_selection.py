@@ -17,7 +17,7 @@ codes = arrays(np.int8, st.tuples(st.integers(1, 4), st.integers(1, 40)))
 def test_selection_by_hand():
     # 2:4 keeps 3 and -4 of the first group and two zeros of the second; 25 of 30 of the energy.
     chosen = select(np.array([[3, 1, 2, -4, 0, 0, 0, 0]], np.int8), parse_pattern("2:4"))
-    assert chosen.kept.tolist() == [[1, 0, 0, 1, 1, 1, 0, 0]]
+    assert chosen.kept_mask.tolist() == [[1, 0, 0, 1, 1, 1, 0, 0]]
     assert chosen.nonzero.tolist() == [2]
     assert chosen.dropped_squared_magnitude_ratio == pytest.approx((1 + 4) / 30)
 
@@ -26,7 +26,7 @@ def test_energy_is_that_of_the_real_values():
     # Codes 2 and 1 stand for 4 and 3: the mask follows the codes, the energy the values.
     codes, real = np.array([[2, 1]], np.int8), np.array([[4.0, 3.0]], np.float32)
     chosen = select(codes, parse_pattern("1:2"), real)
-    assert chosen.kept.tolist() == [[True, False]]
+    assert chosen.kept_mask.tolist() == [[True, False]]
     assert chosen.dropped_squared_magnitude_ratio == pytest.approx(9 / 25)
 
 
@@ -35,7 +35,7 @@ def test_energy_is_that_of_the_real_values():
 def test_selection_equals_a_loop_over_the_values(text, x):
     chosen = select(x, parse_pattern(text))
     kept = dropped = 0
-    for row, keep, nonzero in zip(x.tolist(), chosen.kept, chosen.nonzero, strict=True):
+    for row, keep, nonzero in zip(x.tolist(), chosen.kept_mask, chosen.nonzero, strict=True):
         assert nonzero == sum(1 for value, k in zip(row, keep, strict=True) if k and value)
         kept += sum(value**2 for value, k in zip(row, keep, strict=True) if k)
         dropped += sum(value**2 for value, k in zip(row, keep, strict=True) if not k)

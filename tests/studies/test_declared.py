@@ -218,13 +218,8 @@ def test_equal_area_takes_the_fastest_that_fits():
 
 def test_perplexities_are_records_and_nothing_is_measured_unasked(tmp_path, monkeypatch):
     row = {"pattern": "8:16", "criterion": "act", "mitigation": "none"}
-    row |= {"perplexity_increase_ratio": 0.5, "perplexity_increase_ratio_stderr": 0.02}
-    other = {
-        **row,
-        "pattern": "2:4",
-        "perplexity_increase_ratio": 1.2,
-        "perplexity_increase_ratio_stderr": 0.05,
-    }
+    row |= {"relative_drop": 0.5, "relative_drop_stderr": 0.02}  # as earlier versions wrote it
+    other = {**row, "pattern": "2:4", "relative_drop": 1.2, "relative_drop_stderr": 0.05}
     one = {"settings": {"precision": "int8"}, "dense": {"perplexity": 17.0}, "rows": [row, other]}
     path = tmp_path / "accuracy.json"
     path.write_text(json.dumps(one))

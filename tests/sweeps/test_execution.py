@@ -11,10 +11,10 @@ import pytest
 
 from accelsim.base.errors import InputError
 from accelsim.sweeps import local, run
+from accelsim.sweeps.folder import open_results, read_rows
 from accelsim.sweeps.local import Processes, chunks
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
-from accelsim.sweeps.store import open_store, read_rows
 from accelsim.sweeps.task import Bench
 from tests.helpers.sweep_commands import command, rows_written, tables
 
@@ -134,9 +134,9 @@ def test_a_sweep_that_never_began_needs_no_resume(plan, made, tmp_path, monkeypa
 
 def test_two_processes_cannot_write_to_one_folder(made, tmp_path):
     with (
-        open_store(made, tmp_path / "one", resume=False),
+        open_results(made, tmp_path / "one", resume=False),
         pytest.raises(InputError, match="another process is writing"),
-        open_store(made, tmp_path / "one", resume=True),
+        open_results(made, tmp_path / "one", resume=True),
     ):
         pass
 

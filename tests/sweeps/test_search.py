@@ -10,10 +10,10 @@ import pytest
 
 import accelsim as acs
 from accelsim.base.errors import InputError
+from accelsim.sweeps.folder import ResultsFolder
 from accelsim.sweeps.plan import load_plan
 from accelsim.sweeps.run import run_plan
 from accelsim.sweeps.search import random_points
-from accelsim.sweeps.store import Store
 from tests.helpers.sweep_commands import ROOT, command, rows_written, tables
 
 pytest.importorskip("optuna")
@@ -187,7 +187,9 @@ def test_a_search_within_limits_can_be_interrupted_anywhere(plan, tmp_path, monk
     total = len(rows_written(tmp_path / "whole"))
     for moments in [(1, 2, 4), (total - 3, 2)]:
         out = tmp_path / f"after {moments}"
-        interrupted(monkeypatch, made, out, [(Store, "append", number) for number in moments])
+        interrupted(
+            monkeypatch, made, out, [(ResultsFolder, "append", number) for number in moments]
+        )
         assert outcome(out) == outcome(tmp_path / "whole")
         assert len(rows_written(out)) == total
 
@@ -230,7 +232,7 @@ def test_what_a_search_has_left_is_not_believed(plan, tmp_path, monkeypatch):
     for number, junk in enumerate(JUNK.values()):
         out = tmp_path / f"damaged {number}"
         with monkeypatch.context() as patch:
-            at_call(6, patch, Store, "append")
+            at_call(6, patch, ResultsFolder, "append")
             with pytest.raises(KeyboardInterrupt):
                 run_plan(made, out)
         junk(out / "search.id")
@@ -247,7 +249,7 @@ def test_a_shared_database_knows_whose_trials_are_whose(plan, tmp_path, monkeypa
     made = plan(**SEARCH | {"points": 4, "search": {"population": 2, "storage": url}})
     one, two, said = tmp_path / "one", tmp_path / "two", []
     with monkeypatch.context() as patch:
-        at_call(3, patch, Store, "append")
+        at_call(3, patch, ResultsFolder, "append")
         with pytest.raises(KeyboardInterrupt):
             run_plan(made, one)
     path, owner = one / "search.id", (one / "search.id").read_bytes()

@@ -75,11 +75,11 @@ def test_any_tokens_are_those_of_one_stream(tokens, width, seed, table, ends):
         path = Path(folder) / "t.npz"
         trace = drawn_trace(path, shapes, seed=seed, tables={"a.b": table})
         whole = by_hand(table, (tokens, width), seed, "a.b")
-        for rows in (trace.source.read("a.b"), trace.rows("a.b")(slice(0, tokens))):
+        for rows in (trace.source.read("a.b"), trace.row_reader("a.b")(slice(0, tokens))):
             assert rows.dtype == np.float16
             assert np.array_equal(rows, whole)
         assert np.array_equal(trace.values("a.b"), whole.astype(np.float32))
-        part = trace.rows("a.b")(slice(first, last))
+        part = trace.row_reader("a.b")(slice(first, last))
         assert part.shape == (last - first, width)
         assert np.array_equal(part, whole[first:last])
 
@@ -91,20 +91,20 @@ def test_tokens_by_hand(tmp_path):
     stream = np.random.default_rng([5, zlib.crc32(b"x")]).random(12, np.float32)
     expected = (8 * stream.astype(np.float64) - 2).astype(np.float16)
     # Token 3 begins with draw 9: the second of a step of the generator, which makes two.
-    assert np.array_equal(trace.rows("x")(slice(3, 4)), expected[None, 9:])
-    assert np.array_equal(trace.rows("x")(slice(2, 4)), expected[6:].reshape(2, 3))
+    assert np.array_equal(trace.row_reader("x")(slice(3, 4)), expected[None, 9:])
+    assert np.array_equal(trace.row_reader("x")(slice(2, 4)), expected[6:].reshape(2, 3))
 
 
 @pytest.mark.parametrize("key", ["a", "b", "c"])
 def test_the_order_of_looking_changes_nothing(trace, key):
-    rows, whole = trace.rows(key), trace.source.read(key)
+    rows, whole = trace.row_reader(key), trace.source.read(key)
     for token in (22, 0, 7, 7, 1, 21):
         assert np.array_equal(rows(slice(token, token + 1)), whole[token : token + 1])
-        assert np.array_equal(trace.rows(key)(slice(token, 23)), whole[token:])
+        assert np.array_equal(trace.row_reader(key)(slice(token, 23)), whole[token:])
 
 
 def test_several_threads_may_look_at_once(trace):
-    rows = {key: trace.rows(key) for key in "abc"}
+    rows = {key: trace.row_reader(key) for key in "abc"}
     wholes = {key: trace.source.read(key) for key in "abc"}
     cuts = [(key, slice(first, first + 3)) for first in range(20) for key in "abc"] * 5
     with ThreadPoolExecutor(8) as threads:
@@ -116,7 +116,7 @@ def test_several_threads_may_look_at_once(trace):
 @pytest.mark.parametrize("distribution", sorted(DISTRIBUTIONS))
 def test_rows_of_every_distribution_are_those_of_the_whole(tmp_path, distribution):
     trace = drawn_trace(tmp_path / "t.npz", {"x": (9, 7)}, distribution=distribution)
-    rows, whole = trace.rows("x"), trace.source.read("x")
+    rows, whole = trace.row_reader("x"), trace.source.read("x")
     for cut in (slice(0, 9), slice(3, 4), slice(3, 8), slice(9, 9)):
         assert np.array_equal(rows(cut), whole[cut])
 
@@ -126,7 +126,7 @@ def test_rows_of_every_distribution_are_those_of_the_whole(tmp_path, distributio
 )
 def test_rows_may_be_any_slice(tmp_path, cut):
     trace = drawn_trace(tmp_path / "t.npz", {"x": (9, 7)})
-    assert np.array_equal(trace.rows("x")(cut), trace.source.read("x")[cut])
+    assert np.array_equal(trace.row_reader("x")(cut), trace.source.read("x")[cut])
 
 
 # --- compiled ------------------------------------------------------------------------------------

@@ -12,7 +12,12 @@ from tests.helpers.small import ARCHITECTURES, changed, load, tile
 
 MODEL = "llama-3.2-1b"  # hidden 2048, intermediate 8192, 8 of 32 heads for keys and values
 FIRST = "model.layers.0.self_attn.q_proj"
-OF_VALUES = {"dropped_squared_magnitude_ratio", "energy_pj", "unit_energy_pj"}
+OF_VALUES = {
+    "dropped_energy_ratio",
+    "dropped_squared_magnitude_ratio",
+    "energy_pj",
+    "unit_energy_pj",
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +74,7 @@ def test_shapes_are_all_there(pair):
     "ask",
     [
         lambda trace: trace.values(FIRST),
-        lambda trace: trace.rows(FIRST),
+        lambda trace: trace.row_reader(FIRST),
         lambda trace: trace.operands(FIRST, "int8"),
         lambda trace: trace.source.read(FIRST),
         lambda trace: list(statistics(trace, ["2:4"])),

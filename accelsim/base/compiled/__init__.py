@@ -20,10 +20,11 @@ _interpreted_ns = 0.0
 
 
 def pays(interpreted_ns: float) -> bool:
-    """Return whether to use compiled loops for work that takes so long without them.
+    """Whether to use compiled loops for work that takes `interpreted_ns` in the interpreter.
 
-    Numba's start is worth it when as much time has been spent without it: then nothing ever takes
-    more than about twice the better choice. Once numba is there, it is always used.
+    Importing numba takes `START_NS`. It is imported once all interpreted work so far adds up to as
+    much, so that the total is at most about twice what the better choice would have taken. Once it
+    is imported, it is always used.
     """
     global _interpreted_ns  # noqa: PLW0603 - a process starts numba once
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":

@@ -63,7 +63,7 @@ class Crossbar(Unit):
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
         jobs, path = work.jobs, work.path
-        routes = jobs.columns * work.packing.slots
+        routes = jobs.columns * work.packing.stored_values
         # Of a dense layer, nothing needs decoding; its weights pass the multiplexers all the same.
         groups = path.groups(jobs.reduction) * path.is_sparse
         decodes = jobs.tokens * groups * jobs.column_blocks(path)

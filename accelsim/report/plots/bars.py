@@ -23,7 +23,7 @@ def grouped(
     colours: Sequence[str] = COLOURS,
     form: str | None = None,
 ) -> None:
-    """Draw a bar a series in each group; over it its value, by default with three digits."""
+    """Draw one bar of each series in each group, and above it its value (with three digits)."""
     width = _GROUP / len(series)
     for place, (name, values) in enumerate(series.items()):
         at = [group - _GROUP / 2 + (place + 0.5) * width for group in range(len(groups))]
@@ -48,7 +48,7 @@ def stacked(
     parts: Mapping[str, Sequence[float]],
     colours: Mapping[str, str],
 ) -> list[float]:
-    """Stack parts on each other in each group; return how high each stack is."""
+    """Stack parts on each other in each group; return the height of each stack."""
     base = [0.0] * len(groups)
     for name, values in parts.items():
         ax.bar(

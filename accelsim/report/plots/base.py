@@ -21,10 +21,10 @@ class Plot(ABC):
     """A kind of plot: one file, found by its name.
 
     Attributes:
-        about: what it shows, in a line.
-        options: keywords that `numbers` takes besides runs.
-        is_of_one_run: several runs get an axes each.
-        same: what several runs must share, of `accelsim.report.saved.WORK`.
+        about: what the figure shows, in a line.
+        options: keywords that `numbers` takes besides the runs.
+        is_of_one_run: whether an axes shows a single run; `accelsim plot` draws one for each.
+        same: those parts of `accelsim.report.saved.WORK` that the runs of an axes must share.
     """
 
     about: ClassVar[str]
@@ -35,7 +35,7 @@ class Plot(ABC):
     @staticmethod
     @abstractmethod
     def numbers(runs: Sequence[Run], **options: Any) -> list[Row]:
-        """Return the numbers that are drawn, a row a mark; raise InputError if runs lack them."""
+        """Return the numbers to draw, one row for each mark; raise InputError if runs lack them."""
 
     @staticmethod
     @abstractmethod

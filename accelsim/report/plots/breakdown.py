@@ -24,7 +24,7 @@ _LEVEL = 5  # stacks whose ratios have room side by side
 
 @PLOTS.register("breakdown")
 class Breakdown(Plot):
-    """A stack a machine; over it its ratio to the first."""
+    """One stack for each machine; above it, the ratio of its sum to that of the first."""
 
     about: ClassVar[str] = "energy (or area: --quantity area_um2) by unit"
     options: ClassVar[tuple[str, ...]] = ("quantity",)

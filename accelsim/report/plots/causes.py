@@ -19,7 +19,7 @@ _LEAST = 4.0  # per cent that are worth a number
 
 @PLOTS.register("causes")
 class Causes(Plot):
-    """A bar a unit, over all cycles of the run."""
+    """One bar for each unit, over all cycles of the run."""
 
     about: ClassVar[str] = "cycles of each unit by cause: busy, starved, blocked, contended, idle"
     is_of_one_run: ClassVar[bool] = True

@@ -24,7 +24,7 @@ def against_dense(runs: Sequence[Run]) -> list[tuple[str, Any]]:
 
 @PLOTS.register("cost")
 class Cost(Plot):
-    """Three bars a machine; dense is one."""
+    """Three bars for each machine, as ratios to dense."""
 
     about: ClassVar[str] = "speed-up, energy and area by pattern, against dense"
 

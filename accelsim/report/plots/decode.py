@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Decode(Plot):
     """Speed-up on the left axis; on the right the share of weight rows that a step fetches.
 
-    Sequences that kept values independently would need 1 - (1 - d)^B of the rows, d the kept share;
-    what the real masks need is below that, as far as sequences agree.
+    If the B sequences of a batch kept a share d of the values each, independently of each other, a
+    step would need 1 - (1 - d)^B of the rows. Real masks need fewer, as far as sequences agree.
     """
 
     about: ClassVar[str] = "decode speed-up and needed weight rows against batch size"
@@ -108,5 +108,5 @@ def _row(run: Run, runs: Sequence[Run]) -> Row:
 def _kept_ratio(layer: Any) -> float:
     """Return the share d that a layer keeps of each token."""
     width: int = layer["in_features"]
-    kept: int = parse_pattern(layer["pattern"]).kept(width)
+    kept: int = parse_pattern(layer["pattern"]).kept_count(width)
     return min(1.0, kept / width)

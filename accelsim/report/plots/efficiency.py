@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @PLOTS.register("efficiency")
 class Efficiency(Plot):
-    """Two bars a machine; dense is one."""
+    """Two bars for each machine, as ratios to dense."""
 
     about: ClassVar[str] = "throughput per area and energy-delay product, against dense"
 

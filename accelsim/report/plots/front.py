@@ -25,14 +25,14 @@ COSTS = {
     "speedup": ("speed-up over dense", True),
     "tops_per_mm2_ratio": ("TOPS/mm² over dense", True),
 }
-"""What each cost is called, and whether more of it is better."""
+"""By cost: its name on the axis, and whether more of it is better."""
 
 _LEAST = 0.005  # increase of perplexity where the axis begins: none cannot be shown
 
 
 @PLOTS.register("front")
 class Front(Plot):
-    """A point a pattern and mitigation that have been both run and measured.
+    """One point for each pattern and mitigation that was both simulated and measured.
 
     Rows without hardware, such as the unstructured bound, are vertical lines.
     """

@@ -20,7 +20,7 @@ _LINES = ("-", "--", ":", "-.")
 
 @PLOTS.register("overhead")
 class Overhead(Plot):
-    """A line a pair of crossbar (colour) and selector (line and marker)."""
+    """One line for each pair of crossbar (colour) and selector (line style and marker)."""
 
     about: ClassVar[str] = "area overhead against M, by crossbar and selector"
     same: ClassVar[Sequence[str]] = ("trace",)  # whose layers size tables; time has no area

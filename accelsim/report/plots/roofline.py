@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @PLOTS.register("roofline")
 class Roofline(Plot):
-    """A point a layer, in dense-equivalent operations: two a MAC, dropped ones included.
+    """One point for each layer, in dense-equivalent operations: two a MAC, dropped ones included.
 
     A sparse machine reaches M/N times the roof of its multipliers in these operations.
     """

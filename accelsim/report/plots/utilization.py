@@ -27,7 +27,7 @@ _ROUNDING = 1e-3  # of the times in it
 
 @PLOTS.register("utilization")
 class Utilization(Plot):
-    """Share of cycles that MAC array, DRAM and selector work, a step a layer.
+    """Share of cycles in which MAC array, DRAM and selector work, one step for each layer.
 
     With a `timeline.json` in the folder of the run (`run --timeline DIR/timeline.json --out DIR`),
     a step is one of `bins` equal spans of it instead.

@@ -18,12 +18,12 @@ from accelsim.sparsity.demands import Demands
 
 Tensor = Any  # torch.Tensor, `[T, K]` unless said otherwise
 Select = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From values to the values as the hardware holds them, and which of them are kept."""
+"""Function of values `[T, K]`: as the hardware holds them, and the mask of those it keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What enters the product instead of x, and what was dropped if it is used as well."""
+    """The activations that enter the product instead of x, and the dropped ones if used as well."""
 
     inputs: Tensor
     dropped: Tensor | None = None
@@ -71,7 +71,7 @@ class Mitigation(ABC):
         return None if self.is_calibrated or self.demands.rank else {}
 
     def weight_scale(self, state: Mapping[str, Tensor]) -> Tensor | None:  # noqa: ARG002
-        """Return scales `[K]` of the inputs that hide in the weights before these are rounded."""
+        """Return scales `[K]` that W is multiplied with before it is rounded; None: none."""
         return None
 
     @abstractmethod

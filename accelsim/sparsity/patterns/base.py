@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 
 
 class Pattern(ABC):
-    """Selects values along K. The machine sees it as N kept values in every group of M.
+    """A rule that selects values along K. Machines see N kept values in every group of M.
 
     A pattern is one file in this package; its shorthand (`8:16`, `dense`) is what YAML holds.
     Patterns that are not grouped have no N and M, and no machine runs them: their quality is a
@@ -50,8 +50,8 @@ class Pattern(ABC):
         """Whether every value survives, so that no selector is needed."""
         return self.is_grouped and self.kept_per_group == self.group_size == 1
 
-    def kept(self, length: int) -> int:
-        """Return how many of `length` values survive, zero padding of the last group apart."""
+    def kept_count(self, length: int) -> int:
+        """Return the number of values that survive of `length`, padding of the last group apart."""
         whole, rest = divmod(length, self.group_size)
         return whole * self.kept_per_group + min(rest, self.kept_per_group)
 
@@ -59,8 +59,8 @@ class Pattern(ABC):
         """Whether hardware for the pattern `machine` can run this one.
 
         It can if each of its masks is one of the machine's: 2:4 on 8:16 (four groups of 4 with 2
-        each are a group of 16 with 8), 1:4 on 8:16 (slots stay empty), not 8:16 on 2:4. Every
-        sparse machine runs dense layers by leaving its selector out.
+        each are a group of 16 with 8), 1:4 on 8:16 (places for kept values stay empty), not 8:16
+        on 2:4. Every sparse machine runs dense layers by leaving its selector out.
 
         >>> [parse_pattern(p).runs_on(parse_pattern("8:16")) for p in ("2:4", "16:32", "dense")]
         [True, False, True]
@@ -78,7 +78,7 @@ PATTERNS: Registry[Pattern] = Registry("pattern")
 def parse_pattern(text: str) -> Pattern:
     """Return the pattern for a shorthand such as `dense` or `8:16`; raise InputError if none fits.
 
-    >>> str(parse_pattern("8:16")), parse_pattern("8:16").kept(40)
+    >>> str(parse_pattern("8:16")), parse_pattern("8:16").kept_count(40)
     ('8:16', 24)
     """
     for family in PATTERNS.values():

@@ -53,8 +53,8 @@ class Threshold(Pattern):
         return mask
 
     @override
-    def kept(self, length: int) -> int:
-        """Return how many of `length` values survive on average, if the text is like the other."""
+    def kept_count(self, length: int) -> int:
+        """Return the number of `length` values that survive on average, if texts are alike."""
         return round((1 - self.sparsity) * length)
 
     @override

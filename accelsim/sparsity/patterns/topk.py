@@ -40,11 +40,11 @@ class TopK(Pattern):
     def keep(self, values: Values) -> Mask:
         length = values.shape[-1]
         strength = magnitude(values).reshape(-1, length)
-        mask: Mask = keep_largest(strength, self.kept(length)).reshape(values.shape)
+        mask: Mask = keep_largest(strength, self.kept_count(length)).reshape(values.shape)
         return mask
 
     @override
-    def kept(self, length: int) -> int:
+    def kept_count(self, length: int) -> int:
         return max(1, round(self.density * length))
 
     @override

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.base.errors import InputError
+from accelsim.sweeps.folder import column_types, open_results, read_rows
 from accelsim.sweeps.rows import to_line
 from accelsim.sweeps.run import run_plan
-from accelsim.sweeps.store import column_types, open_store, read_rows
 from accelsim.sweeps.task import Bench
 
 
@@ -37,9 +37,9 @@ def rows_of(tmp_path_factory, trace):
 
 def written(plan, rows, folder):
     """Write rows into a folder as a sweep does; return the file."""
-    with open_store(plan, folder, resume=False) as store:
+    with open_results(plan, folder, resume=False) as results:
         for row in rows:
-            store.append(row)
+            results.append(row)
     return folder / "points.jsonl"
 
 
@@ -49,18 +49,18 @@ def mended(plan, rows, folder):
     Whatever had happened to it, no row is there that was not written.
     """
     said, ran = [], []
-    with open_store(plan, folder, resume=True, tell=said.append) as store:
-        kept = list(store.rows())
-        assert kept == [row for row in rows if row["point"] in store.offsets]
+    with open_results(plan, folder, resume=True, tell=said.append) as results:
+        kept = list(results.rows())
+        assert kept == [row for row in rows if row["point"] in results.offsets]
         for row in rows:
-            if row["point"] not in store.offsets:
-                store.append(row)
+            if row["point"] not in results.offsets:
+                results.append(row)
                 ran.append(row["point"])
-        assert list(store.rows()) == rows
+        assert list(results.rows()) == rows
     lines = (folder / "points.jsonl").read_bytes().splitlines(keepends=True)
     assert sorted(lines) == sorted(to_line(row, plan.digest) for row in rows)
-    with open_store(plan, folder, resume=True, tell=pytest.fail) as store:
-        assert list(store.rows()) == rows
+    with open_results(plan, folder, resume=True, tell=pytest.fail) as results:
+        assert list(results.rows()) == rows
     return said, ran
 
 
@@ -232,7 +232,7 @@ def test_rows_of_another_sweep_are_refused_and_stay(rows_of, tmp_path, plan):
             before["sweep.json"] = header.encode()
         with (
             pytest.raises(InputError, match=message),
-            open_store(other, tmp_path, resume=True),
+            open_results(other, tmp_path, resume=True),
         ):
             pass
         assert {file.name: file.read_bytes() for file in tmp_path.glob("*.j*")} == before
@@ -307,7 +307,7 @@ def test_what_a_kill_left_half_written_is_removed(plan, tmp_path):
 @pytest.mark.parametrize("name", ["points.jsonl", "sweep.json"])
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(plan, tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(InputError), open_store(plan(), tmp_path, resume=True):
+    with pytest.raises(InputError), open_results(plan(), tmp_path, resume=True):
         pass
     with pytest.raises(InputError):
         read_rows(tmp_path)
@@ -351,11 +351,11 @@ def test_ten_thousand_points_take_little_memory(plan, tmp_path):
 
     made = plan(axes={"dram.bandwidth_gb_per_s": {"from": 1, "to": 10_000, "step": 1}})
     row = Bench(made).run(0)
-    with open_store(made, tmp_path / "many", resume=False) as store:
+    with open_results(made, tmp_path / "many", resume=False) as results:
         tracemalloc.start()
         for point in range(10_000):
-            store.append(row | {"point": point})
-        store.write_tables(made)
+            results.append(row | {"point": point})
+        results.write_tables(made)
         _, peak_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     written = (tmp_path / "many" / "points.jsonl").stat().st_size

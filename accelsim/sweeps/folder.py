@@ -109,8 +109,8 @@ class Scan:
         return f"{len(self.lost):,} damaged or repeated line{plural}" if self.lost else ""
 
 
-class Store:
-    """The results of a sweep that is running; made by `open_store`.
+class ResultsFolder:
+    """The results of a sweep that is running; made by `open_results`.
 
     Attributes:
         folder: where they are.
@@ -207,7 +207,9 @@ class Store:
 
 
 @contextmanager
-def open_store(plan: Plan, folder: Path, *, resume: bool, tell: Tell = log) -> Iterator[Store]:
+def open_results(
+    plan: Plan, folder: Path, *, resume: bool, tell: Tell = log
+) -> Iterator[ResultsFolder]:
     """Open the folder of a sweep for writing; make it if it is not there.
 
     Args:
@@ -229,10 +231,10 @@ def open_store(plan: Plan, folder: Path, *, resume: bool, tell: Tell = log) -> I
         output_folder(folder),
         _locked(folder) as file,
         _taken_back(folder, names),
-        closing(Store(folder, file, plan.digest)) as store,
+        closing(ResultsFolder(folder, file, plan.digest)) as results,
     ):
-        _claim(store, plan, names - _EARLY, resume=resume, tell=tell)
-        yield store
+        _claim(results, plan, names - _EARLY, resume=resume, tell=tell)
+        yield results
 
 
 def _names_in(folder: Path) -> set[str]:
@@ -262,12 +264,14 @@ def _taken_back(folder: Path, names: set[str]) -> Iterator[None]:
         raise
 
 
-def _claim(store: Store, plan: Plan, others: set[str], *, resume: bool, tell: Tell) -> None:
+def _claim(
+    results: ResultsFolder, plan: Plan, others: set[str], *, resume: bool, tell: Tell
+) -> None:
     """Make sure that the folder is of this sweep, and mend what is damaged.
 
     What rows it has says that, for they are sealed; without any, its header does.
     """
-    folder, scan = store.folder, store.scan
+    folder, scan = results.folder, results.scan
     kind, has_rows = _kind_of(folder / HEADER, plan), bool(scan.offsets or scan.failed)
     is_used = has_rows or bool(scan.lost or others)
     if is_used and not has_rows and kind != _SAME:
@@ -276,7 +280,7 @@ def _claim(store: Store, plan: Plan, others: set[str], *, resume: bool, tell: Te
         raise InputError(f"{folder}: holds a sweep; --resume completes it, or choose another")
     if scan.lost:
         tell(f"{folder / POINTS}: {scan.loss()} dropped; what is missing runs again")
-        store.drop_lost()
+        results.drop_lost()
     elif is_used and not has_rows:
         tell(f"{folder / POINTS}: has no rows; all points run again")
     if kind != _SAME:
