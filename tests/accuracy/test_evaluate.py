@@ -126,6 +126,7 @@ def test_the_json_object_says_what_was_done(subject):
     assert mixed["layers"]["model.layers.0.mlp.up_proj"] == {
         "block": "0",
         "kind": "up_proj",
+        "lost_energy_ratio": 0,  # the old name of the next one
         "dropped_squared_magnitude_ratio": 0,
         "output_error_ratio": 0,
     }

@@ -54,13 +54,14 @@ def errors(model, policies, ids, *, precision="float", states=None, seq_len=64):
 
 
 def test_errors_by_hand():
-    # Token (3, 1, 0, 2): 2:4 drops 1, of 14 the energy is 1. Outputs 3 + 1 + 2 = 6 and 1 become
+    # Token (3, 1, 0, 2): 2:4 drops 1, 1 of the 14 of squares. Outputs 3 + 1 + 2 = 6 and 1 become
     # 5 and 0: error 1 + 1 of 36 + 1.
     model = Table([[3, 1, 0, 2]], [[1, 1, 1, 1], [0, 1, 0, 0]])
     ((found,), _) = (r := errors(model, [Policy(method("2:4"))], [0])).errors, r.outliers
     assert found["a"].dropped_squared_magnitude_ratio == pytest.approx(1 / 14)
     assert found["a"].output_error_ratio == pytest.approx(2 / 37)
     assert found["a"].to_dict() == {
+        "lost_energy_ratio": pytest.approx(1 / 14),  # the old name of the next one
         "dropped_squared_magnitude_ratio": pytest.approx(1 / 14),
         "output_error_ratio": pytest.approx(2 / 37),
     }
@@ -89,15 +90,12 @@ def test_the_reference_is_dense_at_the_same_precision():
     model = Table([[0.3, 0.1, 0.2, 0.7]], [[0.11, 0.22, 0.33, 0.44]])
     for chosen in (method("dense"), method("4:4"), method("dense", "amber", "lpts")):
         (found,) = errors(model, [Policy(chosen)], [0], precision="int8").errors
-        assert found["a"].to_dict() == {
-            "dropped_squared_magnitude_ratio": 0,
-            "output_error_ratio": 0,
-        }
+        assert not any(found["a"].to_dict().values())
 
 
 def test_a_layer_of_zeros_has_no_error():
     (found,) = errors(Table([[0, 0]], [[1.0, 1]]), [Policy(method("1:2"))], [0, 0]).errors
-    assert found["a"].to_dict() == {"dropped_squared_magnitude_ratio": 0, "output_error_ratio": 0}
+    assert not any(found["a"].to_dict().values())
     assert LayerError().dropped_squared_magnitude_ratio == LayerError().output_error_ratio == 0
 
 
