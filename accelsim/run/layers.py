@@ -43,7 +43,12 @@ class TiledProduct:
 
     @classmethod
     def of(
-        cls, machine: LayerMachine, gemm: Gemm, *, kept_per_token: int | None = None, is_decode: bool = False
+        cls,
+        machine: LayerMachine,
+        gemm: Gemm,
+        *,
+        kept_per_token: int | None = None,
+        is_decode: bool = False,
     ) -> Self:
         """Ask the machine for the tile of a product.
 
@@ -62,7 +67,13 @@ class TiledProduct:
         machine.check_tables(gemm)
         if kept_per_token is None:
             kept_per_token = machine.pattern.kept_count(gemm.in_features)
-        return cls(machine=machine, gemm=gemm, kept_per_token=kept_per_token, is_decode=is_decode, tiling=tiling)
+        return cls(
+            machine=machine,
+            gemm=gemm,
+            kept_per_token=kept_per_token,
+            is_decode=is_decode,
+            tiling=tiling,
+        )
 
     @property
     def gathers(self) -> bool:

@@ -197,7 +197,10 @@ def totals_of(
         phase: Phase = "prefill" if batch is None else "decode"
         options: dict[str, Any] = {"phase": phase, "batch": batch, "cache": workload.cache}
         result = simulate(arch, workload.trace, policy=policy, **options)
-        return {**result.totals(), "dropped_squared_magnitude_ratio": result.dropped_squared_magnitude_ratio}
+        return {
+            **result.totals(),
+            "dropped_squared_magnitude_ratio": result.dropped_squared_magnitude_ratio,
+        }
     runner = Runner(arch, policy=policy, memory=memory, is_brief=True)
     return Totals(runner, workload, batch).totals()
 

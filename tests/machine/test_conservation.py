@@ -154,7 +154,7 @@ def test_counts_hold_on_random_machines(arch, shape, batch):
         if batch is None or not path.is_sparse:
             assert work.weight_bytes.sum() >= reduction * columns
         if path.is_sparse:
-            assert arch.crossbar.actions(work)["route"] == rows * columns * path.slots(reduction)
+            assert arch.crossbar.actions(work)["route"] == rows * columns * path.stored_values(reduction)
             groups = rows * path.groups(reduction)
             assert arch.selector.actions(work)["group"] >= groups
 
