@@ -46,7 +46,7 @@ def test_steps_equal_packing(n, extra, lanes, reduction):
 def test_arrays_and_integers_agree(path):
     machine = path("3:5")
     lengths = np.arange(1, 40)
-    for formula in (machine.groups, machine.slots, machine.steps, machine.compressed_bits):
+    for formula in (machine.groups, machine.stored_values, machine.steps, machine.compressed_bits):
         assert formula(lengths).tolist() == [formula(int(length)) for length in lengths]
 
 
