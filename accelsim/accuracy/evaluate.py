@@ -50,7 +50,7 @@ _MOST_REPEATS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How accuracy is measured.
+    """Settings of a measurement of accuracy.
 
     Attributes:
         tokens: of the text, from its start; None: all.
@@ -106,7 +106,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What pruning does to a model on a text.
+    """The outcome of a measurement: what pruning does to a model on a text.
 
     `dense` is the model at the precision of the rows, not pruned; `unrounded` is it as it computes
     by itself, where the precision packs weights: the loss of that, apart from that of pruning.
@@ -153,8 +153,8 @@ class Report:
             return {}
         increase, error = self.dense.increase_over(self.unrounded)
         return {
-            "relative_drop": increase,
-            "relative_drop_stderr": known(error),
+            **both("relative_drop", increase),
+            **both("relative_drop_stderr", known(error)),
             "unrounded": _perplexity(self.unrounded),
         }
 

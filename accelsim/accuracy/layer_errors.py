@@ -73,7 +73,7 @@ class LayerError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outliers:
-    """How far a layer's inputs are from evenly spread.
+    """Measures of how unevenly the inputs of a layer are spread.
 
     Attributes:
         peak: largest magnitude over root mean square.

@@ -57,7 +57,7 @@ def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, to
 
 
 def held(values: torch.Tensor, precision: str) -> torch.Tensor:
-    """Return what the hardware holds of values `[T, K]`, float32 or float64, in their own type."""
+    """Return float32 or float64 values `[T, K]` as the hardware holds them, in their own type."""
     return round_tokens(values.float(), precision)[1].to(values.dtype)
 
 
@@ -100,7 +100,7 @@ def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:
 
 
 def scale_scores(operands: torch.Tensor, factors: Any, precision: str) -> torch.Tensor:
-    """Return what is ranked, `[T, K]`, if magnitudes are scaled by factors `[K]`, float64."""
+    """Return the scores `[T, K]` that are ranked: magnitudes scaled by float64 factors `[K]`."""
     torch = require("torch")
     factors = torch.as_tensor(factors)
     if precision == FLOAT:
@@ -114,7 +114,7 @@ def _format_of_x(precision: str) -> type[Precision]:
 
 
 def keep(pattern: Pattern, scores: torch.Tensor) -> torch.Tensor:
-    """Return which of `[T, K]` survive, as a mask of the same shape."""
+    """Return the mask `[T, K]` of the values that survive."""
     torch = require("torch")
     if scores.device.type != "cpu" and isinstance(pattern, NM):
         return _keep_nm(pattern, scores)

@@ -32,7 +32,7 @@ DENSE = Method(parse_pattern("dense"))
 
 @dataclass(frozen=True, slots=True)
 class RowLayout:
-    """Which rows of a layer's input `[T, K]` belong to the same sequence.
+    """The layout of a layer's input `[T, K]`: which of its rows belong to the same sequence.
 
     Attributes:
         sequences: number of sequences, all of equal length, one after the other.
@@ -73,7 +73,7 @@ class LayerPruning:
 
     @property
     def mitigation(self) -> Mitigation:
-        """What makes up for dropped values; nothing where none are."""
+        """The mitigation of the method; none where no value is dropped."""
         return parse_mitigation("none" if self.method.pattern.is_dense else self.method.mitigation)
 
     def prune(self, inputs: torch.Tensor, rows: RowLayout) -> Pruned:

@@ -27,7 +27,7 @@ class Text:
         return hashlib.sha256(self.content.encode()).hexdigest()
 
     def describe(self) -> dict[str, str]:
-        """Return what identifies the text."""
+        """Return the facts that identify the text."""
         return {"name": self.name, "sha256": self.sha256}
 
 

@@ -56,7 +56,7 @@ def check_extra(module: str, extra: str) -> None:
 
 
 def shown(value: object, most: int = 60) -> str:
-    r"""Return what a user wrote as it stands in a message: on one line, and cut where it is long.
+    r"""Return a user's text for a message: on one line, and cut where it is long.
 
     >>> shown("two\nlines"), len(shown("long " * 100))
     ('two\\nlines', 60)

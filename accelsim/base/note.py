@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What was decided for a machine or, as a warning, what is wrong with it.
+    """A decision that was made for a machine or, as a warning, something wrong with it.
 
     Printed, a warning says so; whoever wants only the warnings asks `is_warning`.
 

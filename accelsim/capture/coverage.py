@@ -179,7 +179,7 @@ def coverage_of_linears(
 
 
 def zeros_line(zeroed: Mapping[str, float], dtype: str) -> str:
-    """Return what storage cost: by input, the share of nonzero values that became zero.
+    """Return a sentence on what storage cost: nonzero values that became zero, as shares by input.
 
     >>> zeros_line({"up": 0.25, "down": 0.5}, "float16")
     'float16 stores 50.00% of the nonzero values of down as zero, and of 1 other inputs'

@@ -35,7 +35,7 @@ _ENDS = ("cu_seq_lens_q", "cu_seqlens", "cu_seqlens_q", "cu_seq_lens")
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How the rows of an input fall into sequences: `sequences` of `length` rows each."""
+    """The cut of the rows of an input into sequences: `sequences` of `length` rows each."""
 
     sequences: int
     length: int
@@ -110,7 +110,7 @@ class Frame:
         return None
 
     def token_numbers(self, places: Ints) -> Ints:
-        """Return which token stands at each place, -1 where it is padding."""
+        """Return the number of the token at each place, -1 where it is padding."""
         numbers = np.full(self.cut.rows, -1)
         numbers[self.tokens] = np.arange(len(self.tokens))
         found: Ints = numbers[places]
@@ -185,7 +185,7 @@ class BatchReader:
         return None if says_nothing else frame
 
     def hint(self, batch: Any) -> Cut | None:
-        """Return how a batch `[B, S, F]` is cut, for a model whose layers read it flattened."""
+        """Return the cut of a batch `[B, S, F]`, for a model whose layers read it flattened."""
         named = self._named(batch)
         first = named.get("inputs_embeds", self._first(batch))
         if not isinstance(first, require("torch").Tensor) or first.dim() != _PAIR + 1:

@@ -45,7 +45,7 @@ class Piece:
 
 @dataclass(slots=True)
 class Tap:
-    """What is known of one wanted layer that was called.
+    """One wanted layer that was called, and what is known of it.
 
     Attributes:
         name: of the layer.

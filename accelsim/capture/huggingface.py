@@ -28,7 +28,7 @@ _TOKENIZERS = ("tokenizer.*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a model's files are, and the facts that identify them; no path of this machine."""
+    """The folder of a model's files, and facts that identify it, without paths of this machine."""
 
     name: str
     location: str

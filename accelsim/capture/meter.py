@@ -201,7 +201,7 @@ class Meter:
 
 
 def first_tensor(output: Any) -> Any:
-    """Return what a module returns, or the first of several."""
+    """Return the output of a module, or the first one if it has several."""
     return output if hasattr(output, "shape") else output[0]
 
 

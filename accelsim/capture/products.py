@@ -36,7 +36,7 @@ class Product:
 
 
 def product_of(function: Any, arguments: Tensors, result: Any) -> Product | None:
-    """Return what an operation of the dispatcher multiplies; None if it multiplies no matrices."""
+    """Return the product that an operation of the dispatcher computes; None if it computes none."""
     name = function.name().rpartition("::")[2].partition(".")[0]
     formula = _FORMULAS.get(name)
     if formula is None:

@@ -23,7 +23,7 @@ _MATRIX = 2
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the rows of a tensor came from.
+    """The origin of the rows of a tensor, which were gathered from another one.
 
     Attributes:
         rows: `[n]`, their numbers among the rows of what was gathered from.
@@ -52,7 +52,7 @@ class RowTracker:
         self._marks.clear()
 
     def origin(self, tensor: torch.Tensor) -> Origin | None:
-        """Return where the rows of a tensor came from; None if they were never gathered."""
+        """Return the origin of the rows of a tensor; None if they were never gathered."""
         mark = self._marks.get(storage_key(tensor)) if self._marks else None
         if mark is None or tensor.dim() < _MATRIX:
             return None

@@ -130,5 +130,5 @@ def check_ids(ids: Sequence[int], vocabulary: int, name: str) -> None:
 
 
 def vocabulary_of(config: Any) -> int:
-    """Return how many tokens a model knows."""
+    """Return the number of tokens that a model knows."""
     return int(config.get_text_config().vocab_size)

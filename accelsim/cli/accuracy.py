@@ -220,7 +220,7 @@ def command(
 
 
 def stride_of(seq_len: int, stride: int | None) -> int:
-    """Return by how much windows advance: what was asked for, or half of their length."""
+    """Return the stride of windows: what was asked for, else half of their length."""
     return max(1, seq_len // 2) if stride is None else stride
 
 

@@ -164,7 +164,7 @@ def warn_of_batches(trace: Trace, batches: Iterable[int]) -> None:
 
 
 def clock_warnings(machine: Architecture) -> list[str]:
-    """Return which units of a machine miss its clock."""
+    """Return warnings about the units of a machine that miss its clock."""
     from accelsim.run.area import clock_notes
 
     notes = clock_notes(machine, machine.load_technology())
@@ -179,7 +179,7 @@ def selection_cache(wanted: bool) -> DiskCache | None:
 
 
 def policy_of(file: Path | None, machine: Architecture) -> Policy | None:
-    """Return what a policy file says of a machine's layers; None for no file or a dense machine."""
+    """Return the policy of a file for a machine; None without a file, or for a dense machine."""
     from accelsim.sparsity.policy import load_policy
 
     if file is None or machine.pattern.is_dense:

@@ -36,7 +36,7 @@ def _of_rounding(dense: Mapping[str, Any]) -> str:
     if "unrounded" not in dense:
         return ""
     before = _number(dense["unrounded"]["perplexity"])
-    return f", {change(dense['relative_drop'])} over {before} before weights were rounded"
+    return f", {change(dense['perplexity_increase_ratio'])} over {before} before weights were rounded"
 
 
 def accuracy_table(data: Mapping[str, Any]) -> Table:
@@ -69,7 +69,7 @@ def accuracy_table(data: Mapping[str, Any]) -> Table:
 
 
 def sensitivity_table(data: Mapping[str, Any]) -> Table:
-    """Return what pruning one kind of layer, or one block, does by itself."""
+    """Return one row for each kind of layer and each block: the effect of pruning it alone."""
     layers = data["rows"][0]["layers"]
     rows = titled_table(
         "Pruned alone", ["layers", "n", "perplexity", "increase", "dropped", "error"]

@@ -32,7 +32,7 @@ class Scale(NamedTuple):
 
 
 def counted(number: int, thing: str) -> str:
-    """Return how many there are of something.
+    """Return a number of things with their name, in the plural if need be.
 
     >>> counted(1, "sequence"), counted(20_000, "token")
     ('1 sequence', '20,000 tokens')

@@ -91,7 +91,7 @@ class Board:
         return (self._total - self._done) / rate if rate and self._stage == "run" else None
 
     def cells(self) -> dict[str, str]:
-        """Return what is known so far; nothing where nothing is."""
+        """Return the state by heading; an empty text where nothing is known yet."""
         others = {name: n for name, n in sorted(self._statuses.items()) if name != "ok"}
         best = "" if self._best is None else f"{self._best[self._metric]:.6g}"
         point = "" if self._best is None else f" (point {self._best['point']})"

@@ -310,7 +310,7 @@ class Result:
 
     @property
     def breakdown(self) -> Breakdown:
-        """Where the cycles of all layers went."""
+        """The cycles of all layers, as seen from the array."""
         return sum((layer.breakdown for layer in self.layers), Breakdown())
 
     def __repr__(self) -> str:

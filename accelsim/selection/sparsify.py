@@ -47,7 +47,7 @@ _scratch = _Scratch()
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What was selected from one layer input `[T, K]`, as far as time and energy depend on it.
+    """The activations selected from one layer input `[T, K]`, as far as time and energy need them.
 
     Attributes:
         features: K.

@@ -33,7 +33,7 @@ from accelsim.sparsity.mitigations import parse_mitigation
 
 @dataclass(frozen=True)
 class Method:
-    """How a layer is pruned: what is kept, by which ranking, and what makes up for the rest."""
+    """A way to prune a layer: pattern of what is kept, ranking, and what makes up for the rest."""
 
     pattern: Pattern
     criterion: str = "act"
@@ -41,7 +41,7 @@ class Method:
 
     @cached_property
     def demands(self) -> Demands:
-        """What the method asks of a machine; a dense layer asks for nothing."""
+        """The units that the method asks of a machine; a dense layer asks for none."""
         if self.pattern.is_dense:
             return Demands()
         return CRITERIA[self.criterion].demands | parse_mitigation(self.mitigation).demands
@@ -133,7 +133,7 @@ class Policy:
     name: str = ""
 
     def of(self, layer: str) -> Method:
-        """Return how a layer is pruned.
+        """Return the method of a layer.
 
         >>> half, dense = Method(parse_pattern("8:16")), Method(parse_pattern("dense"))
         >>> str(Policy(half, (("*.up_proj", dense),)).of("model.layers.0.mlp.up_proj"))

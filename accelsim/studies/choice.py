@@ -22,7 +22,7 @@ class NoRunError(InputError):
 
 @dataclass(frozen=True)
 class Data:
-    """What a study simulated and read, and its claims as they were tested.
+    """The runs that a study simulated or read, and its claims as they were tested.
 
     Attributes:
         groups: runs, in the order in which they were simulated, by the name of their group.
@@ -32,7 +32,7 @@ class Data:
     _verdicts: dict[Claim, Verdict] = field(default_factory=dict)
 
     def settings(self, group: str, names: Iterable[str]) -> list[dict[str, Any]]:
-        """Return what each run of a group has of some settings."""
+        """Return the values that each run of a group has for some settings."""
         return [{name: fact(run, name) for name in names} for run in self.groups[group]]
 
     def verdict(self, claim: Claim) -> Verdict:
@@ -47,7 +47,7 @@ class Chosen(Protocol):
 
     @property
     def names(self) -> Names:
-        """What the study calls things."""
+        """Names that the study gives to facts."""
 
     def of(self, data: Data) -> list[Run]:
         """Return the runs."""
@@ -122,7 +122,7 @@ class Joined:
 
     @property
     def names(self) -> Names:
-        """What the first of them calls things."""
+        """Names that the first of them gives to facts."""
         return self.parts[0].names
 
     def __add__(self, other: Chosen) -> Joined:
@@ -151,5 +151,5 @@ class Value:
 
 
 def facts(chosen: Chosen, data: Data, **given: Any) -> Facts:
-    """Return what a template may name of some runs."""
+    """Return the facts of some runs that a template may name."""
     return Facts(chosen.of(data), chosen.names, **given)

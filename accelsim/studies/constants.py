@@ -77,7 +77,7 @@ class Priced:
         self._ours, self._theirs = (_sums(part["units"]) for part in (run, run["baseline"]))
 
     def at(self, factors: Mapping[str, float]) -> Run:
-        """Return what `scaled` says of the run."""
+        """Return the run with its prices multiplied, as `scaled` does."""
         run, machine = self._run, self._run["arch"]
         ours = _Side(run, self._ours, factors, machine)
         theirs = _Side(run["baseline"], self._theirs, factors, machine)

@@ -126,7 +126,7 @@ Of each unit there are `_area_share` and `_energy_share`, the same `_of_dense`, 
 
 
 def fact(run: Run, name: str, names: Names = SHARED) -> Any:
-    """Return what has this name in a run.
+    """Return the fact of this name of a run.
 
     Args:
         run: as of `runs_of`.

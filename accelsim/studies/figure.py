@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """How an axes is dressed; what is not given stays as it is.
+    """The dress of an axes; what is not given stays as it is.
 
     Attributes:
         xlabel, ylabel: templates that may name facts of the runs of the panel.
@@ -67,7 +67,7 @@ def plain(ticks: Sequence[float]) -> dict[float, str]:
 
 
 class Panel(Protocol):
-    """What is drawn on one axes; a study may bring a kind of its own."""
+    """A drawing on one axes; a study may bring a kind of its own."""
 
     def paint(self, ax: Axes, data: Data) -> None:
         """Draw it."""

@@ -25,7 +25,7 @@ _TOLERANCE = 1e-6  # relative, of numbers in tables: sums differ in the last dig
 
 @dataclass
 class Page:
-    """What a script writes into its folder, each file whole.
+    """The files that a script writes into its folder, each whole.
 
     Attributes:
         folder: of the experiment.

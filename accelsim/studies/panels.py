@@ -23,7 +23,7 @@ Groups = Mapping[str, Callable[..., Chosen]]
 
 @dataclass(frozen=True)
 class Bar:
-    """What one bar of each group shows.
+    """One bar of each group.
 
     Attributes:
         quantity: its height.

@@ -39,7 +39,7 @@ class Perplexities:
     others: Sequence[Path] = ()
 
     def read(self) -> Mapping[str, Any]:
-        """Return what the file holds."""
+        """Return the contents of the file."""
         data: Mapping[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
         return data
 
@@ -112,7 +112,7 @@ def loss_ratio(records: Sequence[Run]) -> float:
 
 
 def steepness(runs: Sequence[Run]) -> float:
-    """Return how much more perplexity an area buys in the first of two steps than in the second.
+    """Return the perplexity that an area buys in the first of two steps, over that in the second.
 
     Args:
         runs: three machines, one larger than the other, and then the records of their patterns.

@@ -27,7 +27,7 @@ PROXIES = ("output_error", "dropped_squared_magnitude")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a policy may cost, as a ratio to the dense machine of the same array, or dense model."""
+    """The cost that a policy may have: a ratio to the dense machine of the same array, or model."""
 
     quantity: Quantity
     ratio: float
@@ -66,7 +66,7 @@ class Choice:
     harm: float
 
     def saving(self, quantity: str) -> float:
-        """Return what pruning saves."""
+        """Return the saving by pruning, in cycles or pJ."""
         return self.dense[quantity] - self.pruned[quantity]
 
 

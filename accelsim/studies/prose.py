@@ -84,7 +84,7 @@ class Extremes:
 
 @dataclass(frozen=True)
 class Count:
-    """How many claims are of a kind.
+    """The number of claims of a kind.
 
     Attributes:
         claims: which ones.
@@ -95,5 +95,5 @@ class Count:
     kind: str
 
     def of(self, data: Data) -> int:
-        """Return how many."""
+        """Return the number."""
         return sum(getattr(data.verdict(claim), self.kind) for _, claim in self.claims.pairs())

@@ -22,14 +22,14 @@ Source = Callable[[argparse.Namespace], list[Run]]
 
 
 class Part(Protocol):
-    """What is written into one section of a page."""
+    """The text of one section of a page."""
 
     @property
     def section(self) -> str:
         """The name of the section."""
 
     def text(self, data: Data) -> str:
-        """Return what is written."""
+        """Return the text."""
 
 
 @dataclass(frozen=True)

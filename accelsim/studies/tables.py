@@ -40,7 +40,7 @@ def ratios(*heads: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Column:
-    """What a column of a table shows.
+    """One column of a table.
 
     Attributes:
         cell: a template; it may name facts of the runs of a cell, and `values`.

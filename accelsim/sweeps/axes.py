@@ -157,7 +157,7 @@ class Grid:
         return tuple(key for axis in self.axes for key in axis.keys)
 
     def places(self, index: int) -> tuple[int, ...]:
-        """Return which setting of each axis a point has."""
+        """Return the place of a point on each axis: the number of its setting."""
         if not 0 <= index < self.size:
             raise IndexError(f"point {index} of {self.size}")
         places = []

@@ -57,7 +57,7 @@ class Constraint:
         return f"{self.metric} {value} is not {self.sign} {self.limit:g}"
 
     def excess(self, metrics: Mapping[str, Any]) -> float:
-        """Return by how much the limit is passed, relative to it; at most 0 if it is met."""
+        """Return the excess over the limit as a share of it; at most 0 if it is met."""
         over = float(metrics[self.metric]) - self.limit
         return (over if self.sign in ("<=", "<") else -over) / (abs(self.limit) or 1.0)
 

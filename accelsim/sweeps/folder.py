@@ -63,7 +63,7 @@ _SAME, _OTHER, _NONE = "same", "other", "none"  # what a header may be
 
 @dataclass(slots=True)
 class Scan:
-    """What the lines of a file are.
+    """The lines of a file of rows: where those of each point are, and which ones are lost.
 
     Attributes:
         offsets: place of the row of each finished point.
@@ -97,12 +97,12 @@ class Scan:
         places[row["point"]] = offset
 
     def places(self) -> list[int]:
-        """Return where the row of each point is, in the order of the points."""
+        """Return the offset of the row of each point, in the order of the points."""
         places = self.failed | self.offsets
         return [places[point] for point in sorted(places)]
 
     def loss(self) -> str:
-        """Return what was lost, as the beginning of a sentence; nothing if nothing was."""
+        """Return the beginning of a sentence about what was lost; an empty text if nothing was."""
         if self.unsealed == len(self.lost) > 0:
             return f"{self.unsealed:,} rows without a checksum, of an older accelsim"
         plural = "s" if len(self.lost) > 1 else ""
@@ -365,7 +365,7 @@ def _header(plan: Plan) -> dict[str, Any]:
 
 
 def read_rows(folder: Path, tell: Tell = log) -> tuple[dict[str, Any], list[Row]]:
-    """Return what was swept, and the rows so far, in the order of the points.
+    """Return the header of a sweep, and its rows so far, in the order of the points.
 
     Args:
         folder: of a sweep.

@@ -30,7 +30,7 @@ def usable(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> list[Ma
 
 
 def front(points: Sequence[Costs]) -> list[int]:
-    """Return which points no other one dominates, best first objective first.
+    """Return the numbers of points that no other dominates, the best in the first objective first.
 
     One dominates another if it is nowhere worse and somewhere better; equal points all stay.
 

@@ -74,7 +74,7 @@ class Plan:
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
-        """What points must meet."""
+        """The constraints that points must meet."""
         return tuple(map(Constraint.parse, self.file.constraints))
 
     @property

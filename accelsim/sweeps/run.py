@@ -36,7 +36,7 @@ def _silent(_stage: str, _points: int, _row: Row | None) -> None:
 
 @dataclass(slots=True)
 class Summary:
-    """What a call has done: statuses of all points in the folder, and how many ran in it."""
+    """The outcome of a call: statuses of all points in the folder, and how many it ran."""
 
     points: int = 0
     run: int = 0

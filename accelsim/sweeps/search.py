@@ -144,7 +144,7 @@ class _Axis:
 
 
 def report(plan: Plan, found: Sequence[Row], at_random: Sequence[Row] | None) -> dict[str, Any]:
-    """Return how much of the space the points found cover, against those drawn at random.
+    """Return the shares of the space that the points found cover, and those drawn at random.
 
     Shares are hypervolumes in the box around all of these points, the worst corner the reference.
     """

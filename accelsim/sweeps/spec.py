@@ -100,7 +100,7 @@ class IsoArea(BaseModel):
 
 
 class Search(BaseModel):
-    """How `mode: optuna` works.
+    """Settings of `mode: optuna`.
 
     Attributes:
         population: points of a generation, asked for at once.

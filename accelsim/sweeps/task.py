@@ -39,7 +39,7 @@ _LONGEST_REASON = 2000  # signs
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is simulated, as a value: equal tasks have equal results.
+    """One simulation as a value: equal tasks have equal results.
 
     Attributes:
         arch: the keys of the machine, as canonical JSON.

@@ -37,7 +37,7 @@ _SMALL_INPUT_VALUES = 2**21
 
 @dataclass(frozen=True, slots=True)
 class Survivors:
-    """What timing and energy need to know of a layer input: nonzero values, and what was dropped.
+    """The nonzero values of a layer input that survive, and the share that was dropped.
 
     Of the tokens that run, that is all of them, or those of all decode steps.
     """
@@ -63,7 +63,7 @@ class Workload:
     _selected: Memory = field(default_factory=lambda: Memory(_REMEMBERED_SELECTIONS))
 
     def survivors(self, wish: Wish, batch: int | None) -> dict[str, Survivors]:
-        """Return what survives of each input, for one wish; `batch` None is prefill."""
+        """Return the survivors of each input, for one wish; `batch` None is prefill."""
         known: dict[str, Survivors] = self._known.get(
             (wish, batch), lambda: dict(self._summed(wish, batch))
         )
@@ -77,7 +77,7 @@ class Workload:
             yield key, Survivors(int(nonzero.sum()), found.dropped_squared_magnitude_ratio)
 
     def selection(self, key: str, wish: Wish) -> Selection:
-        """Return what survives of one input; of small ones, the latest are kept in memory."""
+        """Return the selection of one input; those of small ones, the latest, stay in memory."""
 
         def select() -> Selection:
             self.selections += 1
@@ -107,7 +107,7 @@ class Totals:
         self._steps = None if batch is None else decode_steps(trace, "decode", batch)
 
     def totals(self) -> dict[str, float | None]:
-        """Return `Result.totals`, and the mean of the energy that is dropped."""
+        """Return `Result.totals`, and the mean share of squared magnitude that is dropped."""
         runner, trace = self._runner, self._workload.trace
         dense = executed = cycles = dram_bytes = 0
         energies: list[float] = []

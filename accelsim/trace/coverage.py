@@ -24,7 +24,7 @@ class LeftOut(BaseModel):
 
 
 class Coverage(BaseModel):
-    """What a captured run multiplied, by its layers; padding that the model computed included.
+    """Multiplications of a captured run; those for padding that the model computed are included.
 
     Attributes:
         parameters: of the model.

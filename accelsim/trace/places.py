@@ -12,7 +12,7 @@ _OUTSIDE = "-"
 
 
 class Place(NamedTuple):
-    """Where one layer stands.
+    """The place of one layer in its model.
 
     Attributes:
         block: the first number in the name, `3` of `model.layers.3.mlp.up_proj`; else `-`.

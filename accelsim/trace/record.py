@@ -82,7 +82,7 @@ _OPTIONAL = {"sequence_lengths", "tokens", "coverage"}
 
 
 class InputInfo(Sparing):
-    """How one activation array is stored, and which tokens its rows are.
+    """The storage of one activation array, and the tokens that its rows are.
 
     Attributes:
         dtype: of the array.
@@ -152,7 +152,7 @@ RowReader = Callable[[slice], Values]
 
 
 class ValueSource(ABC):
-    """Where activations come from; callers see to it that one array is in memory at a time."""
+    """A source of activations; callers see to it that one array is in memory at a time."""
 
     @abstractmethod
     def read(self, key: str) -> Values:

@@ -17,7 +17,7 @@ QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class InputStatistics:
-    """What is in one layer input, as it is stored.
+    """Statistics of one layer input, as it is stored.
 
     Attributes:
         name: key of the input, most often its first reader.

@@ -62,7 +62,7 @@ _INTERPRETED_NS = 20  # of one draw from quantiles in numpy
 
 
 class Routing(BaseModel):
-    """Which tokens go to which experts: token t to `per_token` in turn, from t × per_token on.
+    """A routing of tokens to experts: token t gets `per_token` in turn from t × per_token on.
 
     Each expert gets the same share of the tokens. Real routers are not that even, nor do they take
     experts in turn.
@@ -82,14 +82,14 @@ class Routing(BaseModel):
     per_token: Annotated[int, Field(gt=0, le=4096)]
 
     def numbers(self, expert: int, tokens: int) -> NDArray[np.int64]:
-        """Return which of the first so many tokens an expert gets, ascending."""
+        """Return the numbers of the tokens that an expert gets, of the first `tokens`, ascending."""
         turns = np.flatnonzero(self._turn(expert))
         rounds = np.arange(0, tokens, self.experts)
         numbers: NDArray[np.int64] = (rounds[:, None] + turns).ravel()
         return numbers[numbers < tokens]
 
     def lengths(self, expert: int, lengths: Sequence[int]) -> tuple[int, ...]:
-        """Return how many tokens of each sequence an expert gets."""
+        """Return the number of tokens that an expert gets of each sequence."""
         whole, rest = np.divmod(np.cumsum([0, *lengths]), self.experts)
         turn = self._turn(expert)
         before = whole * turn.sum() + np.concatenate([[0], np.cumsum(turn)])[rest]
@@ -179,7 +179,7 @@ class SyntheticSource(ValueSource):
 
     @override
     def tokens(self, key: str) -> NDArray[np.int64]:
-        """Return which tokens are routed to the expert that reads an input."""
+        """Return the numbers of the tokens that are routed to the expert that reads an input."""
         assert self.recipe.routing is not None
         return self.recipe.routing.numbers(expert_of(key) or 0, self.meta.tokens)
 

@@ -70,7 +70,7 @@ COLUMNS = {"multipliers": "{multipliers:,}", "pattern": "{pattern}", "TOPS": "{e
 COLUMNS |= st.ratios("speed-up", "energy", "area", "work per area") | {
     "decode, batch {batch}": st.Column("{speedup:.2f}×", {"phase": "decode"}),
     "energy in decode": st.Column("{energy_ratio:.2f}×", {"phase": "decode"}),
-    "dropped energy": "{dropped_squared_magnitude_ratio:.1%}",
+    "dropped squared magnitude": "{dropped_squared_magnitude_ratio:.1%}",
 }
 COSTS = st.Look(xlabel="pattern, {multipliers:,} multipliers", ylim=(0, 2.5))
 DROPS = st.Look(xlabel="pattern", ylabel="dropped share of squared magnitude (%)", legend=4)

@@ -73,11 +73,11 @@ def test_the_loss_of_rounding_is_told_apart_from_that_of_pruning(subject):
     assert dense["unrounded"]["perplexity"] == plain["dense"]["perplexity"]
     assert dense["perplexity"] != plain["dense"]["perplexity"]
     loss = dense["perplexity"] / dense["unrounded"]["perplexity"] - 1
-    assert dense["relative_drop"] == pytest.approx(loss)
+    assert dense["perplexity_increase_ratio"] == pytest.approx(loss)
     # Rows are held against the dense model with the same weights.
     assert same["perplexity"] == dense["perplexity"]
-    assert same["relative_drop"] == 0
-    assert row["relative_drop"] == pytest.approx(row["perplexity"] / dense["perplexity"] - 1)
+    assert same["perplexity_increase_ratio"] == 0
+    assert row["perplexity_increase_ratio"] == pytest.approx(row["perplexity"] / dense["perplexity"] - 1)
     assert "over" in accuracy_headline(packed)
     assert "before weights were rounded" in accuracy_headline(packed)
 

@@ -24,7 +24,7 @@ _INTEGERS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
 def keep_largest(values: NDArray[Any], n: int, m: int) -> NDArray[np.bool_]:
-    """Return which values `[..., K]` are among the n largest magnitudes of their group of m.
+    """Return the mask `[..., K]` of the n largest magnitudes of each group of m values.
 
     Ties keep the lower index; a last group shorter than m is padded with zeros.
     """

@@ -31,7 +31,7 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a mitigation is calibrated on, for one layer.
+    """The data of one layer that a mitigation is calibrated on.
 
     Attributes:
         inputs: `[T, K]`, activations of a calibration text.
@@ -47,7 +47,7 @@ class Sample:
 
 
 class Mitigation(ABC):
-    """How the layer makes up for dropped activations; one file in this package each."""
+    """A way to make up for dropped activations; one file in this package each."""
 
     demands: ClassVar[Demands] = Demands()
     is_calibrated: ClassVar[bool] = False  # on activations; else `fit` sees none

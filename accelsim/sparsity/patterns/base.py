@@ -39,7 +39,7 @@ class Pattern(ABC):
 
     @abstractmethod
     def keep(self, values: Values) -> Mask:
-        """Return which of the values `[..., K]` (int8 codes or floats) survive, same shape."""
+        """Return the mask `[..., K]` of those values (int8 codes or floats) that survive."""
 
     @abstractmethod
     def __str__(self) -> str:
