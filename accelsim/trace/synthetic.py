@@ -82,7 +82,7 @@ class Routing(BaseModel):
     per_token: Annotated[int, Field(gt=0, le=4096)]
 
     def numbers(self, expert: int, tokens: int) -> NDArray[np.int64]:
-        """Return the numbers of the tokens that an expert gets, of the first `tokens`, ascending."""
+        """Return the numbers of the tokens an expert gets of the first `tokens`, ascending."""
         turns = np.flatnonzero(self._turn(expert))
         rounds = np.arange(0, tokens, self.experts)
         numbers: NDArray[np.int64] = (rounds[:, None] + turns).ravel()

@@ -154,7 +154,8 @@ def test_counts_hold_on_random_machines(arch, shape, batch):
         if batch is None or not path.is_sparse:
             assert work.weight_bytes.sum() >= reduction * columns
         if path.is_sparse:
-            assert arch.crossbar.actions(work)["route"] == rows * columns * path.stored_values(reduction)
+            routed = rows * columns * path.stored_values(reduction)
+            assert arch.crossbar.actions(work)["route"] == routed
             groups = rows * path.groups(reduction)
             assert arch.selector.actions(work)["group"] >= groups
 
