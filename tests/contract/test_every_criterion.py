@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from accelsim.accuracy.calibration import _fit  # noqa: E402
-from accelsim.accuracy.pruning import LayerPruning, Rows  # noqa: E402
+from accelsim.accuracy.pruning import LayerPruning, RowLayout  # noqa: E402
 from accelsim.capture.linears import find_linears  # noqa: E402
 from accelsim.precision import PRECISIONS  # noqa: E402
 from accelsim.sparsity import PATTERNS, parse_pattern  # noqa: E402
@@ -44,7 +44,7 @@ def pruned(linear, inputs, method, precision, watch=None):
     """Let a method learn from a layer and its inputs, and prune them."""
     state = _fit(linear, inputs, method, precision, None, TOKENS // 2)
     layer = LayerPruning(method, precision, state, watch)
-    return layer.prune(inputs, Rows(2, TOKENS // 2))
+    return layer.prune(inputs, RowLayout(2, TOKENS // 2))
 
 
 @pytest.mark.parametrize("name", MITIGATION_NAMES)

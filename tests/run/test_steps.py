@@ -149,7 +149,7 @@ def test_counted_values_of_whole_groups_are_what_the_formula_says(pattern, group
     ranks = np.random.default_rng(seed).random((tokens, groups, m)).argsort(axis=-1)
     work = TiledProduct.of(arch.running(), Gemm(tokens, groups * m, 24)).work()
     counted = Packing.counted((ranks < n).reshape(tokens, -1), work.jobs, work.path)
-    for name in ("steps", "slots", "compressed_bytes"):
+    for name in ("steps", "stored_values", "compressed_bytes"):
         assert np.array_equal(getattr(counted, name), getattr(work.packing, name)), name
 
 
@@ -184,7 +184,7 @@ def test_runs_are_remembered_by_what_was_found(threshold_machine):
     )
 
 
-@pytest.mark.parametrize("field", ["steps", "slots", "compressed_bytes"])
+@pytest.mark.parametrize("field", ["steps", "stored_values", "compressed_bytes"])
 def test_every_array_of_a_packing_is_content(threshold_machine, field):
     work = work_of(threshold_machine, GEMM, kept_mask(*COUNTS))
     less = getattr(work.found, field).copy()
