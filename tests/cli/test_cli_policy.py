@@ -171,3 +171,10 @@ def test_searches_check_flags_before_the_model(refused, arch, trace, flag, value
     needed = ("--budget", "cycles=1", "--out", tmp_path / "p.yaml", "--model", tmp_path / "none")
     line = refused("policy", "search", arch("nm816"), "--trace", trace, *needed, flag, value)
     assert said in line
+
+
+def test_the_old_name_of_a_proxy_is_taken(refused, arch, trace, tmp_path):
+    pytest.importorskip("torch")
+    flags = ("--budget", "cycles=1", "--out", tmp_path / "p.yaml", "--text", "none.txt")
+    run = ("policy", "search", arch("nm816"), "--trace", trace, *flags)
+    assert "cannot read the text" in refused(*run, "--proxy", "lost_energy")
