@@ -36,7 +36,9 @@ def _of_rounding(dense: Mapping[str, Any]) -> str:
     if "unrounded" not in dense:
         return ""
     before = _number(dense["unrounded"]["perplexity"])
-    return f", {change(dense['perplexity_increase_ratio'])} over {before} before weights were rounded"
+    return (
+        f", {change(dense['perplexity_increase_ratio'])} over {before} before weights were rounded"
+    )
 
 
 def accuracy_table(data: Mapping[str, Any]) -> Table:

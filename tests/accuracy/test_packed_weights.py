@@ -77,7 +77,9 @@ def test_the_loss_of_rounding_is_told_apart_from_that_of_pruning(subject):
     # Rows are held against the dense model with the same weights.
     assert same["perplexity"] == dense["perplexity"]
     assert same["perplexity_increase_ratio"] == 0
-    assert row["perplexity_increase_ratio"] == pytest.approx(row["perplexity"] / dense["perplexity"] - 1)
+    assert row["perplexity_increase_ratio"] == pytest.approx(
+        row["perplexity"] / dense["perplexity"] - 1
+    )
     assert "over" in accuracy_headline(packed)
     assert "before weights were rounded" in accuracy_headline(packed)
 
