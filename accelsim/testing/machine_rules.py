@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.accounting.breakdown import busy_totals
 from accelsim.accounting.ledger import intervals
-from accelsim.accounting.tally import Run
+from accelsim.accounting.tally import LayerRun
 from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.diagram import Role
@@ -49,12 +49,12 @@ class Observed:
     trace: Trace
     batch: int | None
     result: Result
-    runs: list[tuple[Work, Run]]
+    runs: list[tuple[Work, LayerRun]]
 
     @classmethod
     def of(cls, arch: Architecture, trace: Trace, batch: int | None) -> Observed:
         """Run a trace on a machine and look at each run."""
-        runs: list[tuple[Work, Run]] = []
+        runs: list[tuple[Work, LayerRun]] = []
         result = simulate(
             arch,
             trace,
@@ -111,7 +111,7 @@ def ledgers_are_the_network(seen: Observed) -> Findings:
                 yield f"the intervals of {name} add up to {causes}; expected its ledger, {ledger}"
 
 
-def service_cycles(arch: Architecture, work: Work, run: Run) -> dict[str, int]:
+def service_cycles(arch: Architecture, work: Work, run: LayerRun) -> dict[str, int]:
     """Return the cycles in which each unit, stream and resource serves, asked of the units."""
     machine = arch.running(None)
     found: dict[str, int] = {}
@@ -129,7 +129,7 @@ def service_cycles(arch: Architecture, work: Work, run: Run) -> dict[str, int]:
     return found
 
 
-def _cycles_by_cause(run: Run) -> dict[str, dict[str, int]]:
+def _cycles_by_cause(run: LayerRun) -> dict[str, dict[str, int]]:
     """Add up the intervals of each unit, by cause."""
     found = {}
     for name in run.pipeline.units:

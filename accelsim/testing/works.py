@@ -54,7 +54,7 @@ def ragged_work(pattern: str, *, tokens: int = 21) -> Work:
     store = Store(1 << 12)
     stores = Stores(store, store, store, store if path.is_sparse else None)
     jobs = tile_jobs(gemm, tiling, path, stores)
-    kept = gemm.tokens * parse_pattern(pattern).kept(gemm.in_features)
+    kept = gemm.tokens * parse_pattern(pattern).kept_count(gemm.in_features)
     return Work(
         gemm=gemm,
         path=path,
