@@ -34,7 +34,7 @@ class Named(Generic[V]):
     def add(self, name: str, value: V) -> V:
         """File a value under `name`, and return it."""
         if name in self._known:
-            raise ValueError(f"{self.noun} '{name}' is registered twice")
+            raise InputError(f"{self.noun} '{name}' is registered twice")
         self._known[name] = value
         return value
 

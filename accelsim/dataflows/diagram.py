@@ -157,7 +157,7 @@ class Diagram:
         colours: of units in plots, as names of the palette (`accelsim.report.style`).
 
     Raises:
-        ValueError: the stages do not make a diagram; the message says which rule is broken.
+        InputError: the stages do not make a diagram; the message says which rule is broken.
     """
 
     name: str
@@ -169,7 +169,7 @@ class Diagram:
 
     def __post_init__(self) -> None:
         for problem in _problems(self.stages):
-            raise ValueError(f"dataflow '{self.name}': {problem}")
+            raise InputError(f"dataflow '{self.name}': {problem}")
 
     @property
     def parts(self) -> Iterator[Part]:

@@ -115,14 +115,17 @@ def _compare_files(name: str, before: Path, after: Path, found: Findings) -> Non
 
 
 def _parsed(path: Path) -> Any:
-    """Return JSON as it is nested, CSV as its rows, any other text as its lines."""
+    """JSON as it is nested, CSV as its rows (also where it is printed), other text as its lines."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".csv":
         return list(csv.DictReader(io.StringIO(text)))
     try:
         return json.loads(text, parse_float=Number, parse_int=Number)
     except ValueError:
-        return text.splitlines()
+        lines = text.splitlines()
+        is_table = len(lines) > 1 and len({len(row) for row in csv.reader(lines)}) == 1
+        columns = next(csv.reader(lines), [])
+        return list(csv.DictReader(lines)) if is_table and len(columns) > 1 else lines
 
 
 def compare_values(before: Any, after: Any, path: str, found: Findings) -> None:
