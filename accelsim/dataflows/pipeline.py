@@ -136,7 +136,7 @@ def present_stages(machine: Drawn, work: Work) -> Iterator[Stage]:
 
 
 def _exists(machine: Drawn, work: Work, stage: Stage) -> bool:
-    if stage.needs and stage.needs not in machine.units:
+    if not stage.has_place(machine.units):
         return False
     return not stage.is_once or bool(_moved(machine, work, stage.stream).any())
 
@@ -165,10 +165,14 @@ def resource_cycles(machine: Drawn, name: str, work: Work) -> Ints:
 
 
 def actions_of(machine: Drawn, name: str, work: Work) -> Mapping[str, int]:
-    """Count the actions of a unit in a whole layer; of a resource, those of its streams."""
+    """Count the actions of a unit in a whole layer; of a resource, those of its streams.
+
+    Streams of stages that the machine does not have move nothing.
+    """
     found = machine.units[name]
     if isinstance(found, Resource):
-        streams = machine.diagram.streams_on(name)
+        stages = [stage for stage in machine.diagram.stages if stage.has_place(machine.units)]
+        streams = [s.stream for s in stages if s.stream and s.stream.resource == name]
         return found.actions_of([(part.operand, part.direction) for part in streams], work)
     return found.actions(work)
 

@@ -54,7 +54,7 @@ def balanced_ports(arch: Architecture) -> dict[str, int]:
     weight_bits = path.w.tile_bits(positions, path.columns, path.w.scales(positions))
     weights = ceil_div(weight_bits, 8 * steps * path.steps_per_group)
     row_bytes = bytes_of(path.compressed_bits(path.positions_per_step))
-    source = "compressed_buffer" if path.is_sparse else "activation_buffer"
+    source = next(n for n in ("compressed_buffer", "activation_buffer") if n in arch.units)
     rows = ceil_div(path.rows * row_bytes, path.steps_per_group)
     lanes = {"unpacker": balanced_lanes(path)} if path.formats.unpacks else {}
     return {"weight_buffer": weights, source: rows, **lanes}
