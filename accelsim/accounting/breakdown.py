@@ -115,14 +115,16 @@ def bound(totals: Mapping[str, int], first: Sequence[str]) -> str:
 
 
 def _prologue_stalls(pipeline: Pipeline, times: Times, repeats: Ints | int) -> Counter[str]:
-    """Charge the prologue, for which the first product always waits, to what sets its pace."""
+    """Charge the prologue, as far as it precedes the first product, to what sets its pace."""
     if not pipeline.once:
         return Counter()
+    stage, _ = pipeline.array
     members = pipeline.members[pipeline.once]
     (loading,) = (member for member in members if member.role is Role.STREAM)
     slower = [member.cause for member in members if (member.busy > loading.busy).any()]
     cause = slower[0] if slower else loading.cause
-    return Counter({cause: total(times.stages[pipeline.once].finish[..., 0], repeats)})
+    waited = np.minimum(times.stages[pipeline.once].finish, times.stages[stage].start)[..., 0]
+    return Counter({cause: total(waited, repeats)})
 
 
 def _lockstep_stalls(pipeline: Pipeline, repeats: Ints | int) -> Counter[str]:

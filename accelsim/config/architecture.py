@@ -67,12 +67,13 @@ class Architecture(ArchitectureFile):
     def stores(self) -> Stores:
         """The on-chip buffers as the tiling sees them."""
         compressed = self.buffers.compressed
+        storing = self.given_units.get(self.diagram.resource_of("y"))
         return Stores(
             self.buffers.activations.store,
             self.buffers.weights.store,
             self.buffers.outputs.store,
             compressed.store if compressed else None,
-            self.dram.store_lag_tiles,
+            getattr(storing, "store_lag_tiles", 0),
         )
 
     @cached_property
@@ -85,8 +86,9 @@ class Architecture(ArchitectureFile):
     def streams(self) -> tuple[str, ...]:
         """The streams of shared resources that the machine may have, by name."""
         has_tables = any(unit.has_table for unit in self.method_units.values())
-        stages = [stage for stage in self.diagram.stages if has_tables or not stage.is_once]
-        return tuple(sorted(stage.stream.name for stage in stages if stage.stream))
+        stages = (stage for stage in self.diagram.stages if stage.has_place(self.units))
+        streams = (stage.stream for stage in stages if stage.stream)
+        return tuple(sorted(s.name for s in streams if has_tables or s.operand != "tables"))
 
     def equipped(self, methods: Iterable[Method]) -> Architecture:
         """Return the machine with the units that layers with these methods ask for besides.

@@ -8,7 +8,7 @@ from accelsim.base.yaml_source import dotted
 from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_of
 from accelsim.config.values import check_criterion
 from accelsim.dataflows.diagram import Role
-from accelsim.hardware import CROSSBARS, UNITS, Dram
+from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
 from accelsim.sparsity.policy import Method
@@ -67,6 +67,7 @@ def _check_diagram(file: ArchitectureFile) -> None:
         if name in there and name not in drawn:
             raise KeyedError(key, f"{dataflow} has no place for '{dotted(key)}'")
     _check_extra_units(file)
+    _check_kinds(file)
     for name in _required(file):
         if name not in there and name not in UNIT_KEYS:
             raise KeyedError(
@@ -79,6 +80,7 @@ def _check_diagram(file: ArchitectureFile) -> None:
 def _check_extra_units(file: ArchitectureFile) -> None:
     """Check that each unit of the section `units` has a place, and no key of its own."""
     places = [name for name in file.diagram.units if name not in UNIT_KEYS]
+    there = file.given_units
     for name in file.extra_units:
         if name in UNIT_KEYS:
             its_own = dotted(UNIT_KEYS[name])
@@ -91,13 +93,34 @@ def _check_extra_units(file: ArchitectureFile) -> None:
                 f"dataflow '{file.dataflow}' has no place for unit '{shown(name)}'"
                 f"{did_you_mean(name, places)}; allowed: {', '.join(places) or 'none'}",
             )
+        for stage in file.diagram.stages:
+            if name in {part.name for part in stage.parts} and not stage.has_place(there):
+                raise KeyedError(
+                    ("units", name),
+                    f"unit '{name}' works in stage '{stage.name}', which is not there without "
+                    f"'{stage.needs}'",
+                )
+
+
+def _check_kinds(file: ArchitectureFile) -> None:
+    """Check that what streams share can move tiles, and that what stages fill is a buffer."""
+    dataflow, stages = f"dataflow '{file.dataflow}'", file.diagram.stages
+    buffers = {stage.fills for stage in stages}
+    for name, unit in file.given_units.items():
+        if name in file.diagram.resources and not isinstance(unit, Resource):
+            raise KeyedError(
+                key_of(name),
+                f"{dataflow} has streams on '{name}': it must move tiles, as dram does",
+            )
+        if name in buffers and not isinstance(unit, Buffer):
+            raise KeyedError(key_of(name), f"{dataflow} fills '{name}': it must be a buffer")
 
 
 def _required(file: ArchitectureFile) -> list[str]:
     """Return the units without which the block diagram is none; the others are left out of it."""
     stages, there = file.diagram.stages, file.given_units
     array = [part.name for part in file.diagram.parts if part.role is Role.COMPUTE]
-    filled = [stage.fills for stage in stages if not stage.needs or stage.needs in there]
+    filled = [stage.fills for stage in stages if stage.has_place(there)]
     return [*file.diagram.resources, *array, *filter(None, filled)]
 
 
@@ -122,20 +145,20 @@ def _check_costs(file: ArchitectureFile) -> None:
 
 
 def _check_parts(file: ArchitectureFile) -> None:
-    """Check that a sparse machine has what selection needs, and a dense one nothing of it."""
-    pattern = file.pattern
-    parts: dict[tuple[str, ...], bool] = {
-        ("selector",): file.selector is not None,
-        ("crossbar",): file.crossbar.is_routing,
-        ("buffers", "compressed"): file.buffers.compressed is not None,
-    }
-    for key, is_there in parts.items():
-        name = ".".join(key)
-        if pattern.is_dense and is_there:
+    """Check that a sparse machine has what selection needs, and a dense one nothing of it.
+
+    A sparse machine needs what its block diagram has a place for.
+    """
+    pattern, drawn, there = file.pattern, file.diagram.units, file.given_units
+    for unit in ("selector", "crossbar", "compressed_buffer"):
+        key = UNIT_KEYS[unit]
+        if pattern.is_dense and unit in there:
+            name = dotted(key)
             raise KeyedError(key, f"pattern '{pattern}' drops nothing and has no use for '{name}'")
-        if not pattern.is_dense and not is_there and key != ("crossbar",):
-            raise KeyedError(key, f"pattern '{pattern}' needs '{name}', which is missing")
-    if not pattern.is_dense and not file.crossbar.is_routing:
+        is_missing = unit in drawn and unit not in there
+        if not pattern.is_dense and is_missing and unit != "crossbar":
+            raise KeyedError(key, f"pattern '{pattern}' needs '{dotted(key)}', which is missing")
+    if not pattern.is_dense and "crossbar" in drawn and "crossbar" not in there:
         raise KeyedError(
             ("crossbar",),
             f"pattern '{pattern}' needs a crossbar that routes weights: "

@@ -24,7 +24,7 @@ from accelsim.config.values import (
     one_of,
     with_dataflow,
 )
-from accelsim.dataflows import DATAFLOWS, Diagram
+from accelsim.dataflows import DATAFLOWS, DEFAULT_DATAFLOW, Diagram
 from accelsim.hardware import (
     CROSSBARS,
     SELECTORS,
@@ -85,7 +85,7 @@ class ArchitectureFile(BaseModel):
         str,
         one_of(DATAFLOWS),
         Field(description="Block diagram: which units there are, and what stays where"),
-    ] = "output_stationary"
+    ] = DEFAULT_DATAFLOW
     clock_mhz: Annotated[
         float, Field(strict=True, gt=1e-3, le=1e6), Field(description="Core clock")
     ]

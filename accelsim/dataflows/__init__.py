@@ -7,4 +7,7 @@ from accelsim.dataflows.diagram import DATAFLOWS, Diagram
 
 import_siblings(sys.modules[__name__])
 
-__all__ = ["DATAFLOWS", "Diagram"]
+DEFAULT_DATAFLOW = "output_stationary"
+"""Of an architecture file that names none."""
+
+__all__ = ["DATAFLOWS", "DEFAULT_DATAFLOW", "Diagram"]

@@ -13,7 +13,7 @@ engines run, and what each cycle is charged to.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -129,6 +129,10 @@ class Stage:
         """The part that moves tiles over a shared resource, if there is one."""
         return next((part for part in self.parts if part.role is Role.STREAM), None)
 
+    def has_place(self, units: Collection[str]) -> bool:
+        """Return whether a machine with these units has the stage."""
+        return not self.needs or self.needs in units
+
 
 def stage(  # noqa: PLR0913 - one word for each line of a box
     name: str,
@@ -190,6 +194,10 @@ class Diagram:
         """Return the streams that share a resource."""
         return tuple(part for part in self.streams if part.resource == resource)
 
+    def resource_of(self, operand: str) -> str:
+        """Return the resource that moves an operand, that of its first stream; empty if none."""
+        return next((part.resource for part in self.streams if part.operand == operand), "")
+
     @cached_property
     def units(self) -> tuple[str, ...]:
         """Every unit that a machine may have: resources, then in the order of the data flow."""
@@ -202,9 +210,17 @@ class Diagram:
 
     @cached_property
     def sparse_units(self) -> frozenset[str]:
-        """Units that only selection needs: parts said to be, and buffers that such stages fill."""
-        parts = {part.name for part in self.parts if part.is_sparse}
-        return frozenset(parts | {stage.fills for stage in self.stages if stage.needs in parts})
+        """Units that only selection needs.
+
+        These are parts said to be so, and all of a stage that does not exist without such a part:
+        its other units, and the buffer that it fills.
+        """
+        names = {part.name for part in self.parts if part.is_sparse}
+        for stage in self.stages:
+            if stage.needs in names:
+                names |= {part.name for part in stage.parts if part.role is not Role.STREAM}
+                names |= {stage.fills} - {""}
+        return frozenset(names)
 
     def part(self, name: str) -> Part:
         """Return a part by name; raise InputError with the known ones otherwise."""
@@ -226,14 +242,17 @@ class Diagram:
         if stage not in {drawn.name for drawn in self.stages}:
             known = ", ".join(drawn.name for drawn in self.stages)
             raise InputError(f"dataflow '{self.name}' has no stage '{stage}'; allowed: {known}")
+        names = next([part.name for part in s.parts] for s in self.stages if s.name == stage)
         if before:
             self.part(before)
+            if before not in names:
+                known = ", ".join(names)
+                raise InputError(f"stage '{stage}' has no part '{before}'; allowed: {known}")
+        place = names.index(before) if before else len(names)
 
         def widened(drawn: Stage) -> Stage:
             if drawn.name != stage:
                 return drawn
-            names = [known.name for known in drawn.parts]
-            place = names.index(before) if before else len(names)
             return replace(drawn, parts=(*drawn.parts[:place], part, *drawn.parts[place:]))
 
         return replace(self, stages=tuple(map(widened, self.stages)))
@@ -245,6 +264,9 @@ class Diagram:
             InputError: there is no such stream.
         """
         moved = self.part(name)
+        if moved.role is not Role.STREAM:
+            known = ", ".join(part.name for part in self.streams)
+            raise InputError(f"part '{name}' is no stream; allowed: {known}")
 
         def rerouted(drawn: Stage) -> Stage:
             parts = tuple(
@@ -267,6 +289,7 @@ def _problems(stages: tuple[Stage, ...]) -> Iterator[str]:
         yield from _stage_problems(drawn)
         names.append(drawn.name)
     yield from _part_problems(stages)
+    yield from _name_problems(stages)
     yield from _buffer_problems(stages)
     yield from _order_problems(stages)
 
@@ -279,6 +302,22 @@ def _part_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
             yield f"part '{name}' stands in it twice"
     if sum(part.role is Role.COMPUTE for part in parts) != 1:
         yield "exactly one part must compute: a run is told as seen from it"
+    if sum(drawn.is_once for drawn in stages) > 1:
+        yield "two stages serve once; the prologue of a run is one"
+
+
+def _name_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
+    """Yield names that two things have, of which one would hide the other in ledgers and tables."""
+    parts = [part for drawn in stages for part in drawn.parts]
+    resources = {part.resource for part in parts if part.resource}
+    buffers = {name for drawn in stages for name in (*drawn.reads, drawn.fills) if name}
+    for part in parts:
+        if part.name in resources:
+            yield f"part '{part.name}' is called like a resource"
+        if part.name in buffers:
+            yield f"part '{part.name}' is called like a buffer, whose ports are no parts"
+    for name in sorted(resources & buffers):
+        yield f"resource '{name}' is called like a buffer"
 
 
 def _buffer_problems(stages: tuple[Stage, ...]) -> Iterator[str]:

@@ -43,8 +43,7 @@ class LayerMachine:
     @property
     def weight_burst_bytes(self) -> int:
         """The smallest transfer of weights, 1 if what moves them has none."""
-        channels = {part.operand: part.resource for part in self.diagram.streams}
-        return int(getattr(self.units[channels["w"]], "burst_bytes", 1))
+        return int(getattr(self.units.get(self.diagram.resource_of("w")), "burst_bytes", 1))
 
     def tile(self, gemm: Gemm, *, least_columns: int = 1) -> Tiling:
         """Return the tile of a layer: the one set by hand, checked, or the mapper's choice.

@@ -136,7 +136,7 @@ def present_stages(machine: Drawn, work: Work) -> Iterator[Stage]:
 
 
 def _exists(machine: Drawn, work: Work, stage: Stage) -> bool:
-    if stage.needs and stage.needs not in machine.units:
+    if not stage.has_place(machine.units):
         return False
     return not stage.is_once or bool(_moved(machine, work, stage.stream).any())
 
@@ -159,17 +159,24 @@ def resource_cycles(machine: Drawn, name: str, work: Work) -> Ints:
     resource = machine.units[name]
     assert isinstance(resource, Resource)
     clock_mhz = work.path.clock_mhz
-    moved = (resource.moved_bytes(part.operand, work) for part in machine.diagram.streams_on(name))
+    moved = (resource.moved_bytes(part.operand, work) for part in _streams_on(machine, name))
     cycles = [resource.transfer_cycles(size_bytes, clock_mhz=clock_mhz) for size_bytes in moved]
-    return sum(cycles[1:], start=cycles[0])
+    return sum(cycles, start=np.zeros(len(work.jobs), np.int64))
+
+
+def _streams_on(machine: Drawn, resource: str) -> list[Part]:
+    """Return the streams on a resource; those of stages that a machine lacks move nothing."""
+    stages = (stage for stage in machine.diagram.stages if stage.has_place(machine.units))
+    streams = (stage.stream for stage in stages if stage.stream)
+    return [part for part in streams if part.resource == resource]
 
 
 def actions_of(machine: Drawn, name: str, work: Work) -> Mapping[str, int]:
     """Count the actions of a unit in a whole layer; of a resource, those of its streams."""
     found = machine.units[name]
     if isinstance(found, Resource):
-        streams = machine.diagram.streams_on(name)
-        return found.actions_of([(part.operand, part.direction) for part in streams], work)
+        moves = [(part.operand, part.direction) for part in _streams_on(machine, name)]
+        return found.actions_of(moves, work)
     return found.actions(work)
 
 

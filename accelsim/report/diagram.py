@@ -29,7 +29,7 @@ def drawing(diagram: Diagram, units: Collection[str], streams: Collection[str]) 
     """
 
     def exists(stage: Stage) -> bool:
-        if stage.needs and stage.needs not in units:
+        if not stage.has_place(units):
             return False
         return not stage.is_once or (stage.stream is not None and stage.stream.name in streams)
 

@@ -38,7 +38,7 @@ def parameters(arch: Architecture) -> Parameters:
         )
     _choice("criterion", arch.criterion, {"act": 0})
     _choice("mitigation", arch.mitigation, {"none": 0})
-    if not arch.diagram.has_rtl:
+    if not arch.diagram.has_rtl or arch.diagram.classes:
         with_rtl = ", ".join(name for name in DATAFLOWS if DATAFLOWS[name].has_rtl)
         raise InputError(f"dataflow '{arch.dataflow}' has no RTL; with RTL: {with_rtl}")
     for name in arch.extra_units:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from accelsim.base.note import Note, warning
+from accelsim.base.yaml_source import dotted
 from accelsim.config import Architecture
+from accelsim.config.file import key_of
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import resource_cycles
-from accelsim.hardware import Unit
+from accelsim.hardware import Buffer, LaneUnit, Selector, Unit, Unpacker
 from accelsim.hardware.unpacker import balanced_lanes
 from accelsim.mapping import Gemm, Work, bytes_of, ceil_div
 from accelsim.results.result import LayerResult, Result
@@ -18,12 +20,6 @@ from accelsim.run.layers import TiledProduct
 _NOTICEABLE = 0.01  # share of a run's cycles; less is filling and the edges of tiles
 _LONG_CYCLES = 10_000  # of a run that says something about selectors and tiles, not just filling
 _OUTER_TILES = 4  # of a layer that selectors are tried on: the others are like these
-_BUFFERS = {
-    "activation_buffer": "activations",
-    "weight_buffer": "weights",
-    "output_buffer": "outputs",
-    "compressed_buffer": "compressed",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ def balanced_ports(arch: Architecture) -> dict[str, int]:
     weight_bits = path.w.tile_bits(positions, path.columns, path.w.scales(positions))
     weights = ceil_div(weight_bits, 8 * steps * path.steps_per_group)
     row_bytes = bytes_of(path.compressed_bits(path.positions_per_step))
-    source = "compressed_buffer" if path.is_sparse else "activation_buffer"
+    source = next(n for n in ("compressed_buffer", "activation_buffer") if n in arch.units)
     rows = ceil_div(path.rows * row_bytes, path.steps_per_group)
     lanes = {"unpacker": balanced_lanes(path)} if path.formats.unpacks else {}
     return {"weight_buffer": weights, source: rows, **lanes}
@@ -81,9 +77,7 @@ def bottlenecks(arch: Architecture, result: Result) -> list[Bottleneck]:
     ports = balanced_ports(arch)
     judged = result.layers if result.cycles >= _LONG_CYCLES else ()
     found, waited = {}, {}
-    for unit in arch.units:
-        if not _has_width(arch, unit):
-            continue
+    for unit in (name for name, unit in arch.units.items() if _field(unit)):
         slowed = [layer for layer in judged if _excess(layer, unit) > 0]
         excess = sum(_excess(layer, unit) for layer in slowed)
         waited[unit] = max(result.breakdown.stall_cycles.get(unit, 0), excess)
@@ -120,23 +114,20 @@ def run_notes(arch: Architecture, result: Result) -> Iterator[str]:
         )
 
 
-def _has_width(arch: Architecture, name: str) -> bool:
-    """Return whether a unit has a key that sets how much it does in a cycle."""
-    return name in _BUFFERS or name == "selector" or name in arch.method_units
-
-
 def _width(arch: Architecture, name: str) -> tuple[str, int]:
     """Return the key that sets how much a unit does in a cycle, and its value."""
-    field = _field(name)
-    value = getattr(arch.units[name], field)
-    section = f"buffers.{_BUFFERS[name]}" if name in _BUFFERS else name
-    return f"{section}.{field}", value or 1
+    unit = arch.units[name]
+    field = _field(unit)
+    return dotted((*key_of(name), field)), getattr(unit, field) or 1
 
 
-def _field(name: str) -> str:
-    if name in _BUFFERS:
+def _field(unit: Unit) -> str:
+    """Return the name of that key without its section; empty if no single one does."""
+    if isinstance(unit, Buffer):
         return "port_bytes"
-    return "instances" if name == "selector" else "lanes"
+    if isinstance(unit, Selector):
+        return "instances"
+    return "lanes" if isinstance(unit, LaneUnit | Unpacker) else ""
 
 
 def _whole_macros(arch: Architecture, name: str, needed: int) -> int:
@@ -148,7 +139,7 @@ def _whole_macros(arch: Architecture, name: str, needed: int) -> int:
 def _pace(layer: LayerResult) -> int:
     """Return the cycles that array and DRAM take at least: nothing else has to be quicker."""
     channels = (name for name, unit in layer.units.items() if unit.is_off_chip)
-    return max(1, *(layer.bound_cycles.get(name, 0) for name in ("mac_array", *channels)))
+    return max(1, *(layer.bound_cycles.get(name, 0) for name in (layer.leaders[0], *channels)))
 
 
 def _excess(layer: LayerResult, unit: str) -> int:
@@ -175,16 +166,16 @@ def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, e
     gemm = Gemm(result.batch or layer.tokens, layer.in_features, layer.out_features)
     tiled = TiledProduct.of(machine, gemm, is_decode=is_decode)
     work = tiled.work(min(_OUTER_TILES, tiled.outer_tiles))
-    mac_cycles = int(machine.units["mac_array"].busy_cycles(work).sum())
+    mac_cycles = int(machine.units[layer.leaders[0]].busy_cycles(work).sum())
     if enough and _busy_cycles(machine, name, enough, work) <= mac_cycles:
         return enough
     _, value = _width(arch, name)
     least = ceil_div(value * layer.bound_cycles[name], _pace(layer))
-    if name != "selector":
+    unit = machine.units[name]
+    if not isinstance(unit, Selector):
         return least
     channels = machine.diagram.resources
     pace = max(mac_cycles, *(int(resource_cycles(machine, c, work).sum()) for c in channels))
-    unit: Unit = machine.units[name]
     most = max(least, int(unit.model_copy(update={"instances": 1}).busy_cycles(work).max()))
     for number in range(least, most, max(1, least // 64)):
         if _busy_cycles(machine, name, number, work) <= pace:
@@ -194,5 +185,5 @@ def _needed(arch: Architecture, result: Result, layer: LayerResult, name: str, e
 
 def _busy_cycles(machine: LayerMachine, name: str, width: int, work: Work) -> int:
     """Return the cycles that a unit of another width takes."""
-    unit: Unit = machine.units[name].model_copy(update={_field(name): width})
-    return int(unit.busy_cycles(work).sum())
+    unit = machine.units[name]
+    return int(unit.model_copy(update={_field(unit): width}).busy_cycles(work).sum())

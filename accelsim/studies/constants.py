@@ -23,10 +23,7 @@ from accelsim.studies.runs import Run
 SPREAD = 0.3
 """By how much the constants are taken to be uncertain, either way."""
 
-_LOGIC = (
-    *("selector", "unpacker", "crossbar", "mac_array"),
-    *("statistics", "pre_shifter", "pre_scaler", "moments", "epilogue"),
-)
+_MEMORIES = ("_buffer", "dram")  # ends of their names; all else is logic
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +32,7 @@ class Constant:
 
     Attributes:
         units: name of a unit, or the end of it.
+        is_of_others: whether it prices all units but these.
         in_area: whether it scales their area, and the leakage with it.
         in_energy: whether it scales the energy of their actions.
     """
@@ -42,10 +40,11 @@ class Constant:
     units: tuple[str, ...]
     in_area: bool = False
     in_energy: bool = True
+    is_of_others: bool = False
 
     def prices(self, unit: str) -> bool:
         """Whether this constant is in the price of a unit."""
-        return unit.endswith(self.units)
+        return unit.endswith(self.units) != self.is_of_others
 
 
 CONSTANTS: Mapping[str, Constant] = MappingProxyType(
@@ -58,7 +57,7 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
         # What is published differs by tens of per cent for the same standard.
         "DRAM energy": Constant(("dram",)),
         # Switching of one model's operands, in a simulation without glitches.
-        "activity factors": Constant(_LOGIC),
+        "activity factors": Constant(_MEMORIES, is_of_others=True),
     }
 )
 """The constants by name, each with the reason for which it is uncertain."""

@@ -1,11 +1,13 @@
 """Every kind of plot: numbers that a reader can redo, and figures that say what they show."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from accelsim.base.errors import InputError
+from accelsim.dataflows import DATAFLOWS
 from accelsim.report.plots import PLOTS, draw
 from accelsim.report.saved import load_runs
 from accelsim.run.simulation import simulate_all
@@ -221,6 +223,20 @@ def test_utilization_by_layer_adds_up_to_the_run(runs):
     busy = sum((row["end_us"] - row["start_us"]) * row["mac_array_ratio"] for row in rows)
     worked = runs[2]["units"]["mac_array"]["busy_cycles"] / runs[2]["arch"]["clock_mhz"]
     assert busy == pytest.approx(worked)
+
+
+def test_utilization_shows_every_channel_of_a_dataflow(runs, monkeypatch):
+    plain = DATAFLOWS["output_stationary"]
+    split = replace(plain.with_stream_on("weight_dma", "weight_dram"), name="split")
+    monkeypatch.setitem(DATAFLOWS._known, "split", split)
+    run = {**runs[2], "arch": runs[2]["arch"] | {"dataflow": "split"}, "layers": []}
+    for layer in runs[2]["layers"]:
+        busy = layer["unit_busy_cycles"] | {"weight_dram": layer["cycles"] // 2}
+        run["layers"].append({**layer, "unit_busy_cycles": busy})
+    rows = PLOTS["utilization"].numbers([run])
+    shown = ["mac_array_ratio", "dram_ratio", "weight_dram_ratio", "selector_ratio"]
+    assert [key for key in rows[0] if key.endswith("_ratio")] == shown
+    assert rows[0]["weight_dram_ratio"] == pytest.approx(0.5, rel=1e-2)
 
 
 def timeline(folder, *slices):

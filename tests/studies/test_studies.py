@@ -95,6 +95,18 @@ def test_a_factor_scales_the_units_that_it_prices():
     assert (run["totals"]["area_um2"], run["totals"]["energy_pj"]) == (18, 12)
 
 
+def test_a_unit_that_nobody_listed_is_logic_and_a_second_channel_is_dram():
+    run = toy()
+    run["units"]["row_gather"] = run["units"]["weight_dram"] = run["units"]["crossbar"]  # 2 pJ
+
+    def energies(name):
+        units = scaled(run, {name: 2})["units"]
+        return [units[unit]["energy_pj"] for unit in ("row_gather", "weight_dram")]
+
+    assert energies("activity factors") == [4, 2]
+    assert energies("DRAM energy") == [2, 4]
+
+
 def test_there_are_as_many_corners_as_combinations():
     assert len(list(corners())) == 2 ** len(CONSTANTS)
     assert len(list(sides())) == 2 * len(CONSTANTS)
