@@ -72,8 +72,9 @@ def _check_diagram(file: ArchitectureFile) -> None:
         if name not in there and name not in UNIT_KEYS:
             raise KeyedError(
                 ("dataflow",),
-                f"{dataflow} needs unit '{name}', which is missing: write its keys below 'units', "
-                f"with kind: {', '.join(sorted(UNITS))}",
+                f"{dataflow} needs unit '{name}', which is missing: write "
+                f"'units: {{{name}: {{}}}}', or its keys in there; "
+                f"kinds: {', '.join(sorted(UNITS))}",
             )
 
 
@@ -117,11 +118,24 @@ def _check_kinds(file: ArchitectureFile) -> None:
 
 
 def _required(file: ArchitectureFile) -> list[str]:
-    """Return the units without which the block diagram is none; the others are left out of it."""
-    stages, there = file.diagram.stages, file.given_units
+    """Return the units without which the block diagram is none; the others are left out of it.
+
+    A unit that only this diagram has was drawn to be there: leaving it out would change results in
+    silence. A dense machine goes without what only selection needs.
+    """
+    there = file.given_units
+    stages = [stage for stage in file.diagram.stages if stage.has_place(there)]
     array = [part.name for part in file.diagram.parts if part.role is Role.COMPUTE]
-    filled = [stage.fills for stage in stages if stage.has_place(there)]
-    return [*file.diagram.resources, *array, *filter(None, filled)]
+    own = [
+        part.name
+        for stage in stages
+        for part in stage.parts
+        if part.role is not Role.STREAM
+        and part.name not in UNIT_KEYS
+        and not (part.is_sparse and file.pattern.is_dense)
+    ]
+    filled = [stage.fills for stage in stages if stage.fills]
+    return [*file.diagram.resources, *array, *filled, *own]
 
 
 def _check_costs(file: ArchitectureFile) -> None:

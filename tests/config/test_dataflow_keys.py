@@ -160,7 +160,7 @@ def test_a_unit_that_the_diagram_cannot_do_without(gathering):
     edited = gathering(dataflow="split")
     edited.refused(
         "dataflow 'split' needs unit 'weight_dram', which is missing",
-        "below 'units', with kind: dram, row_gather",
+        "write 'units: {weight_dram: {}}', or its keys in there; kinds: dram, row_gather",
         line=edited.line + 1,
     )
 
@@ -184,14 +184,16 @@ def test_units_stand_where_the_diagram_has_them_and_load_again(gathering, write)
     assert arch.running().weight_burst_bytes == arch.units["weight_dram"].burst_bytes
 
 
-def test_units_are_optional_where_the_diagram_is_one_without_them(gathering):
-    plain = gathering().load()
-    assert "row_gather" not in plain.units
+def test_a_unit_that_only_this_diagram_draws_is_asked_for(gathering):
+    """Left out, the machine would run as one of another dataflow, in silence."""
+    gathering().refused(
+        "needs unit 'row_gather', which is missing: write 'units: {row_gather: {}}'"
+    )
     found = gathering("{row_gather: {rows_per_cycle: 2}}").load("units.row_gather.rows_per_cycle=9")
     assert found.units["row_gather"].rows_per_cycle == 9
     assert found.running(Method(parse_pattern("dense"))).units["row_gather"].rows_per_cycle == 9
     assert found.dense().extra_units == found.extra_units
-    assert found.model_copy(update={"extra_units": {}}).units == plain.units
+    assert "row_gather" not in found.model_copy(update={"extra_units": {}}).units
 
 
 def test_a_diagram_may_have_classes_of_its_own(edit, write):
