@@ -14,9 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from accelsim.accounting.tally import LayerRun, Tally, combine
+from accelsim.dataflows.pipeline import Drawn
 from accelsim.engine.steady import reach, repeats
-from accelsim.mapping import Stores, Work, ceil_div
-from accelsim.mapping.tiling import TileBytes
+from accelsim.hardware import Buffer
+from accelsim.mapping import Work, ceil_div
 
 _FEWEST = 5  # outer iterations: the first, one to repeat, one that repeats it, one spare, the last
 _CYCLES = (1, 2, 3, 4)  # iterations after which a run may repeat itself
@@ -25,7 +26,7 @@ _CYCLES = (1, 2, 3, 4)  # iterations after which a run may repeat itself
 def periodic_tally(
     work_of: Callable[[int], Work],
     outer_tiles: int,
-    stores: Stores,
+    machine: Drawn,
     run: Callable[[Work], LayerRun],
 ) -> Tally:
     """Return what a layer adds up to, without walking all of its outer iterations if possible.
@@ -36,7 +37,7 @@ def periodic_tally(
     Args:
         work_of: the layer made shorter, to so many outer iterations (`Tiling.shortened`).
         outer_tiles: how many it has.
-        stores: the machine's buffers.
+        machine: as the layer finds it.
         run: runs a layer.
     """
     walked = _FEWEST
@@ -44,7 +45,7 @@ def periodic_tally(
         short = work_of(_FEWEST)
         if not short.is_even:
             return run(work_of(outer_tiles)).tally
-        walked += _fills(short, stores)
+        walked += _fills(short, machine)
     while 2 * walked < outer_tiles:
         probe = run(work_of(walked))
         period = probe.pipeline.network.jobs // walked
@@ -76,20 +77,16 @@ def _continued(  # noqa: PLR0913, PLR0917
     return replace(tally, breakdown=tally.breakdown.with_ideal(ideal))
 
 
-def _fills(work: Work, stores: Stores) -> int:
+def _fills(work: Work, machine: Drawn) -> int:
     """Return the outer iterations until every buffer that is refilled has been filled once.
 
     Before that, nothing waits for room, and a run may look periodic too early.
     """
-    jobs, size = work.jobs, TileBytes.of(work.tiling, work.gemm, work.path)
-    period = len(jobs) // _FEWEST
-    filled = [
-        (stores.activations.slots(size.activations), jobs.loads_activations),
-        (stores.weights.slots(size.weights), jobs.loads_weights),
-        (stores.outputs.slots(size.outputs), jobs.first_reduction),
-    ]
-    if stores.compressed is not None:
-        filled.append((stores.compressed.slots(size.compressed), jobs.selects))
-    second = slice(period, 2 * period)
-    counts = [(slots, int(np.count_nonzero(fills[second]))) for slots, fills in filled]
-    return max((ceil_div(slots, count) for slots, count in counts if count), default=0)
+    period = len(work.jobs) // _FEWEST
+    most = 0
+    for unit in machine.units.values():
+        if isinstance(unit, Buffer):
+            filled = np.count_nonzero(unit.fills(work.jobs)[period : 2 * period])
+            slots = unit.store.slots(unit.tile_bytes(work))
+            most = max(most, ceil_div(slots, int(filled)) if filled else 0)
+    return most

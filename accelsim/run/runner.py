@@ -184,7 +184,7 @@ class Runner:
         def make() -> Tally:
             if prod(tiled.tiling.counts(tiled.gemm)) <= _WALKED_TILES:
                 return run(tiled.work()).tally
-            return periodic_tally(tiled.work, tiled.outer_tiles, machine.stores, run)
+            return periodic_tally(tiled.work, tiled.outer_tiles, machine, run)
 
         return self.remembered(machine, (tiled.gemm, tiled.kept_per_token, tiled.is_decode), make)
 

@@ -231,7 +231,7 @@ def test_a_layer_that_repeats_itself_is_continued_exactly(arch, outer, inner, or
         walked = runner.run(tiled.work()).tally
     except InputError:
         assume(False)
-    assert periodic_tally(tiled.work, tiled.outer_tiles, arch.stores, runner.run) == walked
+    assert periodic_tally(tiled.work, tiled.outer_tiles, arch.running(), runner.run) == walked
 
 
 @given(arch=pruning_machines(), shape=shapes(), batch=batches(), data=st.data())

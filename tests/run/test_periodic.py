@@ -47,7 +47,7 @@ class Walked:
     def short(self, gemm, *, is_decode=False):
         """Walk until the run repeats itself."""
         tiled = TiledProduct.of(self.arch.running(), gemm, is_decode=is_decode)
-        return periodic.periodic_tally(tiled.work, tiled.outer_tiles, self.arch.stores, self.run)
+        return periodic.periodic_tally(tiled.work, tiled.outer_tiles, self.arch.running(), self.run)
 
     def took_the_short_cut(self, gemm):
         tiles = self.arch.tiling.tiling().counts(gemm)

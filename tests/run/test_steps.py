@@ -231,10 +231,10 @@ def test_work_whose_steps_vary_is_walked_whole(threshold_machine):
 
     whole = runner.run(work_of()).tally
     assert len(work_of().jobs) == 1600
-    found = periodic_tally(work_of, tiled.outer_tiles, threshold_machine.stores, run)
+    found = periodic_tally(work_of, tiled.outer_tiles, threshold_machine, run)
     assert (walked, found) == ([1600], whole)
     with patch.object(Work, "is_even", property(lambda _: True)):
-        fooled = periodic_tally(work_of, tiled.outer_tiles, threshold_machine.stores, run)
+        fooled = periodic_tally(work_of, tiled.outer_tiles, threshold_machine, run)
     assert max(walked[1:]) < 800  # it does repeat where it is looked at
     assert whole.cycles - fooled.cycles == 998 * 4 * 2
 
@@ -248,7 +248,7 @@ def test_even_work_is_still_continued(threshold_machine):
         return runner.run(work)
 
     tiled = TiledProduct.of(threshold_machine.running(), gemm)
-    found = periodic_tally(tiled.work, tiled.outer_tiles, threshold_machine.stores, run)
+    found = periodic_tally(tiled.work, tiled.outer_tiles, threshold_machine, run)
     assert max(walked) < 800
     assert found == runner.run(tiled.work()).tally
 
