@@ -98,7 +98,7 @@ def drop_prologue(drawn):
     ],
 )
 def test_names_that_hide_others_and_two_prologues_are_refused(draw, problem):
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(InputError, match=problem):
         draw()
 
 
