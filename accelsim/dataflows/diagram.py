@@ -104,6 +104,17 @@ class Diagram:
         return next((part.resource for part in self.streams if part.operand == operand), "")
 
     @cached_property
+    def fetches_selected(self) -> bool:
+        """Whether what loads W ever waits for selection: only then it can know what was kept."""
+        selecting = {
+            drawn.name
+            for drawn in self.stages
+            if any(part.role is Role.SELECT for part in drawn.parts)
+        }
+        loading = (drawn for drawn in self.stages if drawn.stream and drawn.stream.operand == "w")
+        return any(wait.stage in selecting for drawn in loading for wait in drawn.after)
+
+    @cached_property
     def units(self) -> tuple[str, ...]:
         """Every unit that a machine may have: resources, then in the order of the data flow."""
         names = list(self.resources)
