@@ -12,140 +12,45 @@ engines run, and what each cycle is charged to.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import cached_property
 from itertools import chain
 
 from accelsim.base.errors import InputError, shown
 from accelsim.base.registry import Named, did_you_mean
-from accelsim.hardware import READ, WRITE, Direction, Unit
-from accelsim.mapping import Work
+from accelsim.dataflows.rules import problems
+from accelsim.dataflows.stages import (
+    Condition,
+    Part,
+    Role,
+    Stage,
+    Wait,
+    compute,
+    remaining,
+    select,
+    stage,
+    stream,
+    unit,
+)
+from accelsim.hardware import Unit
 
-
-class Role(Enum):
-    """What a member of a stage is there for. Reports read roles, never positions or names."""
-
-    STREAM = "stream"  # moves tiles over a shared resource
-    PORT = "port"  # one side of a buffer
-    COMPUTE = "compute"  # the array: a run is told as seen from here
-    SELECT = "select"  # decides which values survive
-    UNIT = "unit"  # works on the words that pass
-
-    @property
-    def leads(self) -> bool:
-        """Whether the stage exists for such a member: at equal pace, the others just keep up."""
-        return self in (Role.STREAM, Role.COMPUTE, Role.SELECT)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One box of a stage.
-
-    Attributes:
-        name: of the unit, or of the stream; its ledger and its line in tables have it too.
-        role: what it is there for.
-        is_sparse: whether only selection needs it, so that the dense counterpart has none.
-        resource: of a stream, the unit that moves its tiles: `dram`.
-        direction: of a stream.
-        operand: of a stream, what it moves: `tables` of a method, `x`, `w` or `y`.
-    """
-
-    name: str
-    role: Role = Role.UNIT
-    is_sparse: bool = False
-    resource: str = ""
-    direction: Direction = READ
-    operand: str = ""
-
-
-def unit(name: str, *, is_sparse: bool = False) -> Part:
-    """Return a unit that works on the words that pass; left out of machines that have none."""
-    return Part(name, is_sparse=is_sparse)
-
-
-def compute(name: str) -> Part:
-    """Return the array."""
-    return Part(name, Role.COMPUTE)
-
-
-def select(name: str) -> Part:
-    """Return the unit that decides which values survive."""
-    return Part(name, Role.SELECT, is_sparse=True)
-
-
-def stream(name: str, direction: Direction, operand: str, *, resource: str = "dram") -> Part:
-    """Return a stream: tiles of an operand on their way over a shared resource."""
-    return Part(name, Role.STREAM, resource=resource, direction=direction, operand=operand)
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """When a stage waits for another: a property of the work, and how it is called in print."""
-
-    about: str
-    holds: Callable[[Work], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """That a stage starts a job after another stage has finished it, always or on a condition."""
-
-    stage: str
-    when: Condition | None = None
-
-    def applies(self, work: Work) -> bool:
-        """Return whether the stage waits in this work."""
-        return self.when is None or self.when.holds(work)
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Parts in lockstep, between the buffers that they read and the one that they fill.
-
-    Attributes:
-        name: of the stage.
-        parts: in the order of the data flow; at most one is a stream.
-        after: stages, by name or `Wait`, whose result for a job this one needs.
-        reads: buffers, as units, that its words come from.
-        fills: the buffer that its words go to.
-        needs: a part without which the stage does not exist. Who waits for it then waits for what
-            it waits for, and reads what it reads.
-        is_once: whether it serves the first job only, and only in work that moves something there.
-    """
-
-    name: str
-    parts: tuple[Part, ...]
-    after: tuple[Wait, ...] = ()
-    reads: tuple[str, ...] = ()
-    fills: str = ""
-    needs: str = ""
-    is_once: bool = False
-
-    @property
-    def stream(self) -> Part | None:
-        """The part that moves tiles over a shared resource, if there is one."""
-        return next((part for part in self.parts if part.role is Role.STREAM), None)
-
-    def has_place(self, units: Collection[str]) -> bool:
-        """Return whether a machine with these units has the stage."""
-        return not self.needs or self.needs in units
-
-
-def stage(  # noqa: PLR0913 - one word for each line of a box
-    name: str,
-    *parts: Part,
-    after: tuple[str | Wait, ...] = (),
-    reads: tuple[str, ...] = (),
-    fills: str = "",
-    needs: str = "",
-    is_once: bool = False,
-) -> Stage:
-    """Return a stage; a name in `after` means always."""
-    waits = tuple(Wait(other) if isinstance(other, str) else other for other in after)
-    return Stage(name, parts, waits, reads, fills, needs, is_once)
+__all__ = [
+    "DATAFLOWS",
+    "Condition",
+    "Diagram",
+    "Diagrams",
+    "Part",
+    "Role",
+    "Stage",
+    "Wait",
+    "compute",
+    "remaining",
+    "select",
+    "stage",
+    "stream",
+    "unit",
+]
 
 
 @dataclass(frozen=True)
@@ -172,7 +77,7 @@ class Diagram:
     colours: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for problem in _problems(self.stages):
+        for problem in problems(self.stages):
             raise InputError(f"dataflow '{self.name}': {problem}")
 
     @property
@@ -199,13 +104,24 @@ class Diagram:
         return next((part.resource for part in self.streams if part.operand == operand), "")
 
     @cached_property
+    def fetches_selected(self) -> bool:
+        """Whether what loads W ever waits for selection: only then it can know what was kept."""
+        selecting = {
+            drawn.name
+            for drawn in self.stages
+            if any(part.role is Role.SELECT for part in drawn.parts)
+        }
+        loading = (drawn for drawn in self.stages if drawn.stream and drawn.stream.operand == "w")
+        return any(wait.stage in selecting for drawn in loading for wait in drawn.after)
+
+    @cached_property
     def units(self) -> tuple[str, ...]:
         """Every unit that a machine may have: resources, then in the order of the data flow."""
         names = list(self.resources)
-        for stage in self.stages:
-            names += stage.reads
-            names += [part.name for part in stage.parts if part.role is not Role.STREAM]
-            names += [stage.fills] if stage.fills else []
+        for drawn in self.stages:
+            names += drawn.reads
+            names += [part.name for part in drawn.parts if part.role is not Role.STREAM]
+            names += [drawn.fills] if drawn.fills else []
         return tuple(dict.fromkeys(names))
 
     @cached_property
@@ -216,10 +132,10 @@ class Diagram:
         its other units, and the buffer that it fills.
         """
         names = {part.name for part in self.parts if part.is_sparse}
-        for stage in self.stages:
-            if stage.needs in names:
-                names |= {part.name for part in stage.parts if part.role is not Role.STREAM}
-                names |= {stage.fills} - {""}
+        for drawn in self.stages:
+            if drawn.needs in names:
+                names |= {part.name for part in drawn.parts if part.role is not Role.STREAM}
+                names |= {drawn.fills} - {""}
         return frozenset(names)
 
     def part(self, name: str) -> Part:
@@ -275,132 +191,6 @@ class Diagram:
             return replace(drawn, parts=parts)
 
         return replace(self, stages=tuple(map(rerouted, self.stages)))
-
-
-def _problems(stages: tuple[Stage, ...]) -> Iterator[str]:
-    """Yield what keeps stages from being a diagram that every report can read."""
-    names: list[str] = []
-    for drawn in stages:
-        if drawn.name in names:
-            yield f"two stages are called '{drawn.name}'"
-        for wait in drawn.after:
-            if wait.stage not in names:
-                yield f"stage '{drawn.name}' waits for '{wait.stage}', which does not precede it"
-        yield from _stage_problems(drawn)
-        names.append(drawn.name)
-    yield from _part_problems(stages)
-    yield from _name_problems(stages)
-    yield from _buffer_problems(stages)
-    yield from _order_problems(stages)
-
-
-def _part_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
-    """Yield what is wrong with the parts of all stages together."""
-    parts = [part for drawn in stages for part in drawn.parts]
-    for name, count in Counter(part.name for part in parts).items():
-        if count > 1:
-            yield f"part '{name}' stands in it twice"
-    if sum(part.role is Role.COMPUTE for part in parts) != 1:
-        yield "exactly one part must compute: a run is told as seen from it"
-    if sum(drawn.is_once for drawn in stages) > 1:
-        yield "two stages serve once; the prologue of a run is one"
-
-
-def _name_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
-    """Yield names that two things have, of which one would hide the other in ledgers and tables."""
-    parts = [part for drawn in stages for part in drawn.parts]
-    resources = {part.resource for part in parts if part.resource}
-    buffers = {name for drawn in stages for name in (*drawn.reads, drawn.fills) if name}
-    for part in parts:
-        if part.name in resources:
-            yield f"part '{part.name}' is called like a resource"
-        if part.name in buffers:
-            yield f"part '{part.name}' is called like a buffer, whose ports are no parts"
-    for name in sorted(resources & buffers):
-        yield f"resource '{name}' is called like a buffer"
-
-
-def _buffer_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
-    """Yield what is wrong with the buffers between the stages."""
-    filled = Counter(drawn.fills for drawn in stages if drawn.fills)
-    read = Counter(buffer for drawn in stages for buffer in drawn.reads)
-    for buffer in filled | read:
-        if (filled[buffer], read[buffer]) != (1, 1):
-            yield f"buffer '{buffer}' must be filled by one stage and read by another"
-
-
-def _order_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
-    """Yield who would read a buffer before it is filled: it must wait, always, for who fills it."""
-    before: dict[str, set[str]] = {}
-    for drawn in stages:
-        waits = [wait.stage for wait in drawn.after if wait.when is None]
-        before[drawn.name] = set(waits).union(*(before.get(name, ()) for name in waits))
-    for drawn in stages:
-        for filler in stages:
-            if filler.fills in drawn.reads and filler.name not in before[drawn.name]:
-                yield f"stage '{drawn.name}' reads '{filler.fills}', but does not wait for " + (
-                    f"'{filler.name}', which fills it"
-                )
-
-
-def _stream_problems(drawn: Stage) -> Iterator[str]:
-    """Yield what is wrong with the stream of a stage."""
-    moved = drawn.stream
-    if moved is None:
-        return
-    if not moved.resource:
-        yield f"stream '{moved.name}' has no resource"
-    if moved.direction is WRITE and (drawn.fills or not drawn.reads):
-        yield f"stream '{moved.name}' writes: its stage must read a buffer, and fill none"
-    if moved.direction is READ and not (drawn.fills or drawn.is_once):
-        yield f"stream '{moved.name}' reads: its stage must fill a buffer, or serve once"
-
-
-def _stage_problems(drawn: Stage) -> Iterator[str]:
-    """Yield what is wrong inside one stage."""
-    if sum(part.role is Role.STREAM for part in drawn.parts) > 1:
-        yield f"stage '{drawn.name}' has two streams; each needs a stage of its own"
-    if drawn.needs and drawn.needs not in {part.name for part in drawn.parts}:
-        yield f"stage '{drawn.name}' needs '{drawn.needs}', which is none of its parts"
-    if drawn.is_once and drawn.stream is None:
-        yield f"stage '{drawn.name}' serves once, but has no stream that says when"
-    yield from _stream_problems(drawn)
-    if drawn.fills in drawn.reads:
-        yield f"stage '{drawn.name}' reads the buffer '{drawn.fills}' that it fills"
-
-
-def remaining(
-    stages: Iterable[Stage],
-    *,
-    exists: Callable[[Stage], bool],
-    applies: Callable[[Wait], bool] = lambda _: True,
-) -> Iterator[Stage]:
-    """Yield the stages that exist, with what they wait for and read where others do not.
-
-    Who waits for a stage that is not there waits for what that one would wait for; who reads the
-    buffer that it would fill reads what it would read. A wait on a condition is not passed on.
-
-    Args:
-        stages: of a diagram.
-        exists: whether a stage does.
-        applies: whether a wait does; by default, all do.
-    """
-    absent: dict[str, Stage] = {}
-    unfilled: dict[str, Stage] = {}
-    for drawn in stages:
-        # What would hold only of a stage that is not there does not hold.
-        waits = [w for w in drawn.after if applies(w) and not (w.when and w.stage in absent)]
-        after = chain.from_iterable(
-            absent[wait.stage].after if wait.stage in absent else (wait,) for wait in waits
-        )
-        reads = chain.from_iterable(
-            unfilled[name].reads if name in unfilled else (name,) for name in drawn.reads
-        )
-        found = replace(drawn, after=tuple(dict.fromkeys(after)), reads=tuple(dict.fromkeys(reads)))
-        if exists(drawn):
-            yield found
-        else:
-            absent[drawn.name] = unfilled[drawn.fills] = found
 
 
 class Diagrams(Named[Diagram]):

@@ -78,7 +78,7 @@ class TiledProduct:
     @property
     def gathers(self) -> bool:
         """Whether only those rows of W are fetched that some token of a decode step keeps."""
-        return self.is_decode and self.machine.path.is_sparse
+        return gathers_rows(self.machine, is_decode=self.is_decode)
 
     @property
     def outer_tiles(self) -> int:
@@ -169,11 +169,15 @@ def layer_gemm(
     return Gemm(tokens, contraction.in_features, contraction.out_features)
 
 
+def gathers_rows(machine: LayerMachine, *, is_decode: bool) -> bool:
+    """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
+    return is_decode and machine.path.is_sparse and machine.diagram.fetches_selected
+
+
 def layer_tiling(machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> Tiling:
     """Return the tile of a layer; where rows of W are fetched one by one, wide enough for DRAM."""
-    path = machine.path
-    gathers = is_decode and path.is_sparse
-    burst_columns = ceil_div(8 * machine.weight_burst_bytes, path.w.bits) if gathers else 1
+    gathers, bits = gathers_rows(machine, is_decode=is_decode), machine.path.w.bits
+    burst_columns = ceil_div(8 * machine.weight_burst_bytes, bits) if gathers else 1
     return machine.tile(gemm, least_columns=burst_columns)
 
 

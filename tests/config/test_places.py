@@ -14,6 +14,7 @@ from accelsim.rtl.design import parameters
 from accelsim.run.area import AreaReport
 from accelsim.run.balance import balanced_ports
 from accelsim.run.verify import verify
+from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from tests.helpers.small import ROOT, trace_of
 
 PLAIN = DATAFLOWS["output_stationary"]
@@ -98,7 +99,7 @@ def drop_prologue(drawn):
     ],
 )
 def test_names_that_hide_others_and_two_prologues_are_refused(draw, problem):
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(InputError, match=problem):
         draw()
 
 
@@ -200,3 +201,21 @@ def test_a_diagram_with_an_array_of_its_own_has_no_rtl(machine):
 
     with pytest.raises(InputError, match="dataflow 'drawn' has no RTL"):
         parameters(machine(replace(PLAIN, classes={"mac_array": Other})))
+
+
+def test_weights_that_do_not_wait_for_selection_are_fetched_whole(machine):
+    """What was kept is not known yet: all 96 × 64 bytes, in each of 6 decode steps."""
+    stages = (replace(s, after=()) if s.name == "weight_dma" else s for s in PLAIN.stages)
+    hasty = replace(PLAIN, stages=tuple(stages)).with_stream_on("weight_dma", "weight_dram")
+    patient = PLAIN.with_stream_on("weight_dma", "weight_dram")
+    channel, trace = f"units={{weight_dram: {{{STANDARD}}}}}", trace_of([(96, 64)], lengths=(6,))
+
+    def moved(diagram):
+        result = acs.simulate(machine(diagram, channel), trace, phase="decode")
+        return result.units["weight_dram"].actions["read_bytes"]
+
+    assert moved(hasty) == 6 * 96 * 64
+    assert moved(patient) < moved(hasty)
+    arch, workload = machine(hasty, channel), Workload(trace, None)
+    row = totals_of(arch, workload, None, 1, new_memory())
+    assert row["cycles"] == acs.simulate(arch, trace, phase="decode").cycles
