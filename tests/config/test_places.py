@@ -159,6 +159,13 @@ def test_a_resource_moves_tiles(machine):
         machine(diagram, "units={weight_dram: {kind: counter}}")
 
 
+def test_what_words_pass_is_no_channel(machine):
+    diagram = PLAIN.with_part("weight_dma", unit("passed"))
+    assert machine(diagram, "units={passed: {kind: counter}}").units["passed"]
+    with pytest.raises(InputError, match="'passed': it must be neither channel nor buffer"):
+        machine(diagram, f"units={{passed: {{{STANDARD}}}}}")
+
+
 def test_what_a_stage_fills_is_a_buffer(machine):
     """Weights on their way through a second buffer."""
     second = stage("refill", after=("weight_dma",), reads=("weight_buffer",), fills="near_weights")
