@@ -20,6 +20,7 @@ from accelsim.config.resolve import (
     with_lanes,
     with_method_units,
     with_units,
+    with_unpacker,
 )
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Unit
@@ -129,11 +130,8 @@ class Architecture(ArchitectureFile):
             return self._as_set
         check_runs(self, method)
         if method.pattern.is_dense:
-            return (
-                self.dense()
-                .model_copy(update={"name": self.name, "crossbar": self.crossbar})
-                ._as_set
-            )
+            own = {"name": self.name, "crossbar": self.crossbar, "unpacker": self.unpacker}
+            return self.dense().model_copy(update=own)._as_set
         keys = {"criterion": method.criterion, "mitigation": method.mitigation}
         return self.model_copy(update=keys)._as_set
 
@@ -159,10 +157,14 @@ class Architecture(ArchitectureFile):
         return technology_of(self)
 
     def dense(self) -> Architecture:
-        """Return the dense machine of the same array, buffers, DRAM and technology."""
+        """Return the dense machine of the same array, buffers, DRAM and technology.
+
+        Its unpacker is as wide as a dense array needs, where the file leaves that open.
+        """
         dense = {"pattern": parse_pattern("dense"), "criterion": "act", "mitigation": "none"}
         left_out = {name: None for name in self.diagram.sparse_units if name in self.given_units}
-        return with_units(self, left_out).model_copy(update={"name": "dense", **dense})
+        machine = with_units(self, left_out).model_copy(update={"name": "dense", **dense})
+        return with_unpacker(machine)
 
     def resolved(self) -> dict[str, Any]:
         """Return every value as plain data for a result file, defaults included.

@@ -107,6 +107,7 @@ def _check_kinds(file: ArchitectureFile) -> None:
     """Check that what streams share can move tiles, and that what stages fill is a buffer."""
     dataflow, stages = f"dataflow '{file.dataflow}'", file.diagram.stages
     buffers = {stage.fills for stage in stages}
+    parts = {part.name for part in file.diagram.parts if part.role is not Role.STREAM}
     for name, unit in file.given_units.items():
         if name in file.diagram.resources and not isinstance(unit, Resource):
             raise KeyedError(
@@ -115,6 +116,11 @@ def _check_kinds(file: ArchitectureFile) -> None:
             )
         if name in buffers and not isinstance(unit, Buffer):
             raise KeyedError(key_of(name), f"{dataflow} fills '{name}': it must be a buffer")
+        if name in parts and isinstance(unit, Buffer | Resource):
+            raise KeyedError(
+                key_of(name),
+                f"{dataflow} has words pass '{name}': it must be neither channel nor buffer",
+            )
 
 
 def _required(file: ArchitectureFile) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from accelsim.dataflows.stages import Role, Stage
 from accelsim.hardware import READ, WRITE
 
+_INPUTS = ("tables", "x", "w")
 
 def problems(stages: tuple[Stage, ...]) -> Iterator[str]:
     """Yield what keeps stages from being a diagram that every report can read."""
@@ -34,6 +35,9 @@ def _part_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
             yield f"part '{name}' stands in it twice"
     if sum(part.role is Role.COMPUTE for part in parts) != 1:
         yield "exactly one part must compute: a run is told as seen from it"
+    for drawn in stages:
+        if drawn.needs and any(part.role is Role.COMPUTE for part in drawn.parts):
+            yield f"stage '{drawn.name}' has the array, and can not be left out"
     if sum(drawn.is_once for drawn in stages) > 1:
         yield "two stages serve once; the prologue of a run is one"
 
@@ -59,6 +63,9 @@ def _buffer_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
     for buffer in filled | read:
         if (filled[buffer], read[buffer]) != (1, 1):
             yield f"buffer '{buffer}' must be filled by one stage and read by another"
+    for drawn in stages:
+        if drawn.needs and drawn.fills and not drawn.reads:
+            yield f"nothing would fill '{drawn.fills}' where stage '{drawn.name}' is left out"
 
 
 def _order_problems(stages: tuple[Stage, ...]) -> Iterator[str]:
@@ -82,6 +89,10 @@ def _stream_problems(drawn: Stage) -> Iterator[str]:
         return
     if not moved.resource:
         yield f"stream '{moved.name}' has no resource"
+    if moved.direction is WRITE and moved.operand in _INPUTS:
+        yield f"stream '{moved.name}' writes '{moved.operand}', which a layer only reads"
+    if moved.direction is WRITE and drawn.is_once:
+        yield f"stream '{moved.name}' writes, and can not serve once, before the first job"
     if moved.direction is WRITE and (drawn.fills or not drawn.reads):
         yield f"stream '{moved.name}' writes: its stage must read a buffer, and fill none"
     if moved.direction is READ and not (drawn.fills or drawn.is_once):
@@ -96,6 +107,10 @@ def _stage_problems(drawn: Stage) -> Iterator[str]:
         yield f"stage '{drawn.name}' needs '{drawn.needs}', which is none of its parts"
     if drawn.is_once and drawn.stream is None:
         yield f"stage '{drawn.name}' serves once, but has no stream that says when"
+    if drawn.stream is None and not (drawn.reads or drawn.fills):
+        yield f"stage '{drawn.name}' has no stream, reads no buffer and fills none"
+    if any(part.is_sparse and part.role in (Role.STREAM, Role.COMPUTE) for part in drawn.parts):
+        yield f"stage '{drawn.name}': streams and the array are not there for selection only"
     yield from _stream_problems(drawn)
     if drawn.fills in drawn.reads:
         yield f"stage '{drawn.name}' reads the buffer '{drawn.fills}' that it fills"

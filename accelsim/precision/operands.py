@@ -116,12 +116,12 @@ class Operands:
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> Operands:
     parts = [part.strip() for part in text.split("/")]
-    if len(parts) > _MOST_PARTS:
+    if len(parts) > _MOST_PARTS or (len(parts) > 1 and "" in parts):
         raise InputError(f"precision '{shown(text)}': write X, X/W or X/W/Y, such as int8/int4:64")
     x, w, y = [*parts, None, None][:_MOST_PARTS]
     assert x is not None
     name, colon, group = (w or x).partition(":")
-    if colon and not group.isdecimal():
+    if colon and not (group.isascii() and group.isdecimal()):
         raise InputError(f"precision '{shown(text)}': allowed groups: {_groups()} values of K")
     return Operands.of(x, name, y, group=int(group) if colon else None)
 

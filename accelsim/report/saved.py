@@ -52,6 +52,17 @@ def load_run(folder: Path) -> Run:
     return {**data, "layers": _with_kinds(data["layers"]), "folder": str(folder)}
 
 
+def bandwidths_gb_per_s(arch: Mapping[str, Any]) -> list[float]:
+    """Return the bandwidth of each DRAM channel, from the keys of a machine.
+
+    >>> second = {"weight_dram": {"bandwidth_gb_per_s": 32}, "row_gather": {}}
+    >>> bandwidths_gb_per_s({"dram": {"bandwidth_gb_per_s": 12.8}, "units": second})
+    [12.8, 32]
+    """
+    units, key = (arch["dram"], *arch.get("units", {}).values()), "bandwidth_gb_per_s"
+    return [unit[key] for unit in units if key in unit]
+
+
 def _with_kinds(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return layers as of today: kinds are told from all names, not from their ends."""
     shapes = {one["name"]: (one.get("in_features"), one.get("out_features")) for one in layers}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from accelsim.config.operands import check_precision, operands_of
@@ -17,6 +17,7 @@ from accelsim.report.quantity import (
     scaled_area,
     times,
 )
+from accelsim.report.saved import bandwidths_gb_per_s
 from accelsim.report.tables import J_PER_PJ, OPS_PER_TOPS, W_PER_MW
 from accelsim.report.text import escaped
 from accelsim.results.comparison import Ratios
@@ -34,12 +35,13 @@ def headline(result: Result) -> str:
     totals = result.totals() | result.chip_power()
     array, tokens = arch["mac_array"], _tokens(result)
     batch = f" batch {result.batch}" if result.batch else ""
+    bandwidth = " + ".join(f"{rate:g}" for rate in bandwidths_gb_per_s(arch))
     extras = [arch[key] for key in ("criterion", "mitigation") if arch[key] not in ("act", "none")]
     return (
         f"{escaped(arch['name'])}: {' '.join([arch['pattern'], *extras])} "
         f"{_formats(arch['precision'])}, "
         f"{array['rows']}×{array['columns']}×{array['lanes']} MACs at {arch['clock_mhz']:g} MHz, "
-        f"{_bandwidths(arch)} GB/s, {arch['technology']['node_nm']:g} nm\n"
+        f"{bandwidth} GB/s, {arch['technology']['node_nm']:g} nm\n"
         f"{escaped(trace['path'])}: {escaped(trace['model'])}, {result.phase}{batch}, {tokens}, "
         f"{counted(trace['linears'], 'layer')}\n"
         f"{_policy_line(result)}"
@@ -50,18 +52,6 @@ def headline(result: Result) -> str:
         f"without DRAM {scaled(W_PER_MW * totals['chip_power_mw'], 'W')}, "
         f"{digits(totals['power_density_w_per_mm2'])} W/mm²"
     )
-
-
-def _bandwidths(arch: Mapping[str, Any]) -> str:
-    """Return the bandwidth of each DRAM channel.
-
-    >>> second = {"weight_dram": {"bandwidth_gb_per_s": 32}, "row_gather": {}}
-    >>> _bandwidths({"dram": {"bandwidth_gb_per_s": 12.8}, "units": second})
-    '12.8 + 32'
-    """
-    units = (arch["dram"], *arch.get("units", {}).values())
-    key = "bandwidth_gb_per_s"
-    return " + ".join(f"{unit[key]:g}" for unit in units if key in unit)
 
 
 def _effective(tops: float) -> str:

@@ -8,9 +8,10 @@ matters, so a parameter that is new cannot be forgotten.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
+from accelsim.base.errors import InputError
 from accelsim.dataflows.layer_machine import LayerMachine
 
 
@@ -55,5 +56,21 @@ def timing_key(machine: LayerMachine) -> Key:
     """
     diagram = machine.diagram
     drawing = diagram.name, diagram.stages
-    units = ((name, unit.timing_key()) for name, unit in machine.units.items())
-    return Key(drawing, machine.path, machine.stores, machine.fixed_tiling, *units)
+    units = [(name, unit.timing_key()) for name, unit in machine.units.items()]
+    try:
+        return Key(drawing, machine.path, machine.stores, machine.fixed_tiling, *units)
+    except TypeError:
+        _check_hashable(units)
+        raise
+
+
+def _check_hashable(units: Iterable[tuple[str, Hashable]]) -> None:
+    """Raise InputError naming the unit whose key cannot be compared by content."""
+    for name, key in units:
+        try:
+            hash(key)
+        except TypeError as error:
+            raise InputError(
+                f"unit '{name}': a parameter is of a type that changes ({error}); "
+                f"let it be a number, a text or a tuple"
+            ) from error

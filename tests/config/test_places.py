@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 import accelsim as acs
 from accelsim.base.errors import InputError
@@ -158,6 +159,25 @@ def test_a_resource_moves_tiles(machine):
     assert machine(diagram, f"units={{weight_dram: {{{STANDARD}}}}}").units["weight_dram"]
     with pytest.raises(InputError, match="'weight_dram': it must move tiles, as dram does"):
         machine(diagram, "units={weight_dram: {kind: counter}}")
+
+
+def test_what_words_pass_is_no_channel(machine):
+    diagram = PLAIN.with_part("weight_dma", unit("passed"))
+    assert machine(diagram, "units={passed: {kind: counter}}").units["passed"]
+    with pytest.raises(InputError, match="'passed': it must be neither channel nor buffer"):
+        machine(diagram, f"units={{passed: {{{STANDARD}}}}}")
+
+
+def test_a_unit_with_a_list_is_named(machine, monkeypatch):
+    """Runs are remembered by the content of units, and a list may change meanwhile."""
+
+    class Listed(Counter):
+        sizes: list[int] = Field(default=[1, 2])
+
+    monkeypatch.setitem(UNITS._known, "listed", Listed)
+    arch = machine(PLAIN.with_part("weight_dma", unit("listed")), "units={listed: {}}")
+    with pytest.raises(InputError, match="unit 'listed': a parameter is of a type that changes"):
+        acs.simulate(arch, trace_of([(96, 40)]))
 
 
 def test_what_a_stage_fills_is_a_buffer(machine):

@@ -51,6 +51,31 @@ def test_units_of_the_shipped_diagram_stand_in_the_order_of_the_flow():
 @pytest.mark.parametrize(
     ("stages", "problem"),
     [
+        # What would be left out, or served, without anybody being told.
+        (
+            (LOAD, USE, STORE, stage("cool", unit("cooler"), after=("use",))),
+            "stage 'cool' has no stream, reads no buffer and fills none",
+        ),
+        (
+            (replace(LOAD, needs="load"), USE, STORE),
+            "nothing would fill 'near' where stage 'load' is left out",
+        ),
+        (
+            (LOAD, replace(USE, needs="array"), STORE),
+            "stage 'use' has the array, and can not be left out",
+        ),
+        (
+            (LOAD, replace(USE, parts=(replace(compute("array"), is_sparse=True),)), STORE),
+            "stage 'use': streams and the array are not there for selection only",
+        ),
+        (
+            (LOAD, USE, replace(STORE, is_once=True)),
+            "stream 'store' writes, and can not serve once, before the first job",
+        ),
+        (
+            (LOAD, USE, replace(STORE, parts=(stream("store", WRITE, "x"),))),
+            "stream 'store' writes 'x', which a layer only reads",
+        ),
         ((LOAD, LOAD, USE, STORE), "two stages are called 'load'"),
         ((USE, LOAD, STORE), "stage 'use' waits for 'load', which does not precede it"),
         (
@@ -107,7 +132,7 @@ def test_units_of_the_shipped_diagram_stand_in_the_order_of_the_flow():
             "stream 'load' has no resource",
         ),
         (
-            (replace(LOAD, parts=(stream("load", WRITE, "x"),)), USE, STORE),
+            (replace(LOAD, parts=(stream("load", WRITE, "y"),)), USE, STORE),
             "stream 'load' writes: its stage must read a buffer, and fill none",
         ),
         (

@@ -14,9 +14,12 @@ from accelsim.engine import engine_named
 from accelsim.mapping import Gemm, Store, Stores, Tiling, tile_jobs
 from accelsim.mapping.tiling import TileBytes, dram_bytes
 from accelsim.report.summary import headline
+from accelsim.run.area import AreaReport
 from accelsim.run.balance import Bottleneck, balanced_ports, bottlenecks, narrow_ports
 from accelsim.run.verify import verify
 from accelsim.selection.decode import Fetches
+from accelsim.sparsity import parse_pattern
+from accelsim.sparsity.policy import Method
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from tests.helpers.decode import fetched
 from tests.helpers.small import load, trace_of, works_of
@@ -40,6 +43,18 @@ def test_there_is_an_unpacker_exactly_if_weights_are_narrower(name):
     assert list(narrow.units).index("unpacker") == list(narrow.units).index("weight_buffer") + 1
     assert set(narrow.units) - {"unpacker"} == set(plain.units)
     assert "unpacker" in narrow.dense().units
+
+
+def test_the_dense_counterpart_unpacks_as_much_as_it_needs():
+    # 8 columns × 16 lanes; the lanes beyond are there for 8:16, so that their area is overhead. A
+    # dense layer of the sparse machine passes through all of them.
+    sparse = machine()
+    assert (sparse.unpacker.lanes, sparse.dense().unpacker.lanes) == (256, 128)
+    assert sparse.dense().unpacker == machine(name="dense").unpacker
+    assert sparse.running(Method(parse_pattern("dense"))).units["unpacker"].lanes == 256
+    assert machine(**{"unpacker.lanes": 192}).dense().unpacker.lanes == 192
+    by_file = AreaReport.of(machine(name="dense")).total_um2  # the same buffers
+    assert AreaReport.of(sparse).dense_um2 == pytest.approx(by_file, rel=1e-12)
 
 
 def test_a_short_precision_stays_short_and_a_section_is_filled_in():

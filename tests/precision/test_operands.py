@@ -44,6 +44,9 @@ def test_text_is_read_as_it_is_written(text):
         ("bf16/int4/int8", "Y of format 'int8' does not go with X.*floats; allowed: bf16, fp16, f"),
         ("int8/int8/bf16", "sums are integers; allowed: int4, int8"),
         ("int8/int8/int8/int8", "write X, X/W or X/W/Y"),
+        ("int8/", "write X, X/W or X/W/Y"),
+        ("int8//int8", "write X, X/W or X/W/Y"),
+        ("int8/int4:６４", "allowed groups: 32, 64, 128"),
     ],
 )
 def test_what_does_not_go_together_is_refused(text, message):

@@ -145,6 +145,9 @@ def test_roofline_by_hand():
     assert row["effective_tops"] == pytest.approx(0.2)
     assert row["multiplier_tops"] == pytest.approx(0.512)
     assert row["effective_peak_tops"] == pytest.approx(1.024)
+    assert row["dram_gb_per_s"] == 64
+    run["arch"]["units"] = {"weight_dram": {"bandwidth_gb_per_s": 16}, "row_gather": {}}
+    assert PLOTS["roofline"].numbers([run])[0]["dram_gb_per_s"] == 64 + 16  # of all channels
 
 
 def test_causes_of_every_unit_add_up_to_the_run(runs):

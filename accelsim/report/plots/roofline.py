@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from accelsim.report.labels import plain
 from accelsim.report.plots.base import PLOTS, Plot, Row
-from accelsim.report.saved import Run
+from accelsim.report.saved import Run, bandwidths_gb_per_s
 from accelsim.report.style import COLOURS, MARKERS, legend_above, plain_log_ticks
 from accelsim.sparsity import parse_pattern
 
@@ -44,7 +44,7 @@ class Roofline(Plot):
                 "effective_tops": 2 * layer["macs_dense"] * clock_hz / layer["cycles"] / 1e12,
                 "multiplier_tops": peak_tops,
                 "effective_peak_tops": peak_tops * gain,
-                "dram_gb_per_s": arch["dram"]["bandwidth_gb_per_s"],
+                "dram_gb_per_s": sum(bandwidths_gb_per_s(arch)),
             }
             for layer in run["layers"]
         ]
