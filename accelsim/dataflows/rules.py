@@ -10,6 +10,7 @@ from accelsim.hardware import READ, WRITE
 
 _INPUTS = ("tables", "x", "w")
 
+
 def problems(stages: tuple[Stage, ...]) -> Iterator[str]:
     """Yield what keeps stages from being a diagram that every report can read."""
     names: list[str] = []
