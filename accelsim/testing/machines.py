@@ -189,13 +189,21 @@ def machine_at(place: Place, keys: Keys) -> Iterator[Architecture]:
 def machine_of(diagram: Diagram, keys: Keys) -> Iterator[Architecture]:
     """Make a machine of a dataflow, known by its name while it is in use.
 
-    Channels that the diagram has beside `dram`, and of which the keys say nothing, are like it.
+    Channels that the diagram has beside `dram`, and of which the keys say nothing, are like it;
+    registered units that only this diagram draws have their defaults.
 
     Raises:
         InputError: there is no such machine.
     """
     channels = {name: {"kind": "dram", **DRAM} for name in diagram.resources if name != "dram"}
-    units = {"units": channels} if channels else {}
+    defaults: Keys = {
+        part.name: {}
+        for part in diagram.parts
+        if part.name in UNITS
+        and part.name not in (*UNIT_KEYS, CHECKED)
+        and not (part.is_sparse and keys["pattern"] == "dense")
+    }
+    units = {"units": {**channels, **defaults}} if channels or defaults else {}
     with DATAFLOWS.lent(diagram.name, diagram):
         keys = {**merged(units, keys), "dataflow": diagram.name}
         yield arch_of(YamlSource(Path("small.yaml"), keys, {}))
