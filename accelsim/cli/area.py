@@ -123,7 +123,7 @@ def area_json(report: AreaReport) -> dict[str, Any]:
         for name, area in report.area_um2.items()
         if name not in report.off_chip
     }
-    parts = {name: units.pop(name) for name in list(units) if name.endswith("_buffer")}
+    parts = {name: units.pop(name) for name in list(units) if name in report.buffers}
     units["buffers"] = {
         "area_um2": sum(part["area_um2"] for part in parts.values()),
         "ge": sum(part["ge"] for part in parts.values()),

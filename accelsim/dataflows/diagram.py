@@ -155,10 +155,11 @@ class Diagram:
         Raises:
             InputError: there is no such stage, or no such part in it.
         """
-        if stage not in {drawn.name for drawn in self.stages}:
-            known = ", ".join(drawn.name for drawn in self.stages)
+        parts = {drawn.name: [part.name for part in drawn.parts] for drawn in self.stages}
+        if stage not in parts:
+            known = ", ".join(parts)
             raise InputError(f"dataflow '{self.name}' has no stage '{stage}'; allowed: {known}")
-        names = next([part.name for part in s.parts] for s in self.stages if s.name == stage)
+        names = parts[stage]
         if before:
             self.part(before)
             if before not in names:

@@ -144,21 +144,19 @@ def _exists(machine: Drawn, work: Work, stage: Stage) -> bool:
 def _moved(machine: Drawn, work: Work, stream: Part | None) -> Ints:
     """Return the bytes that a stream moves, `[jobs]` or `[runs, jobs]`."""
     assert stream is not None
-    return resource_of(machine, stream).moved_bytes(stream.operand, work)
+    return resource_named(machine, stream.resource).moved_bytes(stream.operand, work)
 
 
-def resource_of(machine: Drawn, stream: Part) -> Resource:
-    """Return the unit that moves the tiles of a stream."""
-    resource = machine.units[stream.resource]
+def resource_named(machine: Drawn, name: str) -> Resource:
+    """Return the unit that moves tiles, by the name that the streams on it give."""
+    resource = machine.units[name]
     assert isinstance(resource, Resource)
     return resource
 
 
 def resource_cycles(machine: Drawn, name: str, work: Work) -> Ints:
     """Return the cycles in which each job occupies a shared resource, over all of its streams."""
-    resource = machine.units[name]
-    assert isinstance(resource, Resource)
-    clock_mhz = work.path.clock_mhz
+    resource, clock_mhz = resource_named(machine, name), work.path.clock_mhz
     moved = (resource.moved_bytes(part.operand, work) for part in _streams_on(machine, name))
     cycles = [resource.transfer_cycles(size_bytes, clock_mhz=clock_mhz) for size_bytes in moved]
     return sum(cycles, start=np.zeros(len(work.jobs), np.int64))
@@ -186,7 +184,7 @@ def _members(machine: Drawn, work: Work, stage: Stage) -> Iterator[Member]:
         yield _port(machine, work, name, "read")
     for part in stage.parts:
         if part.role is Role.STREAM:
-            resource = resource_of(machine, part)
+            resource = resource_named(machine, part.resource)
             moved = _moved(machine, work, part)
             cycles = resource.transfer_cycles(moved, clock_mhz=work.path.clock_mhz)
             yield Member(part.name, cycles, part.role, part.resource, part.direction)

@@ -24,6 +24,7 @@ class AreaReport:
         dense_um2: of the whole dense machine.
         scope: what the areas are of, and are not.
         off_chip: units that have no area, as they are no part of the chip.
+        buffers: units that are memories between stages.
         notes: what the clock made of the units, and what keeps them from their speed.
     """
 
@@ -32,6 +33,7 @@ class AreaReport:
     dense_um2: float
     scope: str
     off_chip: frozenset[str]
+    buffers: frozenset[str]
     notes: tuple[Note, ...] = ()
 
     @classmethod
@@ -42,8 +44,9 @@ class AreaReport:
         dense = Prices.of(arch.dense(), tech)
         equivalents = {name: tech.gate_equivalents(area) for name, area in areas.items()}
         off_chip = frozenset(name for name, unit in arch.units.items() if unit.is_off_chip)
+        buffers = frozenset(n for n, unit in arch.units.items() if isinstance(unit, Buffer))
         notes = (*clock_notes(arch, tech), *size_notes(arch), *area_notes(arch))
-        return cls(areas, equivalents, dense.total_um2, tech.scope, off_chip, notes)
+        return cls(areas, equivalents, dense.total_um2, tech.scope, off_chip, buffers, notes)
 
     @property
     def total_um2(self) -> float:

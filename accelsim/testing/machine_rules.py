@@ -13,7 +13,7 @@ from accelsim.accounting.tally import LayerRun
 from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.diagram import Role
-from accelsim.dataflows.pipeline import resource_of
+from accelsim.dataflows.pipeline import resource_named
 from accelsim.engine import ENGINES, engine_named
 from accelsim.mapping import Work
 from accelsim.results.result import Result
@@ -119,7 +119,7 @@ def service_cycles(arch: Architecture, work: Work, run: LayerRun) -> dict[str, i
         for member in members:
             if member.role is Role.STREAM:
                 part = machine.diagram.part(member.unit)
-                resource = resource_of(machine, part)
+                resource = resource_named(machine, part.resource)
                 moved = resource.moved_bytes(part.operand, work)
                 cycles = resource.transfer_cycles(moved, clock_mhz=work.path.clock_mhz)
                 found[member.unit] = int(cycles.sum())
