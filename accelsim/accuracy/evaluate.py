@@ -148,7 +148,7 @@ class Report:
         }
 
     def _loss_of_rounding(self) -> dict[str, Any]:
-        """Return what the precision costs the dense model, where that was measured."""
+        """Return the keys of what rounding alone costs the dense model; none if not measured."""
         if self.unrounded is None:
             return {}
         increase, error = self.dense.increase_over(self.unrounded)

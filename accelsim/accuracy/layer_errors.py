@@ -1,4 +1,4 @@
-"""What pruning does to each layer by itself, on dense inputs: what is dropped, and output error."""
+"""Errors of single layers: each is pruned alone, on the inputs of the dense model."""
 
 from __future__ import annotations
 

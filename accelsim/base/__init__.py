@@ -1,1 +1,1 @@
-"""What every room uses: registry, cache, files, YAML with its lines, errors."""
+"""Tools that every other package uses: registry, cache, files, YAML with its lines, errors."""

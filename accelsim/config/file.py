@@ -245,7 +245,7 @@ class ArchitectureFile(BaseModel):
 
 
 def _at(model: BaseModel, key: KeyPath) -> Any:
-    """Return what stands at a key."""
+    """Return the value at a path of keys, such as `("buffers", "weights")`."""
     for part in key:
         model = getattr(model, part)
     return model
