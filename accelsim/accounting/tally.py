@@ -12,7 +12,7 @@ import numpy as np
 from accelsim.accounting.breakdown import Breakdown, breakdown, busy_totals
 from accelsim.accounting.ledger import UnitLedger, ledgers, total
 from accelsim.dataflows.pipeline import Drawn, Pipeline, actions_of
-from accelsim.engine import Times, check_cycles
+from accelsim.engine import Network, Times, check_cycles
 from accelsim.mapping import Work
 
 Counts = Mapping[str, int]
@@ -88,6 +88,11 @@ class LayerRun:
     pipeline: Pipeline
     times: Times
     tally: Tally
+
+    @property
+    def network(self) -> Network:
+        """What ran."""
+        return self.pipeline.network
 
 
 def combine(parts: Sequence[tuple[int, Tally]]) -> Tally:

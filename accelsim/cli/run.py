@@ -175,7 +175,7 @@ def _warn_of_size(
     from math import prod
 
     from accelsim.mapping import Gemm
-    from accelsim.run.layers import layer_tiling
+    from accelsim.planning import Planner
     from accelsim.run.simulation import decode_steps, layer_runs
 
     steps = None if batch is None else decode_steps(workload, "decode", batch)
@@ -183,7 +183,7 @@ def _warn_of_size(
     for linear in filter(window.shows, workload.linears):
         for times, tokens in layer_runs(workload, linear, steps):
             gemm = Gemm(tokens, linear.in_features, linear.out_features)
-            tiling = layer_tiling(machine.running(), gemm, is_decode=batch is not None)
+            tiling = Planner().tile(machine.running(), gemm, is_decode=batch is not None)
             tiles += times * len(range(prod(tiling.counts(gemm)))[window.first : window.end])
     if tiles > _MANY_TILES:
         size_gb = tiles * _BYTES_PER_TILE / 1e9

@@ -22,6 +22,7 @@ from accelsim.config.resolve import (
     with_units,
     with_unpacker,
 )
+from accelsim.config.sections import tiling_of
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Unit
 from accelsim.mapping import Datapath, Gemm, Stores
@@ -145,7 +146,9 @@ class Architecture(ArchitectureFile):
             units=self.units,
             stores=self.stores,
             diagram=self.diagram,
-            fixed_tiling=None if self.tiling == "auto" else self.tiling.tiling(),
+            technology=self.load_technology,
+            costs=self.technology,
+            tiling=tiling_of(self.tiling),
         )
 
     def rate(self, key: str) -> int:

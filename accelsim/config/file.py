@@ -13,7 +13,13 @@ from typing_extensions import override
 
 from accelsim.base.yaml_source import KeyPath
 from accelsim.config.operands import OperandFormats, check_precision, operands_of
-from accelsim.config.sections import Buffers, TechnologyChoice, TilingChoice, check_tiling_choice
+from accelsim.config.sections import (
+    Buffers,
+    SearchChoice,
+    TechnologyChoice,
+    TilingChoice,
+    check_tiling_choice,
+)
 from accelsim.config.values import (
     ExtraUnits,
     PatternValue,
@@ -198,9 +204,14 @@ class ArchitectureFile(BaseModel):
         TechnologyChoice()
     )
     tiling: Annotated[
-        TilingChoice | Literal["auto"],
+        TilingChoice | SearchChoice | Literal["auto", "quick"],
         BeforeValidator(check_tiling_choice),
-        Field(description="auto, or a tile set by hand"),
+        Field(
+            description=(
+                "auto: the fewest cycles that a search by exact runs finds; or its objective; "
+                "quick: an estimate instead; or a tile set by hand"
+            )
+        ),
     ] = "auto"
 
     @override

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from accelsim.base.errors import InputError
 from accelsim.config.values import of_dataflow
+from accelsim.dataflows.layer_machine import Aim
 from accelsim.hardware import ActivationBuffer, CompressedBuffer, OutputBuffer, WeightBuffer
 from accelsim.mapping import Tiling
 from accelsim.mapping.tiling import Order
@@ -86,10 +87,34 @@ class TilingChoice(BaseModel):
         return Tiling(self.tokens, self.columns, self.reduction, self.order)
 
 
+class SearchChoice(BaseModel):
+    """What the search for a tile is to make least."""
+
+    model_config = _STRICT
+
+    objective: Annotated[
+        Literal["cycles", "energy", "edp"],
+        Field(description="What is least: cycles, energy, or their product"),
+    ] = "cycles"
+
+
 def check_tiling_choice(raw: object) -> object:
-    """Return `auto` or the section that `raw` is; raise InputError if it is neither."""
+    """Return `auto`, `quick` or the section that `raw` is; raise InputError if it is neither."""
     if isinstance(raw, dict):
-        return TilingChoice.model_validate(raw)
-    if raw != "auto" and not isinstance(raw, TilingChoice):
-        raise InputError("must be auto, or a section with tokens, columns, reduction and order")
+        kind = SearchChoice if set(raw) <= {"objective"} else TilingChoice
+        return kind.model_validate(raw)
+    if raw not in ("auto", "quick") and not isinstance(raw, TilingChoice | SearchChoice):
+        raise InputError(
+            "must be auto, quick, a section with an objective, or one with tokens, columns, "
+            "reduction and order"
+        )
     return raw
+
+
+def tiling_of(choice: TilingChoice | SearchChoice | Literal["auto", "quick"]) -> Tiling | Aim:
+    """Return the tile that is set by hand, or the aim of the search for one."""
+    if isinstance(choice, TilingChoice):
+        return choice.tiling()
+    if isinstance(choice, SearchChoice):
+        return choice.objective
+    return "quick" if choice == "quick" else "cycles"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from accelsim.dataflows.diagram import Diagram
 from accelsim.hardware import LaneUnit, Unit
-from accelsim.mapping import Datapath, Gemm, Stores, Tiling, check_tiling, choose_tiling
+from accelsim.mapping import Datapath, Gemm, Stores, Tiling, ceil_div, check_tiling
 from accelsim.mapping.mapper import check_room
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.policy import Method
+from accelsim.tech.source import CostSource
+
+Aim = Literal["cycles", "energy", "edp", "quick"]
+"""What a search for a tile is to make least; `quick`: no search, but an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,9 @@ class LayerMachine:
         units: by the names of the diagram, in the order of the data flow.
         stores: the on-chip buffers as the tiling sees them.
         diagram: which units stream into each other.
-        fixed_tiling: the tile set by hand; None: the mapper's choice.
+        technology: returns the source of costs, which a search for a tile may ask.
+        costs: all that those costs depend on.
+        tiling: the tile set by hand, or the aim of the search for one.
     """
 
     name: str
@@ -33,7 +40,9 @@ class LayerMachine:
     units: Mapping[str, Unit]
     stores: Stores
     diagram: Diagram
-    fixed_tiling: Tiling | None = None
+    technology: Callable[[], CostSource]
+    costs: Hashable
+    tiling: Tiling | Aim = "cycles"
 
     @property
     def pattern(self) -> Pattern:
@@ -45,28 +54,23 @@ class LayerMachine:
         """The smallest transfer of weights, 1 if what moves them has none."""
         return int(getattr(self.units.get(self.diagram.resource_of("w")), "burst_bytes", 1))
 
-    def tile(self, gemm: Gemm, *, least_columns: int = 1) -> Tiling:
-        """Return the tile of a layer: the one set by hand, checked, or the mapper's choice.
+    def gathers(self, *, is_decode: bool) -> bool:
+        """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
+        return is_decode and self.path.is_sparse and self.diagram.fetches_selected
 
-        Args:
-            gemm: the layer.
-            least_columns: the fewest columns that the mapper may choose, if the layer has them.
-
-        Raises:
-            InputError: no tile, or not this one, fits the buffers.
-        """
-        if self.fixed_tiling is None:
-            return choose_tiling(gemm, self.path, self.stores, least_columns=least_columns)
-        check_tiling(self.fixed_tiling, gemm, self.path, self.stores)
-        return self.fixed_tiling
+    def least_columns(self, *, is_decode: bool) -> int:
+        """Return the columns of a tile whose rows DRAM fetches one by one without waste."""
+        if not self.gathers(is_decode=is_decode):
+            return 1
+        return ceil_div(8 * self.weight_burst_bytes, self.path.w.bits)
 
     def check_room(self, gemm: Gemm) -> None:
         """Raise InputError if no tile of a layer, or not a table that it needs, fits."""
         self.check_tables(gemm)
-        if self.fixed_tiling is None:
-            check_room(gemm, self.path, self.stores)
+        if isinstance(self.tiling, Tiling):
+            check_tiling(self.tiling, gemm, self.path, self.stores)
         else:
-            check_tiling(self.fixed_tiling, gemm, self.path, self.stores)
+            check_room(gemm, self.path, self.stores)
 
     def check_tables(self, gemm: Gemm) -> None:
         """Raise InputError if a table that a layer needs does not fit."""

@@ -106,24 +106,54 @@ def build_pipeline(machine: Drawn, work: Work) -> Pipeline:
         InputError: its runs may take more cycles than are counted.
     """
     stages = list(present_stages(machine, work))
-    members = {stage.name: tuple(_members(machine, work, stage)) for stage in stages}
-    rooms = {stage.name: tuple(_rooms(machine, work, stage, stages)) for stage in stages}
+    members = {stage.name: tuple(stage_members(machine, work, stage)) for stage in stages}
+    network = connected(
+        machine,
+        work,
+        stages,
+        busy={name: slowest(found) for name, found in members.items()},
+        latency={name: latency_of(machine, work, found) for name, found in members.items()},
+    )
+    check_cycles(float(np.sum(network.bound_cycles * work.repeats)))
+    once = next((stage.name for stage in stages if stage.is_once), "")
+    return Pipeline(network, members, once)
+
+
+def connected(
+    machine: Drawn,
+    work: Work,
+    stages: list[Stage],
+    busy: Mapping[str, Ints],
+    latency: Mapping[str, int],
+) -> Network:
+    """Return the network of stages with these service times, for tiles in the order of `work`.
+
+    Args:
+        machine: its buffers give the rooms.
+        work: tiling and jobs; times are not asked for.
+        stages: those that are present.
+        busy: by stage, `[jobs]` or `[runs, jobs]`.
+        latency: by stage.
+    """
     served = {
         stage.name: ServedStage(
             stage.name,
-            busy=stacked([member.busy for member in members[stage.name]]).max(axis=-2),
+            busy=busy[stage.name],
             inputs=tuple(wait.stage for wait in stage.after),
-            rooms=rooms[stage.name],
-            latency=_latency(machine, work, members[stage.name]),
+            rooms=tuple(_rooms(machine, work, stage, stages)),
+            latency=latency[stage.name],
             resource=stage.stream.resource if stage.stream else None,
         )
         for stage in stages
     }
     orders = {name: _order(machine, work, name, stages, served) for name in _shared(stages)}
-    network = Network(tuple(served.values()), orders)
-    check_cycles(float(np.sum(network.bound_cycles * work.repeats)))
-    once = next((stage.name for stage in stages if stage.is_once), "")
-    return Pipeline(network, members, once)
+    return Network(tuple(served.values()), orders)
+
+
+def slowest(members: Iterable[Member]) -> Ints:
+    """Return the cycles in which a stage serves each job: those of its slowest member."""
+    busy: Ints = stacked([member.busy for member in members]).max(axis=-2)
+    return busy
 
 
 def present_stages(machine: Drawn, work: Work) -> Iterator[Stage]:
@@ -178,7 +208,7 @@ def actions_of(machine: Drawn, name: str, work: Work) -> Mapping[str, int]:
     return found.actions(work)
 
 
-def _members(machine: Drawn, work: Work, stage: Stage) -> Iterator[Member]:
+def stage_members(machine: Drawn, work: Work, stage: Stage) -> Iterator[Member]:
     """Yield the members of a stage: ports that give, its parts, the port that takes."""
     for name in stage.reads:
         yield _port(machine, work, name, "read")
@@ -208,7 +238,7 @@ def _port(machine: Drawn, work: Work, name: str, port: str) -> Member:
     return Member(name, busy, Role.PORT, is_charged=is_near)
 
 
-def _latency(machine: Drawn, work: Work, members: tuple[Member, ...]) -> int:
+def latency_of(machine: Drawn, work: Work, members: tuple[Member, ...]) -> int:
     """Return the pipeline depth of a stage: the sum over its members. Nobody waits for a store."""
     return sum(
         machine.units[member.cause].latency_cycles(work.path)

@@ -88,15 +88,19 @@ class Dram(Resource):
         """
         # Through text: 0.3 is meant as 3/10, not as the binary fraction nearest to it.
         clock, bandwidth = Fraction(str(clock_mhz)), Fraction(str(self.bandwidth_gb_per_s))
-        cycles_per_byte = clock / (1000 * bandwidth)
-        sizes = sorted(set(size_bytes.ravel().tolist()))
-        cycles = [ceil(size * cycles_per_byte) for size in sizes]
-        if cycles and cycles[-1] > _MAX_CYCLES:
+        per_byte = clock / (1000 * bandwidth)
+        most = int(size_bytes.max(initial=0))
+        if ceil(most * per_byte) > _MAX_CYCLES:
             raise InputError(
-                f"a transfer of {sizes[-1]} bytes takes {float(cycles[-1]):.3g} cycles, more than "
+                f"a transfer of {most} bytes takes {float(most * per_byte):.3g} cycles, more than "
                 f"are counted: clock_mhz is too high for dram.bandwidth_gb_per_s"
             )
-        return np.array(cycles, np.int64)[np.searchsorted(sizes, size_bytes)]
+        if most * per_byte.numerator <= _MAX_CYCLES:
+            cycles: Ints = ceil_div(size_bytes * per_byte.numerator, per_byte.denominator)
+            return cycles
+        sizes = sorted(set(size_bytes.ravel().tolist()))
+        exact = np.array([ceil(size * per_byte) for size in sizes], np.int64)
+        return exact[np.searchsorted(sizes, size_bytes)]
 
     @override
     def moved_bytes(self, operand: str, work: Work) -> Ints:
@@ -121,10 +125,11 @@ class Dram(Resource):
         return sizes * self.burst_bytes
 
     def activation_bytes(self, work: Work) -> Ints:
-        """Return the bytes of X that each job loads, and of outputs that it adds to."""
+        """Return the bytes of X that each job loads, and of outputs that it adds to or resumes."""
         jobs = work.jobs
         tile = bytes_of(work.path.x.tile_bits(jobs.reduction, jobs.tokens))
-        return self.bursts(tile * jobs.loads_activations) + self.bursts(work.added_bytes)
+        more = self.bursts(work.added_bytes) + self.bursts(work.resumed_bytes)
+        return self.bursts(tile * jobs.loads_activations) + more
 
     def weight_bytes(self, work: Work) -> Ints:
         """Return the bytes of W that each job loads."""

@@ -44,7 +44,7 @@ class OutputBuffer(Buffer):
 
     @override
     def fills(self, jobs: TileJobs) -> Flags:
-        return jobs.first_reduction
+        return jobs.begins_outputs
 
     @override
     def tile_bytes(self, work: Work) -> int:
@@ -69,7 +69,8 @@ class OutputBuffer(Buffer):
         jobs = work.jobs
         is_whole = jobs.first_reduction & jobs.last_reduction
         bits = np.where(is_whole, work.path.y.bits, work.path.accumulator_bits)
-        return bytes_of(jobs.tokens * jobs.columns * bits) + work.added_bytes
+        written = bytes_of(jobs.tokens * jobs.columns * bits)
+        return written + work.added_bytes + work.resumed_bytes
 
     @override
     def read_bytes(self, work: Work) -> Ints:
@@ -79,5 +80,6 @@ class OutputBuffer(Buffer):
 
 
 def stored_bytes(jobs: TileJobs, path: Datapath) -> Ints:
-    """Return the finished output bytes that each job sends to DRAM, `[jobs]`."""
-    return bytes_of(jobs.tokens * jobs.columns * path.y.bits) * jobs.last_reduction
+    """Return the output bytes that each job sends to DRAM, finished or partial, `[jobs]`."""
+    bits = np.where(jobs.last_reduction, path.y.bits, path.accumulator_bits)
+    return bytes_of(jobs.tokens * jobs.columns * bits) * jobs.ends_outputs

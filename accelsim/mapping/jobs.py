@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.base.errors import InputError
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
-from accelsim.mapping.tiling import Gemm, Reuse, Stores, Tiling, describe
+from accelsim.mapping.tiling import LOOPS, Gemm, Reuse, Stores, Tiling, describe
 
 Flags = NDArray[np.bool_]
 MAX_JOBS = 2**20  # memory and time are in proportion; 2.5 million services take a second or two
@@ -33,6 +33,8 @@ class TileJobs:
             finding it there.
         selects: whether the job has its tile of X selected, as opposed to finding it compressed.
         first_reduction, last_reduction: whether it begins or ends the sum over K of its outputs.
+        spills: whether partial sums go to DRAM after each job, and come back for the next one of
+            the same outputs.
     """
 
     tokens: Ints
@@ -49,6 +51,7 @@ class TileJobs:
     loads_weights: Flags
     first_reduction: Flags
     last_reduction: Flags
+    spills: bool | Flags = False
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -57,6 +60,21 @@ class TileJobs:
     def selected(self) -> Ints:
         """Values of X that each job sends to the selector, `[jobs]`: 0 where it is compressed."""
         return self.tokens * self.reduction * self.selects
+
+    @property
+    def begins_outputs(self) -> Flags:
+        """Whether each job brings its outputs into the buffer, begun here or partial, `[jobs]`."""
+        return self.first_reduction | self.spills
+
+    @property
+    def ends_outputs(self) -> Flags:
+        """Whether each job sends its outputs to DRAM, finished or partial, `[jobs]`."""
+        return self.last_reduction | self.spills
+
+    @property
+    def resumes_outputs(self) -> Flags:
+        """Whether each job needs partial sums back from DRAM, `[jobs]`."""
+        return ~self.first_reduction & self.spills
 
     def weight_tile_bytes(self, path: Datapath) -> Ints:
         """Return the bytes of each job's tile of W, scales of every group in it included."""
@@ -105,7 +123,7 @@ def tile_jobs(
     if prod(tiling.counts(gemm)) > MAX_JOBS:
         made = f"tiling {describe(tiling)} makes {count} tiles"
         raise InputError(f"{made}; at most {MAX_JOBS} are run, unless they repeat soon")
-    token, column, step = _loop_indices(gemm, tiling)
+    token, column, step = place_of_jobs(gemm, tiling)
     column_tiles, reduction_tiles = int(column.max()) + 1, int(step.max()) + 1
     first_column, first_token = column == 0, token == 0
     selects = first_column | (reuse.selections > 1)
@@ -124,6 +142,7 @@ def tile_jobs(
         loads_weights=first_token | (reuse.weight_loads > 1),
         first_reduction=step == 0,
         last_reduction=step == reduction_tiles - 1,
+        spills=reuse.spills > 0,
     )
 
 
@@ -176,16 +195,12 @@ def fill_of(fills: Flags, tile: Ints) -> Ints:
     return source
 
 
-def _loop_indices(gemm: Gemm, tiling: Tiling) -> tuple[Ints, Ints, Ints]:
+def place_of_jobs(gemm: Gemm, tiling: Tiling) -> tuple[Ints, Ints, Ints]:
     """Return the tile index along tokens, columns and reduction of every job."""
-    token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
-    if tiling.order == "tokens_outer":
-        shape = (token_tiles, column_tiles, reduction_tiles)
-        token, column, step = np.indices(shape).reshape(3, -1)
-    else:
-        shape = (column_tiles, token_tiles, reduction_tiles)
-        column, token, step = np.indices(shape).reshape(3, -1)
-    return token, column, step
+    counts = dict(zip("tck", tiling.counts(gemm), strict=True))
+    loops = LOOPS[tiling.order]
+    index = dict(zip(loops, np.indices([counts[x] for x in loops]).reshape(3, -1), strict=True))
+    return index["t"], index["c"], index["k"]
 
 
 def _extent(index: Ints, size: int, limit: int) -> Ints:

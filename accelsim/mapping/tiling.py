@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import reduce
+from math import prod
+from operator import and_
+from typing import Any, Literal
+
+import numpy as np
 
 from accelsim.base.errors import InputError
 from accelsim.mapping.datapath import Datapath, bytes_of, ceil_div
 
-Order = Literal["tokens_outer", "columns_outer"]
-ORDERS: tuple[Order, ...] = ("tokens_outer", "columns_outer")
+Order = Literal["tokens_outer", "columns_outer", "reduction_outer", "reduction_columns_outer"]
+# Of each order its three loops, the outermost first: t tokens, c columns, k reduction.
+LOOPS: dict[Order, str] = {
+    "tokens_outer": "tck",
+    "columns_outer": "ctk",
+    "reduction_outer": "ktc",
+    "reduction_columns_outer": "kct",
+}
+ORDERS: tuple[Order, ...] = tuple(LOOPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +48,22 @@ class Store:
     port_bytes: int = 2**31
 
     def slots(self, tile_bytes: int) -> int:
-        """Return how many tiles of this size the buffer holds; at most one if single-buffered."""
-        slots = self.capacity_bytes // max(1, tile_bytes)
-        return slots if self.double_buffered else min(slots, 1)
+        """Return how many tiles of this size the buffer holds; at most one if single-buffered.
 
-    def fits(self, tile_bytes: int) -> bool:
-        """Return whether the buffer takes tiles of this size: two at once if double-buffered."""
-        return self.slots(tile_bytes) >= (2 if self.double_buffered else 1)
+        `tile_bytes` may be an array, of many sizes.
+        """
+        slots = self.capacity_bytes // _most(1, tile_bytes)
+        found: int = slots if self.double_buffered else _least(slots, 1)
+        return found
+
+    def fits(self, tile_bytes: int, *, twice: bool = False) -> bool:
+        """Return whether the buffer takes a tile of this size; or two, so that loads overlap.
+
+        Args:
+            tile_bytes: of a tile, or an array.
+            twice: ask for two at once if the buffer is double-buffered.
+        """
+        return self.slots(tile_bytes) >= (2 if twice and self.double_buffered else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +84,15 @@ class Stores:
 class Tiling:
     """The tile of a layer, and the order of the three loops over its tiles.
 
-    The loop over K is always the innermost one, so that an output tile is finished before the next
-    begins. With order `tokens_outer` the loop over tokens is the outermost: a tile of activations
-    stays on chip while all weights stream past. With `columns_outer` that is the loop over output
-    columns, and weights stay.
+    With `tokens_outer` and `columns_outer` the loop over K is the innermost one, so that an output
+    tile is finished before the next begins. In the first a tile of activations stays on chip while
+    all weights stream past; in the second weights stay. With `reduction_outer` and
+    `reduction_columns_outer` the loop over K is the outermost: every activation and every weight is
+    brought on chip once, and partial sums wait, on chip if all of them fit, else in DRAM.
 
     Attributes:
         tokens, columns, reduction: extents of a tile along T, O and K; tiles at an edge are cut.
-        order: which loop is outermost.
+        order: of the loops, see `LOOPS`.
     """
 
     tokens: int
@@ -90,7 +112,8 @@ class Tiling:
         """Return the iterations of the outer loop, the one that a long layer repeats.
 
         That is the loop over tokens or over columns, as `order` says; the other one if the layer
-        is a single tile wide in that direction, for then all repetition is in the other.
+        is a single tile wide in that direction, for then all repetition is in the other. A loop
+        over K that is outermost is not counted: every iteration of it is unlike the others.
 
         >>> Tiling(8, 4, 4, "tokens_outer").outer_tiles(Gemm(43, 8, 4))  # 6 × 1 tiles
         6
@@ -98,7 +121,14 @@ class Tiling:
         5
         """
         tokens, columns, _ = self.counts(gemm)
+        if not self.finishes_outputs:
+            return 1
         return tokens if self._repeats_tokens(gemm) else columns
+
+    @property
+    def finishes_outputs(self) -> bool:
+        """Whether an output tile is finished before the next begins: K is the innermost loop."""
+        return LOOPS[self.order].endswith("k")
 
     def shortened(self, gemm: Gemm, outer_tiles: int) -> Gemm:
         """Return the same layer made shorter, to as many iterations of the outer loop as given.
@@ -134,12 +164,12 @@ class TileBytes:
     @classmethod
     def of(cls, tiling: Tiling, gemm: Gemm, path: Datapath) -> TileBytes:
         """Return the sizes of the largest tile of this tiling."""
-        tokens = min(tiling.tokens, gemm.tokens)
-        columns = min(tiling.columns, gemm.out_features)
-        reduction = min(tiling.reduction, gemm.in_features)
+        tokens = _least(tiling.tokens, gemm.tokens)
+        columns = _least(tiling.columns, gemm.out_features)
+        reduction = _least(tiling.reduction, gemm.in_features)
         is_split = reduction < gemm.in_features
-        output_bits = path.accumulator_bits if is_split else path.y.bits
-        scales = path.w.most_scales(reduction, gemm.in_features)
+        output_bits = _either(is_split, path.accumulator_bits, path.y.bits)
+        scales = path.w.most_scales(reduction, gemm.in_features) if path.w.group else 0
         return cls(
             activations=bytes_of(path.x.tile_bits(reduction, tokens)),
             weights=bytes_of(path.w.tile_bits(reduction, columns, scales)),
@@ -147,9 +177,10 @@ class TileBytes:
             compressed=path.compressed_bytes(tokens, reduction),
         )
 
-    def fit(self, stores: Stores) -> bool:
-        """Return whether they fit in every buffer."""
-        return all(store.fits(needed) for _, store, needed in _demands(self, stores))
+    def fit(self, stores: Stores, *, twice: bool = False) -> bool:
+        """Return whether they fit in every buffer, see `Store.fits`."""
+        found = (store.fits(needed, twice=twice) for _, store, needed in _demands(self, stores))
+        return reduce(and_, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,41 +194,66 @@ class Reuse:
         activation_loads: times that X is loaded from DRAM.
         selections: times that X is selected; `activation_loads` on a dense machine.
         weight_loads: times that W is loaded from DRAM.
+        spills: times that the partial sums of Y go to DRAM and come back; 0: they stay on chip.
     """
 
     activation_loads: int
     selections: int
     weight_loads: int
+    spills: int = 0
 
     @classmethod
     def of(cls, tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> Reuse:
         """Derive the loads from the sizes of the buffers.
 
-        A tile is still on chip at its next use if the tiles that are used in between fit beside the
-        one slot that is being filled, or if all tiles of the operand fit. Activations that stay in
-        the compressed buffer are neither selected nor loaded again.
+        Tiles of an operand are needed again when the loop that does not index it goes on. A tile is
+        still on chip then if the tiles of the operand that are used in between, in the loops inside
+        that one, fit beside the one slot that is being filled, or if all tiles of the operand fit.
+        Activations that stay in the compressed buffer are neither selected nor loaded again.
         """
-        token_tiles, column_tiles, reduction_tiles = tiling.counts(gemm)
-        tokens_outer = tiling.order == "tokens_outer"
+        counts = dict(zip("tck", tiling.counts(gemm), strict=True))
         size = TileBytes.of(tiling, gemm, path)
-        all_rows, all_columns = token_tiles * reduction_tiles, column_tiles * reduction_tiles
-        row_distance = reduction_tiles if tokens_outer else all_rows
-        column_distance = all_columns if tokens_outer else reduction_tiles
 
-        def passes(slots: int, distance: int, distinct: int, outer: int) -> int:
-            return 1 if distance <= max(1, slots - 1) or distinct <= slots else outer
+        def passes(loop: str, slots: int) -> int:
+            """Return how often tiles are brought on chip that all loops index but this one."""
+            inside = LOOPS[tiling.order].partition(loop)[2]
+            between = prod(counts[other] for other in inside)
+            all_tiles = prod(counts[other] for other in counts if other != loop)
+            stays = (between <= _most(1, slots - 1)) | (all_tiles <= slots)
+            loads: int = _either(stays, 1, counts[loop])
+            return loads
 
-        loads = passes(
-            stores.activations.slots(size.activations), row_distance, all_rows, column_tiles
-        )
+        loads = passes("c", stores.activations.slots(size.activations))
         selections = loads
         if stores.compressed is not None:
-            slots = stores.compressed.slots(size.compressed)
-            selections = passes(slots, row_distance, all_rows, column_tiles)
-            loads = min(loads, selections)
-        weight_slots = stores.weights.slots(size.weights)
-        weight_loads = passes(weight_slots, column_distance, all_columns, token_tiles)
-        return cls(loads, selections, weight_loads)
+            selections = passes("c", stores.compressed.slots(size.compressed))
+            loads = _least(loads, selections)
+        weight_loads = passes("t", stores.weights.slots(size.weights))
+        spills = 0
+        if not tiling.finishes_outputs:
+            spills = passes("k", stores.outputs.slots(size.outputs)) - 1
+        return cls(loads, selections, weight_loads, spills)
+
+
+# The same formulas for one tiling, of integers, and for many at once, of arrays.
+
+
+def _least(value: Any, other: Any) -> Any:
+    return np.minimum(value, other) if _is_array(value) or _is_array(other) else min(value, other)
+
+
+def _most(value: Any, other: Any) -> Any:
+    return np.maximum(value, other) if _is_array(value) or _is_array(other) else max(value, other)
+
+
+def _either(condition: Any, one: Any, other: Any) -> Any:
+    if _is_array(condition):
+        return np.where(condition, one, other)
+    return one if condition else other
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> None:
@@ -210,10 +266,9 @@ def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> 
     size = TileBytes.of(tiling, gemm, path)
     for name, store, needed in _demands(size, stores):
         if not store.fits(needed):
-            twice = " twice (double buffering)" if store.double_buffered else ""
             raise InputError(
-                f"impossible tiling {describe(tiling)}: a tile of {needed} bytes must fit{twice} "
-                f"in buffers.{name} of {store.capacity_bytes} bytes"
+                f"impossible tiling {describe(tiling)}: a tile of {needed} bytes must fit in "
+                f"buffers.{name} of {store.capacity_bytes} bytes"
             )
 
 
@@ -233,7 +288,8 @@ def store_lag(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int
     lag would be a deadlock.
     """
     slots = stores.outputs.slots(TileBytes.of(tiling, gemm, path).outputs)
-    return min(stores.store_lag_tiles, 1 + (slots - 1) * tiling.counts(gemm)[2])
+    shared = tiling.counts(gemm)[2] if tiling.finishes_outputs else 1
+    return min(stores.store_lag_tiles, 1 + (slots - 1) * shared)
 
 
 def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
@@ -242,7 +298,7 @@ def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
         path.x.tile_bits(gemm.in_features, gemm.tokens) * reuse.activation_loads
         + path.w.tile_bits(gemm.in_features, gemm.out_features, path.w.scales(gemm.in_features))
         * reuse.weight_loads
-        + gemm.tokens * gemm.out_features * path.y.bits
+        + gemm.tokens * gemm.out_features * (path.y.bits + 2 * reuse.spills * path.accumulator_bits)
     )
 
 

@@ -126,6 +126,13 @@ class Work:
         return bytes_of(self.added * self.path.y.bits)
 
     @property
+    def resumed_bytes(self) -> Ints:
+        """Partial sums that each job needs back from DRAM, in bytes of accumulators."""
+        jobs = self.jobs
+        partial = bytes_of(jobs.tokens * jobs.columns * self.path.accumulator_bits)
+        return partial * jobs.resumes_outputs
+
+    @property
     def macs_executed(self) -> int:
         """Multiplications by kept activations in a run, zero-valued ones included: kept × O."""
         return self.kept * self.gemm.out_features

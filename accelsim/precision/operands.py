@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import gcd
 from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from accelsim.base.errors import InputError, shown
 from accelsim.precision.base import PRECISIONS, Precision
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Count = TypeVar("Count", int, NDArray[np.int64])
@@ -51,12 +51,12 @@ class OperandFormat:
             return reduction * 0
         return -(-(start + reduction) // self.group) - start // self.group
 
-    def most_scales(self, reduction: int, whole: int) -> int:
+    def most_scales(self, reduction: Count, whole: int) -> Count:
         """Return the scales of the tile with most of them, if `whole` values are cut by so many."""
-        if not self.group or reduction >= whole:
-            return self.scales(whole)
-        latest = self.group - gcd(reduction, self.group)  # place in a group where a tile may begin
-        return self.scales(reduction, latest)
+        # The last place in a group where a tile may begin; a whole row begins at 0.
+        latest = (self.group - np.gcd(reduction, self.group)) * (reduction < whole)
+        scales: Count = self.scales(reduction, latest)
+        return scales
 
     def tile_bits(self, reduction: Count, vectors: Count, scales: Count | int = 0) -> Count:
         """Return the bits of `vectors` of `reduction` values along K, and of `scales` of each."""

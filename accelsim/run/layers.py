@@ -13,6 +13,7 @@ from accelsim.base.errors import DeadlockError, InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Datapath, Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
+from accelsim.planning import Planner
 from accelsim.selection.decode import Fetches, dense_weight_bytes
 from accelsim.selection.sparsify import Selection
 from accelsim.sparsity.policy import Method, Policy
@@ -49,20 +50,22 @@ class TiledProduct:
         *,
         kept_per_token: int | None = None,
         is_decode: bool = False,
+        planner: Planner = Planner(),  # noqa: B008 - immutable
     ) -> Self:
-        """Ask the machine for the tile of a product.
+        """Find the tile of a product.
 
         Args:
             machine: as the layer's method sets it.
             gemm: the product.
             kept_per_token: activations that survive; default: as the machine's pattern has it.
             is_decode: whether it is a decode step.
+            planner: finds the tile.
 
         Raises:
             InputError: no tile, or not a table that the layer's method needs, fits; or the layer is
                 too large to count its bits.
         """
-        tiling = layer_tiling(machine, gemm, is_decode=is_decode)
+        tiling = planner.tile(machine, gemm, is_decode=is_decode)
         _check_size(gemm, machine.path)
         machine.check_tables(gemm)
         if kept_per_token is None:
@@ -78,7 +81,7 @@ class TiledProduct:
     @property
     def gathers(self) -> bool:
         """Whether only those rows of W are fetched that some token of a decode step keeps."""
-        return gathers_rows(self.machine, is_decode=self.is_decode)
+        return self.machine.gathers(is_decode=self.is_decode)
 
     @property
     def outer_tiles(self) -> int:
@@ -167,18 +170,6 @@ def layer_gemm(
         raise InputError(f"asks for {problem}; this machine runs linear layers of a trace")
     tokens = selection.tokens if steps is None else steps.shape[1]
     return Gemm(tokens, contraction.in_features, contraction.out_features)
-
-
-def gathers_rows(machine: LayerMachine, *, is_decode: bool) -> bool:
-    """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
-    return is_decode and machine.path.is_sparse and machine.diagram.fetches_selected
-
-
-def layer_tiling(machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> Tiling:
-    """Return the tile of a layer; where rows of W are fetched one by one, wide enough for DRAM."""
-    gathers, bits = gathers_rows(machine, is_decode=is_decode), machine.path.w.bits
-    burst_columns = ceil_div(8 * machine.weight_burst_bytes, bits) if gathers else 1
-    return machine.tile(gemm, least_columns=burst_columns)
 
 
 @contextmanager

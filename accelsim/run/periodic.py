@@ -1,9 +1,7 @@
 """Layers whose time does not depend on values: walk until the run repeats itself, then continue it.
 
-Every outer iteration of such a layer, the first and the last apart, has the same jobs. Once the
-times of one iteration are those of the one before, shifted, each further iteration adds the same
-cycles to every count (`accelsim.engine.steady`). So the counts of a run of n iterations follow
-exactly from those of two short ones, which end with the same last iteration.
+The counts of a run of n outer iterations follow exactly from those of two short ones, which end
+with the same last iteration, once the run repeats itself (`accelsim.dataflows.repetition`).
 """
 
 from __future__ import annotations
@@ -11,16 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.dataflows.pipeline import Drawn
-from accelsim.engine.steady import reach, repeats
-from accelsim.hardware import Buffer
+from accelsim.dataflows.repetition import FEWEST, Repetition, find_repetition, first_walk
 from accelsim.mapping import Work, ceil_div
-
-_FEWEST = 5  # outer iterations: the first, one to repeat, one that repeats it, one spare, the last
-_CYCLES = (1, 2, 3, 4)  # iterations after which a run may repeat itself
 
 
 def periodic_tally(
@@ -40,53 +32,29 @@ def periodic_tally(
         machine: as the layer finds it.
         run: runs a layer.
     """
-    walked = _FEWEST
+    walked = FEWEST
     if outer_tiles > 2 * walked:
-        short = work_of(_FEWEST)
+        short = work_of(FEWEST)
         if not short.is_even:
             return run(work_of(outer_tiles)).tally
-        walked += _fills(short, machine)
-    while 2 * walked < outer_tiles:
-        probe = run(work_of(walked))
-        period = probe.pipeline.network.jobs // walked
-        # The last iteration may differ, and what comes shortly before may wait for it.
-        end = (walked - 1 - ceil_div(reach(probe.pipeline.network), period)) * period
-        for cycle in _CYCLES:
-            if repeats(probe.pipeline.network, probe.times, cycle * period, end):
-                return _continued(work_of, walked, outer_tiles, cycle, run, probe)
-        walked *= 2
-    return run(work_of(outer_tiles)).tally
+        walked = first_walk(short, machine)
+    found = find_repetition(lambda iterations: run(work_of(iterations)), outer_tiles, walked)
+    if found is None:
+        return run(work_of(outer_tiles)).tally
+    return _continued(work_of, outer_tiles, run, found)
 
 
-def _continued(  # noqa: PLR0913, PLR0917
+def _continued(
     work_of: Callable[[int], Work],
-    walked: int,
     outer_tiles: int,
-    cycle: int,
     run: Callable[[Work], LayerRun],
-    probe: LayerRun,
+    found: Repetition[LayerRun],
 ) -> Tally:
     """Extrapolate from two runs, at least as long as the probe, that differ by one cycle."""
-    shorter = walked + (outer_tiles - walked) % cycle
-    works = work_of(shorter), work_of(shorter + cycle)
-    more = (outer_tiles - shorter) // cycle
-    less = probe if shorter == walked else run(works[0])
+    shorter, more = found.split(outer_tiles)
+    works = work_of(shorter), work_of(shorter + found.cycle)
+    less = found.run if shorter == found.walked else run(works[0])
     tally = combine([(1 - more, less.tally), (more, run(works[1]).tally)])
     executed = (1 - more) * works[0].macs_executed + more * works[1].macs_executed
     ideal = ceil_div(executed, works[0].path.macs_per_cycle)  # rounded up once, not twice
     return replace(tally, breakdown=tally.breakdown.with_ideal(ideal))
-
-
-def _fills(work: Work, machine: Drawn) -> int:
-    """Return the outer iterations until every buffer that is refilled has been filled once.
-
-    Before that, nothing waits for room, and a run may look periodic too early.
-    """
-    period = len(work.jobs) // _FEWEST
-    most = 0
-    for unit in machine.units.values():
-        if isinstance(unit, Buffer):
-            filled = np.count_nonzero(unit.fills(work.jobs)[period : 2 * period])
-            slots = unit.store.slots(unit.tile_bytes(work))
-            most = max(most, ceil_div(slots, int(filled)) if filled else 0)
-    return most

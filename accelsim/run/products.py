@@ -9,6 +9,7 @@ import numpy as np
 
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Ints
+from accelsim.planning import Planner
 from accelsim.run.layers import TiledProduct, layer_gemm
 from accelsim.selection.sparsify import Selection
 from accelsim.sparsity import parse_pattern
@@ -32,11 +33,13 @@ class Product:
     selection: Selection
     kept_per_token: int
 
-    def tiled(self, steps: Ints | None) -> TiledProduct:
+    def tiled(self, steps: Ints | None, planner: Planner) -> TiledProduct:
         """Return the product of all tokens, or of each decode step `[steps, rows]`, with a tile."""
         gemm = layer_gemm(self.machine, self.linear.contraction, self.selection, steps)
         kept, is_decode = self.kept_per_token, steps is not None
-        return TiledProduct.of(self.machine, gemm, kept_per_token=kept, is_decode=is_decode)
+        return TiledProduct.of(
+            self.machine, gemm, kept_per_token=kept, is_decode=is_decode, planner=planner
+        )
 
     def nonzero(self, steps: Ints | None) -> int:
         """Return the nonzero activations that enter it, over all of its tokens or steps."""

@@ -13,15 +13,17 @@ from accelsim.accounting.breakdown import bound, leaders
 from accelsim.accounting.cost import PricedTally, Prices
 from accelsim.accounting.ledger import UnitLedger
 from accelsim.accounting.tally import LayerRun, Tally, combine
+from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.memory import Key, Memory, timing_key
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import check_cycles, engine_named
 from accelsim.mapping import Ints, Work
 from accelsim.mapping.tiling import describe
+from accelsim.planning import Planner
 from accelsim.results.result import LayerResult, Result, UnitResult, over_steps, with_products
 from accelsim.run.layers import TiledProduct, method_of, naming
-from accelsim.run.memory import Key, Memory, timing_key
 from accelsim.run.periodic import periodic_tally
 from accelsim.run.products import Product, layer_products
 from accelsim.selection.decode import decode_notes
@@ -46,9 +48,10 @@ class Runner:
         arch: the machine, with the units that its methods ask for.
         engine: by name.
         policy: how which layer is pruned; None: all as the machine says.
+        planner: finds the tiles of layers.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but one are optional, and most named
         self,
         arch: Architecture,
         engine: str = DEFAULT_ENGINE,
@@ -56,6 +59,7 @@ class Runner:
         *,
         memory: Memory | None = None,
         is_brief: bool = False,
+        cache: DiskCache | None = None,
     ) -> None:
         """Get a machine ready.
 
@@ -65,10 +69,12 @@ class Runner:
             policy: how which layer is pruned.
             memory: what has been run, on any machine; default: a memory of its own.
             is_brief: count cycles and actions only, and tell nothing of where the cycles went.
+            cache: where found tiles are kept from run to run.
         """
         self.arch = arch
         self.engine = engine
         self.policy = policy
+        self.planner = Planner(cache)
         self._run_network = engine_named(engine)
         self._memory = Memory(_REMEMBERED_RUNS) if memory is None else memory
         self._is_brief = is_brief
@@ -121,7 +127,7 @@ class Runner:
     ) -> LayerResult:
         linear = product.linear
         with naming(self.arch, linear):
-            tiled = product.tiled(steps)
+            tiled = product.tiled(steps, self.planner)
             parts = self._parts(tiled, product.selection, steps) if observer is None else []
         if observer is not None:
             parts = self._watched(tiled, product, steps, observer)
@@ -186,7 +192,8 @@ class Runner:
                 return run(tiled.work()).tally
             return periodic_tally(tiled.work, tiled.outer_tiles, machine, run)
 
-        return self.remembered(machine, (tiled.gemm, tiled.kept_per_token, tiled.is_decode), make)
+        key = tiled.gemm, tiled.tiling, tiled.kept_per_token, tiled.is_decode
+        return self.remembered(machine, key, make)
 
     def gathered(
         self, tiled: TiledProduct, selection: Selection, steps: Ints

@@ -59,7 +59,7 @@ def simulate(  # noqa: PLR0913 - all but two are optional, and named
             that are routed to it.
         batch: sequences of a decode step; default 1.
         engine: `recurrence`, or `simpy`, the reference; the results are the same.
-        cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
+        cache: where selections and tiles are kept from run to run, e.g. `DiskCache.of_user()`.
         on_layer: called before each layer, for progress.
         observer: called after each layer run, for timelines.
         watches: layers that the observer is called for; default all.
@@ -161,7 +161,10 @@ def simulate_all(  # noqa: PLR0913
     steps = decode_steps(trace, phase, batch)
     machines, rules = _opened(archs, policies)
     machines = [equip(arch, trace, rule) for arch, rule in zip(machines, rules, strict=True)]
-    runners = [Runner(arch, engine, policy) for arch, policy in zip(machines, rules, strict=True)]
+    runners = [
+        Runner(arch, engine, policy, cache=cache)
+        for arch, policy in zip(machines, rules, strict=True)
+    ]
     layers: list[list[LayerResult]] = [[] for _ in machines]
     found = selections(machines, trace, rules, with_masks=steps is not None, cache=cache)
     for linear, chosen in found:

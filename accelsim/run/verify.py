@@ -21,6 +21,7 @@ from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
 from accelsim.mapping import Gemm, tile_jobs
+from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
 from accelsim.run.simulation import wish_of
@@ -157,7 +158,7 @@ def machine_matmul(
     offsets = _offsets(machine, stored).reshape(tokens, -1)
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
-    jobs = tile_jobs(gemm, machine.tile(gemm), path, machine.stores)
+    jobs = tile_jobs(gemm, Planner().tile(machine, gemm), path, machine.stores)
     for job in range(len(jobs)):
         rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
         columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])

@@ -17,11 +17,11 @@ from accelsim.accounting.cost import PricedTally
 from accelsim.accounting.tally import Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
+from accelsim.dataflows.memory import Memory
 from accelsim.engine import check_cycles
 from accelsim.mapping import Gemm
 from accelsim.results.result import headline, mean_if_known
 from accelsim.run.layers import TiledProduct, naming
-from accelsim.run.memory import Memory
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import Phase, decode_steps, simulate, wish_of
 from accelsim.selection.selections import Wish, selections_of
@@ -171,7 +171,11 @@ class Totals:
             runner = self._runner
             with naming(runner.arch, linear):
                 tiled = TiledProduct.of(
-                    runner.machine(method), gemm, kept_per_token=kept, is_decode=is_decode
+                    runner.machine(method),
+                    gemm,
+                    kept_per_token=kept,
+                    is_decode=is_decode,
+                    planner=runner.planner,
                 )
                 if self._steps is None or not tiled.gathers:
                     return combine([(count, runner.whole(tiled))])
@@ -201,7 +205,7 @@ def totals_of(
             **result.totals(),
             "dropped_squared_magnitude_ratio": result.dropped_squared_magnitude_ratio,
         }
-    runner = Runner(arch, policy=policy, memory=memory, is_brief=True)
+    runner = Runner(arch, policy=policy, memory=memory, is_brief=True, cache=workload.cache)
     return Totals(runner, workload, batch).totals()
 
 

@@ -13,11 +13,11 @@ from accelsim.accounting.tally import LayerRun
 from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.diagram import Role
+from accelsim.dataflows.memory import Memory
 from accelsim.dataflows.pipeline import resource_named
 from accelsim.engine import ENGINES, engine_named
 from accelsim.mapping import Work
 from accelsim.results.result import Result
-from accelsim.run.memory import Memory
 from accelsim.run.simulation import equip, simulate
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from accelsim.testing.rules import Findings

@@ -16,7 +16,7 @@ from accelsim.hardware.examples import path, work
 from accelsim.mapping import Gemm, ceil_div
 from accelsim.precision import PRECISIONS
 from accelsim.run.layers import TiledProduct
-from accelsim.run.memory import Memory, timing_key
+from accelsim.dataflows.memory import Memory, timing_key
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import equip
 from accelsim.sparsity import FORMATS

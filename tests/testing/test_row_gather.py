@@ -10,7 +10,7 @@ from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import recurrence, simpy_engine
 from accelsim.run.area import AreaReport
 from accelsim.run.balance import bottlenecks
-from accelsim.run.memory import Memory
+from accelsim.dataflows.memory import Memory
 from accelsim.run.simulation import equip
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from accelsim.testing import check_dataflow

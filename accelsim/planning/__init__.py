@@ -1,0 +1,5 @@
+"""Which tile a layer gets: candidates, lower bounds of their time, exact runs of the best."""
+
+from accelsim.planning.planner import Planner, plan
+
+__all__ = ["Planner", "plan"]

@@ -1,0 +1,111 @@
+"""What a layer costs under a tiling, as far as tilings differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.pipeline import actions_of
+from accelsim.dataflows.stages import Role
+from accelsim.hardware import READ, Buffer, Resource
+from accelsim.mapping import Gemm, Tiling, Work, tile_jobs
+from accelsim.planning.services import Services
+from accelsim.planning.weights import planned_weight_bytes
+
+_PJ_PER_MW_S = 1e9
+_SHORT = 3  # outer iterations from which counts grow evenly
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Prices of a machine.
+
+    Attributes:
+        machine: as the layer finds it.
+        action_pj: by unit and action.
+        leakage_pj: of all units, a cycle.
+    """
+
+    machine: LayerMachine
+    action_pj: Mapping[str, Mapping[str, float]]
+    leakage_pj: float
+
+    @classmethod
+    def of(cls, machine: LayerMachine) -> Energy:
+        """Ask every unit for its price list."""
+        tech, path = machine.technology(), machine.path
+        leakage_mw = sum(unit.leakage_mw(tech, path) for unit in machine.units.values())
+        return cls(
+            machine,
+            {name: dict(unit.energy_pj(tech, path)) for name, unit in machine.units.items()},
+            leakage_mw / (path.clock_mhz * 1e6) * _PJ_PER_MW_S,
+        )
+
+    def traffic_pj(self, services: Services) -> NDArray[np.float64]:
+        """Return the energy of what moves over resources and the ports of buffers, `[tilings]`."""
+        work, number = services.work, services.kinds.number
+        total = np.zeros(len(number))
+
+        def add(unit: str, action: str, moved: Any) -> None:
+            amount = (moved.reshape(number.shape) * number).sum(axis=1)
+            nonlocal total
+            total = total + amount * self.action_pj[unit].get(action, 0.0)
+
+        for name, unit in self.machine.units.items():
+            if isinstance(unit, Buffer):
+                add(name, "read_bytes", unit.read_bytes(work))
+                add(name, "write_bytes", unit.write_bytes(work))
+        for stage in services.stages:
+            part = stage.stream
+            if part is None or stage.is_once:
+                continue
+            resource = self.machine.units[part.resource]
+            assert part.role is Role.STREAM
+            assert isinstance(resource, Resource)
+            action = "read_bytes" if part.direction is READ else "write_bytes"
+            add(part.resource, action, resource.moved_bytes(part.operand, work))
+        return total
+
+    def layer_pj(self, gemm: Gemm, tiling: Tiling, cycles: int, *, is_decode: bool) -> float:
+        """Return the energy of a layer of so many cycles, as if every kept activation were zero.
+
+        Counts grow by the same with each outer iteration, so a long layer is continued from two
+        short ones.
+        """
+        outer_tiles = tiling.outer_tiles(gemm)
+        leaked = cycles * self.leakage_pj
+        if outer_tiles <= _SHORT + 1:
+            return leaked + self._actions_pj(gemm, tiling, outer_tiles, is_decode=is_decode)
+        less, more = (
+            self._actions_pj(gemm, tiling, iterations, is_decode=is_decode)
+            for iterations in (_SHORT, _SHORT + 1)
+        )
+        return leaked + less + (outer_tiles - _SHORT) * (more - less)
+
+    def _actions_pj(
+        self, gemm: Gemm, tiling: Tiling, outer_tiles: int, *, is_decode: bool
+    ) -> float:
+        machine = self.machine
+        shorter = tiling.shortened(gemm, outer_tiles)
+        jobs = tile_jobs(gemm, tiling, machine.path, machine.stores, outer_tiles)
+        work = Work(
+            gemm=shorter,
+            path=machine.path,
+            tiling=tiling,
+            jobs=jobs,
+            weight_bytes=planned_weight_bytes(jobs, machine, gemm, is_decode=is_decode),
+            kept=shorter.tokens * machine.pattern.kept_count(gemm.in_features),
+            nonzero=0,
+            is_decode=is_decode,
+            layer=gemm,
+        )
+        return sum(
+            number * self.action_pj[name][action]
+            for name in machine.units
+            for action, number in actions_of(machine, name, work).items()
+        )

@@ -1,0 +1,124 @@
+"""The tile of a layer: set by hand, searched for once, or known from an earlier search.
+
+What a search found is remembered by content, in the process and on disk: machine, layer, aim. A
+stored tile that is out of date cannot make a number wrong, since layers are run with the tile, not
+with what the search said of it; so that results do not depend on what is stored, an entry also
+depends on the files of the program that it came from.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from accelsim.base.cache import DiskCache
+from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.memory import Memory, timing_key
+from accelsim.mapping import Gemm, Tiling, check_tiling
+from accelsim.mapping.mapper import choose_tiling
+from accelsim.planning.search import Objective, Plan, Search
+from accelsim.version import __version__
+
+_ROOMS = ("mapping", "hardware", "dataflows", "engine", "planning", "precision", "tech")
+_known = Memory(8192)
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Finds the tiles of layers.
+
+    Attributes:
+        cache: where found tiles are kept from process to process, if anywhere.
+    """
+
+    cache: DiskCache | None = None
+
+    def tile(self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool = False) -> Tiling:
+        """Return the tile of a layer.
+
+        Args:
+            machine: as the layer finds it.
+            gemm: the layer; of decode, one step of it.
+            is_decode: whether it is a decode step.
+
+        Raises:
+            InputError: no tile, or not the one set by hand, fits the buffers.
+        """
+        if isinstance(machine.tiling, Tiling):
+            check_tiling(machine.tiling, gemm, machine.path, machine.stores)
+            return machine.tiling
+        if machine.tiling == "quick":
+            columns = machine.least_columns(is_decode=is_decode)
+            return choose_tiling(gemm, machine.path, machine.stores, least_columns=columns)
+        key = timing_key(machine), machine.costs, gemm, is_decode
+        found: Tiling = _known.get(key, lambda: self._stored(machine, gemm, is_decode=is_decode))
+        return found
+
+    def _stored(self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> Tiling:
+        """Return a tile from disk, or search for it and store it."""
+        if self.cache is None:
+            return plan(machine, gemm, is_decode=is_decode).best.tiling
+        key = json.dumps([_written(machine), asdict(gemm), is_decode, _program(machine)])
+        stored = self.cache.get(key)
+        if stored is not None:
+            return Tiling(**json.loads(stored))
+        found = plan(machine, gemm, is_decode=is_decode).best.tiling
+        self.cache.put(key, json.dumps(asdict(found)).encode())
+        return found
+
+
+def plan(machine: LayerMachine, gemm: Gemm, *, is_decode: bool = False) -> Plan:
+    """Search for the tile of a layer, and return all that was found; arguments: `Planner.tile`."""
+    objective: Objective = "cycles"
+    if machine.tiling in ("energy", "edp"):
+        objective = machine.tiling
+    return Search(machine, gemm, is_decode=is_decode).plan(objective)
+
+
+def _written(machine: LayerMachine) -> list[str]:
+    """Return all of a machine that the choice of a tile depends on, as text."""
+    stages = [_text(stage) for stage in machine.diagram.stages]
+    units = [f"{name} {unit.timing_key()!r}" for name, unit in machine.units.items()]
+    others = machine.path, machine.stores, machine.costs, machine.tiling, machine.diagram.name
+    return [*map(repr, others), *stages, *units]
+
+
+def _text(value: Any) -> str:
+    """Return a text that is equal for equal stages; conditions by what they are called."""
+    if is_dataclass(value):
+        return f"{[_text(getattr(value, f.name)) for f in fields(value)]}"
+    if isinstance(value, tuple):
+        return f"{[_text(each) for each in value]}"
+    return "" if callable(value) else repr(value)
+
+
+def _program(machine: LayerMachine) -> list[str]:
+    """Return which state of the program, and of a user's units, a search depends on."""
+    modules = {type(unit).__module__ for unit in machine.units.values()}
+    own = [name for name in sorted(modules) if not name.startswith("accelsim.")]
+    places = (getattr(sys.modules[name], "__file__", None) for name in own)
+    return [*_source(), *(_state(Path(place)) for place in places if place)]
+
+
+@cache
+def _source() -> tuple[str, ...]:
+    """Return the state of the files that a search runs."""
+    return (__version__, *(_state(path) for path in sorted(_files())))
+
+
+def _files() -> Iterator[Path]:
+    for room in _ROOMS:
+        yield from (Path(__file__).parents[1] / room).rglob("*.py")
+
+
+def _state(path: Path) -> str:
+    with suppress(OSError):
+        found = path.stat()
+        return f"{path.name} {found.st_size} {found.st_mtime_ns}"
+    return f"{path.name}"

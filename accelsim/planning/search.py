@@ -1,0 +1,302 @@
+"""The best tiling of a layer: exact runs, in the order of what is proven of each.
+
+    candidates ─► coarse bounds ─► lower bounds ─► runs, the lowest bound first ─► the best
+    thousands     traffic, first    of each stage,   until nothing left can be
+                  tiles             resource, buffer  faster by more than SLACK
+
+So the best that was run is, within the slack, the best of the grid; only where so many jobs would
+have to be walked that it takes too long (`MOST_JOBS`), it is the best that was run. Tilings within
+the slack of the best count as equal, and the one of least energy is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.base.errors import DeadlockError, InputError
+from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.mapping import Gemm, Ints, Tiling
+from accelsim.mapping.jobs import MAX_JOBS
+from accelsim.mapping.mapper import check_room
+from accelsim.planning.bounds import lower_bounds
+from accelsim.planning.candidates import Candidates
+from accelsim.planning.coarse import coarse_bounds
+from accelsim.planning.energy import Energy
+from accelsim.planning.exact import ExactRuns
+from accelsim.planning.services import Services
+
+Objective = Literal["cycles", "energy", "edp"]
+SLACK = 0.001  # of the cycles: what is closer than that counts as equal
+MOST_JOBS = 120_000  # walked in all runs of a search; some 40 ms
+_MOST_WALKED_JOBS = 40_000  # of one run that does not repeat itself sooner
+_JOBS_OF_A_RUN = 1000  # as long as it takes to get one ready
+_FIRST_JOBS = 4000  # whose runs tell what is worth a look
+_AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
+_PRICED = 8  # more tilings that are run because they promise less energy, in the same time
+_PRICED_FOR_ENERGY = 24  # tilings that are run and priced if energy is the objective
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A tiling that has been run.
+
+    Attributes:
+        tiling: the tiling.
+        cycles: of the layer with it.
+        bound_cycles: what was proven of it before.
+        bound_by: a stage, a resource or a buffer that the bound comes from.
+        energy_pj: of the layer, zero activations apart; None where nobody asked.
+    """
+
+    tiling: Tiling
+    cycles: int
+    bound_cycles: int
+    bound_by: str
+    energy_pj: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a search found.
+
+    Attributes:
+        found: the tilings that were run, the chosen one first; at least one.
+        bound_cycles: no tiling of the grid has fewer.
+        candidates: tilings of the grid that fit the buffers.
+    """
+
+    found: tuple[Found, ...]
+    bound_cycles: int
+    candidates: int
+
+    @property
+    def best(self) -> Found:
+        """The chosen tiling."""
+        return self.found[0]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Tilings whose times were asked for together, with their bounds, all `[tilings]`."""
+
+    candidates: Candidates
+    runs: ExactRuns
+    bound_cycles: Ints
+    bound_by: Ints
+    walked_jobs: Ints
+    causes: tuple[str, ...]
+    energy: Callable[[], Energy]
+
+    @cached_property
+    def traffic_pj(self) -> NDArray[np.float64]:
+        """Energy of what the tilings move."""
+        return self.energy().traffic_pj(self.runs.services)
+
+    def run(self, at: int, most_jobs: int) -> Found | None:
+        """Run one of them; None if that takes too long.
+
+        Raises:
+            DeadlockError: its loads and stores wait for each other.
+        """
+        tiling = self.candidates.tiling(at)
+        cycles = self.runs.cycles(at, tiling, most_jobs=most_jobs)
+        if cycles is None:
+            return None
+        bound, cause = int(self.bound_cycles[at]), self.causes[self.bound_by[at]]
+        return Found(tiling, cycles, bound, cause)
+
+
+class Search:
+    """A search for the tile of one layer on one machine."""
+
+    def __init__(self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> None:
+        """Get ready.
+
+        Args:
+            machine: as the layer finds it.
+            gemm: the layer.
+            is_decode: whether it is a decode step.
+        """
+        self._machine = machine
+        self._gemm = gemm
+        self._is_decode = is_decode
+        self._found: list[Found] = []
+        self._parts: list[_Part] = []
+        self._left: Ints = np.zeros((0, 4), np.int64)  # bound, walked jobs, part, place in it
+        self._walked_jobs = 0
+
+    def plan(
+        self, objective: Objective = "cycles", *, slack: float = SLACK, most_jobs: int = MOST_JOBS
+    ) -> Plan:
+        """Return the plan of the layer.
+
+        Args:
+            objective: what is to be least.
+            slack: of the cycles; the search ends once no tiling left can be faster by more.
+            most_jobs: that are walked in all runs together; ends it in any case.
+
+        Raises:
+            InputError: not even the smallest tile fits, or no tiling runs to its end.
+        """
+        machine, gemm = self._machine, self._gemm
+        candidates = Candidates.of(gemm, machine, is_decode=self._is_decode)
+        if not len(candidates):
+            check_room(gemm, machine.path, machine.stores)
+            raise AssertionError("check_room accepts what fits refuses")
+        if objective == "cycles":
+            self._search(candidates, slack, most_jobs)
+            found = self._within(slack)
+        else:
+            found = self._of_least_energy(candidates, objective)
+        if not found:
+            raise InputError("no tiling of the layer runs to its end")
+        fewest = min(each.cycles for each in self._found)
+        bound = int(self._left[:, 0].min(initial=fewest))
+        chosen = {each.tiling for each in found}
+        others = [each for each in self._found if each.tiling not in chosen]
+        others.sort(key=lambda each: each.cycles)
+        return Plan((*found, *others), bound, len(candidates))
+
+    @property
+    def _best_cycles(self) -> int:
+        return min(each.cycles for each in self._found)
+
+    def _search(self, candidates: Candidates, slack: float, most_jobs: int) -> None:
+        """Run tilings until nothing left can be faster by more than the slack."""
+        coarse = coarse_bounds(self._machine, self._gemm, candidates, is_decode=self._is_decode)
+        order = np.argsort(coarse, kind="stable")
+        self._look_at(candidates[order[:_AT_ONCE]])
+        self._run(min(_FIRST_JOBS, most_jobs), slack)
+        rest = order[_AT_ONCE:]
+        if self._found:
+            rest = rest[coarse[rest] < self._best_cycles]
+        for start in range(0, len(rest), _AT_ONCE):
+            self._look_at(candidates[rest[start : start + _AT_ONCE]])
+        self._run(most_jobs, slack)
+        if not self._found:
+            self._run_any()
+
+    def _look_at(self, candidates: Candidates) -> None:
+        """Bound tilings, and keep those that may be the best."""
+        services = Services.of(self._machine, self._gemm, candidates, is_decode=self._is_decode)
+        by_cause = lower_bounds(services, self._machine, self._gemm, candidates)
+        table = np.stack(list(by_cause.values()))
+        part = _Part(
+            candidates,
+            ExactRuns(self._machine, self._gemm, services, self._is_decode),
+            bound_cycles=table.max(axis=0),
+            bound_by=table.argmax(axis=0),
+            walked_jobs=candidates.walked_jobs(self._gemm),
+            causes=tuple(by_cause),
+            energy=lambda: self._energy,
+        )
+        places = np.arange(len(candidates))
+        numbers = np.full(len(candidates), len(self._parts))
+        rows = np.stack([part.bound_cycles, part.walked_jobs, numbers, places], axis=1)
+        if self._found:
+            rows = rows[part.bound_cycles < self._best_cycles]
+        self._left = np.concatenate([self._left, rows])
+        self._parts.append(part)
+
+    def _run(self, most_jobs: int, slack: float) -> None:
+        """Run what may be the best, the lowest bound first, until so many jobs have been walked.
+
+        Of tilings whose bounds differ by less than half the slack, those of fewer jobs go first.
+        """
+        grain = max(1, int(self._left[:, 0].min(initial=2**62) * slack / 2))
+        rank = np.lexsort((self._left[:, 1], self._left[:, 0] // grain))
+        self._left = self._left[rank]
+        tried = np.zeros(len(self._left), np.bool_)
+        for place, (bound, _, part, at) in enumerate(self._left.tolist()):
+            best = self._best_cycles if self._found else None
+            is_over = best is not None and bound // grain * grain * (1 + slack) >= best
+            if self._walked_jobs >= most_jobs or is_over:
+                break
+            if best is None or bound * (1 + slack) < best:
+                tried[place] = self._try(part, at)
+        self._left = self._left[~tried]
+
+    def _try(self, part: int, at: int, most_jobs: int = _MOST_WALKED_JOBS) -> bool:
+        """Run a tiling; return whether all is known of it: how long it takes, or that it cannot."""
+        self._walked_jobs += int(self._parts[part].walked_jobs[at]) + _JOBS_OF_A_RUN
+        try:
+            found = self._parts[part].run(at, most_jobs)
+        except DeadlockError:
+            return True
+        if found is not None:
+            self._found.append(found)
+        return found is not None
+
+    def _run_any(self) -> None:
+        """Run the first tilings to their ends, however long that takes, until one has an end."""
+        for _, _, part, at in self._left.tolist():
+            self._try(part, at, MAX_JOBS)
+            if self._found:
+                return
+
+    def _within(self, slack: float) -> list[Found]:
+        """Return the tilings that count as the best, the one of least energy first.
+
+        Those that were not run go first that promise less energy than any that was.
+        """
+        if not self._found:
+            return []
+        limit = self._best_cycles * (1 + slack)
+        self._run_cheaper(limit)
+        equal = [each for each in self._found if each.cycles <= limit]
+        if len(equal) == 1:
+            return equal
+        return sorted((self._priced(each) for each in equal), key=_by_energy)
+
+    def _run_cheaper(self, limit: float) -> None:
+        """Run tilings that may take as few cycles, and move less than all that were run."""
+        left = self._left[self._left[:, 0] <= limit]
+        if not len(left):
+            return
+        moved = np.array([self._parts[part].traffic_pj[at] for _, _, part, at in left.tolist()])
+        for row in left[np.argsort(moved, kind="stable")[:_PRICED]].tolist():
+            if self._walked_jobs < 2 * MOST_JOBS:
+                self._try(row[2], row[3])
+
+    def _of_least_energy(self, candidates: Candidates, objective: Objective) -> list[Found]:
+        """Return tilings of the least energy, or energy × delay, the best first.
+
+        All are bounded and their traffic priced; those that promise most are run and priced whole.
+        """
+        for start in range(0, len(candidates), _AT_ONCE):
+            self._look_at(candidates[start : start + _AT_ONCE])
+        leakage_pj = self._energy.leakage_pj
+        bound = np.concatenate([part.bound_cycles for part in self._parts])
+        moved = np.concatenate([part.traffic_pj for part in self._parts])
+        promise = moved + leakage_pj * bound
+        if objective == "edp":
+            promise = promise * bound
+        for place in np.argsort(promise, kind="stable")[:_PRICED_FOR_ENERGY].tolist():
+            self._try(*divmod(place, _AT_ONCE))
+        priced = [self._priced(each) for each in self._found]
+        self._found = priced
+        return sorted(priced, key=_by_energy if objective == "energy" else _by_edp)
+
+    def _priced(self, found: Found) -> Found:
+        energy_pj = self._energy.layer_pj(
+            self._gemm, found.tiling, found.cycles, is_decode=self._is_decode
+        )
+        return replace(found, energy_pj=energy_pj)
+
+    @cached_property
+    def _energy(self) -> Energy:
+        return Energy.of(self._machine)
+
+
+def _by_energy(found: Found) -> tuple[float, int]:
+    return found.energy_pj or 0.0, found.cycles
+
+
+def _by_edp(found: Found) -> tuple[float, int]:
+    return (found.energy_pj or 0.0) * found.cycles, found.cycles

@@ -1,0 +1,76 @@
+"""How long each stage serves each kind of job of many tilings, asked of the units themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.pipeline import latency_of, present_stages, slowest, stage_members
+from accelsim.dataflows.stages import Stage
+from accelsim.hardware import Buffer
+from accelsim.mapping import Gemm, Ints, Work
+from accelsim.planning.candidates import Candidates
+from accelsim.planning.kinds import KINDS, JobKinds
+from accelsim.planning.weights import planned_weight_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The stages of a machine at work on a layer, with their times under each of many tilings.
+
+    Attributes:
+        stages: that are present.
+        busy: by stage, `[tilings, 27]`: cycles of a job of each kind.
+        latency: by stage.
+        fills: by buffer that is filled, `[tilings]`: how often that is.
+        kinds: the jobs.
+        work: one job of each kind.
+    """
+
+    stages: list[Stage]
+    busy: Mapping[str, Ints]
+    latency: Mapping[str, int]
+    fills: Mapping[str, Ints]
+    kinds: JobKinds
+    work: Work
+
+    @classmethod
+    def of(
+        cls, machine: LayerMachine, gemm: Gemm, candidates: Candidates, *, is_decode: bool
+    ) -> Services:
+        """Ask the units of a machine.
+
+        Args:
+            machine: as the layer finds it.
+            gemm: the layer.
+            candidates: its tilings.
+            is_decode: whether it is a decode step; the rows of W that it fetches are then those
+                that it is expected to keep, see `planned_weight_bytes`.
+        """
+        kinds = JobKinds.of(candidates, gemm, machine.path, machine.stores)
+        work = Work(
+            gemm=gemm,
+            path=machine.path,
+            tiling=candidates.tiling(0),
+            jobs=kinds.jobs,
+            weight_bytes=planned_weight_bytes(kinds.jobs, machine, gemm, is_decode=is_decode),
+            kept=0,
+            nonzero=0,
+            is_decode=is_decode,
+        )
+        stages = list(present_stages(machine, work))
+        members = {stage.name: tuple(stage_members(machine, work, stage)) for stage in stages}
+        shape = (len(candidates), KINDS)
+        busy = {name: slowest(found).reshape(shape) for name, found in members.items()}
+        for stage in stages:
+            if stage.is_once:  # units charge the very first job; that is one of each tiling
+                busy[stage.name][:, 0] = busy[stage.name][0, 0]
+        fills = {}
+        for stage in stages:
+            buffer = machine.units.get(stage.fills)
+            if isinstance(buffer, Buffer):
+                flags = buffer.fills(kinds.jobs).reshape(shape)
+                fills[stage.fills] = (flags * kinds.number).sum(axis=1)
+        latency = {name: latency_of(machine, work, found) for name, found in members.items()}
+        return cls(stages, busy, latency, fills, kinds, work)
