@@ -20,7 +20,8 @@ from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.stages import Stage
 from accelsim.hardware import READ, Buffer
 from accelsim.mapping import Gemm, Ints
-from accelsim.mapping.tiling import TileBytes
+from accelsim.mapping.jobs import Flags
+from accelsim.mapping.tiling import LOOPS, ORDERS, TileBytes
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.services import Services
 
@@ -38,6 +39,9 @@ def lower_bounds(
     bounds = {name: heads[name] + total[name] + tails[name] for name in total}
     lag = machine.stores.store_lag_tiles
     bounds |= dict(_of_resources(services, total, tails, lag))
+    beginnings = _of_beginnings(services, candidates, total, tails)
+    bounds |= {name: np.maximum(bounds[name], found) for name, found in beginnings.items()}
+    bounds |= dict(_of_spills(services, total, lag))
     slots = _slots(machine, gemm, candidates)
     bounds |= dict(_of_buffers(services, machine, slots, total, heads))
     return bounds
@@ -67,6 +71,105 @@ def _of_resources(
                 before = before + np.maximum(0, amount - lag * busy.max(axis=1))
         after = np.where(after < np.iinfo(np.int64).max // 4, after, 0)
         yield resource, np.maximum(moved, before + after)
+
+
+def _of_beginnings(
+    services: Services,
+    candidates: Candidates,
+    total: Mapping[str, Ints],
+    tails: Mapping[str, Ints],
+) -> dict[str, Ints]:
+    """Return of stages behind all loads of a resource: the loads of a beginning, then what is left.
+
+    Loads crowd at the beginning, where nothing is on chip. A beginning is the first iteration of
+    the outermost loop, or of the two outermost: its last job comes after all of its loads, and all
+    other jobs come after it.
+    """
+    number = services.kinds.number
+    bounds: dict[str, Ints] = {}
+    for is_first in _beginnings(candidates):
+        inside = number * is_first
+        for streams in _loads(services).values():
+            loaded = sum((services.busy[name] * inside).sum(axis=1) for name in streams)
+            visible = min(services.latency[name] for name in streams)
+            for name in _behind(services.stages, streams):
+                left = total[name] - (services.busy[name] * inside).sum(axis=1)
+                after = loaded + left + tails[name] + visible * (loaded > 0)
+                bounds[name] = np.maximum(bounds.get(name, 0), after)
+    return bounds
+
+
+def _beginnings(candidates: Candidates) -> Iterator[Flags]:
+    """Yield `[tilings, 27]`: which kinds of jobs are of the first iteration of the outer loops."""
+    place = dict(zip("tck", np.indices((3, 3, 3)).reshape(3, -1) == 0, strict=True))
+    for depth in (1, 2):
+        by_order = [
+            np.logical_and.reduce([place[loop] for loop in LOOPS[order][:depth]])
+            for order in ORDERS
+        ]
+        yield np.array(by_order)[candidates.order]
+
+
+def _loads(services: Services) -> dict[str, list[str]]:
+    """Return by resource the stages that load over it, those that serve one job only apart."""
+    loads: dict[str, list[str]] = {}
+    for stage in services.stages:
+        if stage.stream and stage.stream.direction is READ and not stage.is_once:
+            loads.setdefault(stage.stream.resource, []).append(stage.name)
+    return loads
+
+
+def _behind(stages: list[Stage], sources: list[str]) -> Iterator[str]:
+    """Yield the stages whose jobs wait for all of these, directly or through others."""
+    above: dict[str, set[str]] = {}
+    for stage in stages:
+        waits = [wait.stage for wait in stage.after]
+        above[stage.name] = {*waits, *(name for wait in waits for name in above[wait])}
+        if above[stage.name] >= set(sources) and stage.stream is None:
+            yield stage.name
+
+
+def _of_spills(
+    services: Services, total: Mapping[str, Ints], lag: int
+) -> Iterator[tuple[str, Ints]]:
+    """Yield what tilings take whose every job stores partial sums, behind which later loads wait.
+
+    The loads of job i + p stand behind the store of job i, which waits for its computation; p is
+    the lag of stores plus one for the job itself, and one more where loads wait for a selection.
+    So storing, loading, selecting and computing of every p-th job are one chain; there are p.
+    """
+    spills = services.work.jobs.spills
+    if not np.any(spills):
+        return
+    number, busy, latency = services.kinds.number, services.busy, services.latency
+    is_spilling = np.reshape(spills, number.shape).any(axis=1)
+    for store, load in _stores_and_loads(services.stages):
+        path = [store, *_way(load, services.stages)]
+        waits = latency[path[-1]] + sum(latency[name] for name in path[1:-1])
+        jobs = ((busy[load] > 0) * number).sum(axis=1)
+        ends = busy[store].max(axis=1) + busy[load].max(axis=1) + waits
+        in_chains = sum(total[name] for name in path) + jobs * waits
+        yield f"{store} before {load}", is_spilling * (in_chains // (lag + 2) - ends)
+
+
+def _stores_and_loads(stages: list[Stage]) -> Iterator[tuple[str, str]]:
+    """Yield the stage that stores Y, and the one that loads X and partial sums behind it."""
+    streams = {stage.stream.operand: stage for stage in stages if stage.stream}
+    x, y = streams.get("x"), streams.get("y")
+    if x and y and x.stream and y.stream and x.stream.resource == y.stream.resource:
+        yield y.name, x.name
+
+
+def _way(load: str, stages: list[Stage]) -> list[str]:
+    """Return the stages that a loaded tile passes, the loading one first, the computing one last.
+
+    Loads over other streams that wait for one of them are not on the way.
+    """
+    way = [load]
+    for stage in stages:
+        if stage.stream is None and any(wait.stage == way[-1] for wait in stage.after):
+            way.append(stage.name)
+    return way
 
 
 def _of_buffers(

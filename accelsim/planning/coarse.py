@@ -8,8 +8,8 @@ import numpy as np
 
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import resource_named
-from accelsim.mapping import Gemm, Ints, ceil_div
-from accelsim.mapping.tiling import Reuse, TileBytes
+from accelsim.mapping import Gemm, Ints, Tiling, ceil_div
+from accelsim.mapping.tiling import LOOPS, Reuse, TileBytes
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.weights import kept_share
 
@@ -19,9 +19,9 @@ def coarse_bounds(
 ) -> Ints:
     """Return the fewest cycles of each tiling, `[tilings]`, from its traffic and first tiles.
 
-    Whole bytes of each operand over its resource, at once; and the multiplications, which begin
-    once a tile of X and one of W are there. A resource moves two tiles at once as fast as one after
-    the other, or faster.
+    Whole bytes of each operand over its resource, at once; the multiplications, after the first
+    tile of X; and what the first iteration of the outermost loop loads, then the multiplications of
+    all others. A resource moves two tiles at once as fast as one after the other, or faster.
     """
     path = machine.path
     bounds = np.zeros(len(candidates), np.int64)
@@ -41,7 +41,23 @@ def coarse_bounds(
             _transfer(machine, bits, path.clock_mhz),
             computing + _transfer(machine, {"x": 8 * size.activations}, path.clock_mhz),
         )
+        first, loaded = _first_iteration(tiling, gemm)
+        bits = {
+            "x": path.x.tile_bits(loaded["k"], loaded["t"]),
+            "w": path.w.tile_bits(loaded["k"], loaded["c"]) * share,
+        }
+        begun = _transfer(machine, bits, path.clock_mhz)
+        bounds[which] = np.maximum(bounds[which], begun + np.floor(computing * (1 - first)) - 1)
     return bounds
+
+
+def _first_iteration(tiling: Tiling, gemm: Gemm) -> tuple[Any, dict[str, Any]]:
+    """Return the first iteration of the outermost loop: its share of the layer, and its extents."""
+    whole = {"t": gemm.tokens, "c": gemm.out_features, "k": gemm.in_features}
+    tile = {"t": tiling.tokens, "c": tiling.columns, "k": tiling.reduction}
+    outer = LOOPS[tiling.order][0]
+    extent = np.minimum(tile[outer], whole[outer])
+    return extent / whole[outer], whole | {outer: extent}
 
 
 def _transfer(machine: LayerMachine, bits: dict[str, Any], clock_mhz: float) -> Ints:

@@ -15,15 +15,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelsim.base.cache import DiskCache
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.memory import Memory, timing_key
 from accelsim.mapping import Gemm, Tiling, check_tiling
 from accelsim.mapping.mapper import choose_tiling
-from accelsim.planning.search import Objective, Plan, Search
 from accelsim.version import __version__
+
+if TYPE_CHECKING:
+    from accelsim.planning.search import Objective, Plan
 
 _ROOMS = ("mapping", "hardware", "dataflows", "engine", "planning", "precision", "tech")
 _known = Memory(8192)
@@ -75,6 +77,8 @@ class Planner:
 
 def plan(machine: LayerMachine, gemm: Gemm, *, is_decode: bool = False) -> Plan:
     """Search for the tile of a layer, and return all that was found; arguments: `Planner.tile`."""
+    from accelsim.planning.search import Search  # most runs find their tiles on disk
+
     objective: Objective = "cycles"
     if machine.tiling in ("energy", "edp"):
         objective = machine.tiling

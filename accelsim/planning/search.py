@@ -36,8 +36,10 @@ SLACK = 0.001  # of the cycles: what is closer than that counts as equal
 MOST_JOBS = 120_000  # walked in all runs of a search; some 40 ms
 _MOST_WALKED_JOBS = 40_000  # of one run that does not repeat itself sooner
 _JOBS_OF_A_RUN = 1000  # as long as it takes to get one ready
-_FIRST_JOBS = 4000  # whose runs tell what is worth a look
+_FIRST_JOBS = 30_000  # whose runs tell what is worth a look
 _AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
+_PATIENCE = 32  # runs in a row that find nothing better
+_CLOSENESS = 0.05
 _PRICED = 8  # more tilings that are run because they promise less energy, in the same time
 _PRICED_FOR_ENERGY = 24  # tilings that are run and priced if energy is the objective
 
@@ -128,7 +130,7 @@ class Search:
         self._is_decode = is_decode
         self._found: list[Found] = []
         self._parts: list[_Part] = []
-        self._left: Ints = np.zeros((0, 4), np.int64)  # bound, walked jobs, part, place in it
+        self._left: Ints = np.zeros((0, 4), np.int64)  # bound, promise, part, place in it
         self._walked_jobs = 0
 
     def plan(
@@ -171,13 +173,15 @@ class Search:
         """Run tilings until nothing left can be faster by more than the slack."""
         coarse = coarse_bounds(self._machine, self._gemm, candidates, is_decode=self._is_decode)
         order = np.argsort(coarse, kind="stable")
-        self._look_at(candidates[order[:_AT_ONCE]])
-        self._run(min(_FIRST_JOBS, most_jobs), slack)
-        rest = order[_AT_ONCE:]
-        if self._found:
-            rest = rest[coarse[rest] < self._best_cycles]
-        for start in range(0, len(rest), _AT_ONCE):
-            self._look_at(candidates[rest[start : start + _AT_ONCE]])
+        for start in range(0, len(order), _AT_ONCE):
+            part = order[start : start + _AT_ONCE]
+            if self._found:
+                part = part[coarse[part] * (1 + slack) < self._best_cycles]
+            if not len(part):
+                break
+            self._look_at(candidates[part])
+            if start == 0:
+                self._run(min(_FIRST_JOBS, most_jobs), slack)
         self._run(most_jobs, slack)
         if not self._found:
             self._run_any()
@@ -196,30 +200,36 @@ class Search:
             causes=tuple(by_cause),
             energy=lambda: self._energy,
         )
+        serving = np.max([by_cause[stage.name] for stage in services.stages], axis=0)
+        moving = np.max([by_cause[name] for name in by_cause if name not in services.busy], axis=0)
+        promise = _promise(serving, moving)
         places = np.arange(len(candidates))
         numbers = np.full(len(candidates), len(self._parts))
-        rows = np.stack([part.bound_cycles, part.walked_jobs, numbers, places], axis=1)
+        rows = np.stack([part.bound_cycles, promise, numbers, places], axis=1)
         if self._found:
             rows = rows[part.bound_cycles < self._best_cycles]
         self._left = np.concatenate([self._left, rows])
         self._parts.append(part)
 
     def _run(self, most_jobs: int, slack: float) -> None:
-        """Run what may be the best, the lowest bound first, until so many jobs have been walked.
+        """Run what may be the best until so many jobs have been walked.
 
-        Of tilings whose bounds differ by less than half the slack, those of fewer jobs go first.
+        In turns, the tiling that promises most and the one with the lowest bound go first.
+
+        It also ends after `_PATIENCE` runs none of which was better than the best before it.
         """
-        grain = max(1, int(self._left[:, 0].min(initial=2**62) * slack / 2))
-        rank = np.lexsort((self._left[:, 1], self._left[:, 0] // grain))
-        self._left = self._left[rank]
+        bounds, promises = (np.argsort(np.argsort(self._left[:, x], kind="stable")) for x in (0, 1))
+        self._left = self._left[np.lexsort((bounds, np.minimum(bounds, promises)))]
         tried = np.zeros(len(self._left), np.bool_)
+        patience = _PATIENCE
         for place, (bound, _, part, at) in enumerate(self._left.tolist()):
             best = self._best_cycles if self._found else None
-            is_over = best is not None and bound // grain * grain * (1 + slack) >= best
-            if self._walked_jobs >= most_jobs or is_over:
+            if self._walked_jobs >= most_jobs or not patience:
                 break
             if best is None or bound * (1 + slack) < best:
                 tried[place] = self._try(part, at)
+                is_better = best is None or (bool(self._found) and self._best_cycles < best)
+                patience = _PATIENCE if is_better else patience - 1
         self._left = self._left[~tried]
 
     def _try(self, part: int, at: int, most_jobs: int = _MOST_WALKED_JOBS) -> bool:
@@ -292,6 +302,17 @@ class Search:
     @cached_property
     def _energy(self) -> Energy:
         return Energy.of(self._machine)
+
+
+def _promise(serving: Ints, moving: Ints) -> Ints:
+    """Return an estimate of the cycles of tilings, for the order in which they are run.
+
+    Stages and resources that are both busy nearly all the time wait for each other now and then:
+    up to a twentieth is added, the more the closer they are.
+    """
+    both = np.minimum(serving, moving) / np.maximum(serving, moving)
+    estimate: Ints = (np.maximum(serving, moving) * (1 + _CLOSENESS * both**4)).astype(np.int64)
+    return estimate
 
 
 def _by_energy(found: Found) -> tuple[float, int]:
