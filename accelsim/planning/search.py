@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.base.compiled import pays
 from accelsim.base.errors import DeadlockError, InputError
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Gemm, Ints, Tiling
@@ -40,7 +41,9 @@ _FIRST_JOBS = 30_000  # whose runs tell what is worth a look
 _AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
 _PATIENCE = 32  # runs in a row that find nothing better
 _CLOSENESS = 0.05
-_PRICED = 8  # more tilings that are run because they promise less energy, in the same time
+_SEARCH_NS = 2.5e8  # of runs in the interpreter that are worth a compiled loop
+_PRICED = 8  # more tilings that are run because they promise less energy in the same time
+_PRICED_JOBS = 20_000  # that are walked in them
 _PRICED_FOR_ENERGY = 24  # tilings that are run and priced if energy is the objective
 
 
@@ -147,6 +150,7 @@ class Search:
             InputError: not even the smallest tile fits, or no tiling runs to its end.
         """
         machine, gemm = self._machine, self._gemm
+        pays(_SEARCH_NS)  # who searches once will search again
         candidates = Candidates.of(gemm, machine, is_decode=self._is_decode)
         if not len(candidates):
             check_room(gemm, machine.path, machine.stores)
@@ -265,13 +269,14 @@ class Search:
         return sorted((self._priced(each) for each in equal), key=_by_energy)
 
     def _run_cheaper(self, limit: float) -> None:
-        """Run tilings that may take as few cycles, and move less than all that were run."""
+        """Run tilings that may take as few cycles, those that move least first."""
+        most_jobs = self._walked_jobs + _PRICED_JOBS
         left = self._left[self._left[:, 0] <= limit]
         if not len(left):
             return
         moved = np.array([self._parts[part].traffic_pj[at] for _, _, part, at in left.tolist()])
         for row in left[np.argsort(moved, kind="stable")[:_PRICED]].tolist():
-            if self._walked_jobs < 2 * MOST_JOBS:
+            if self._walked_jobs < most_jobs:
                 self._try(row[2], row[3])
 
     def _of_least_energy(self, candidates: Candidates, objective: Objective) -> list[Found]:
