@@ -95,7 +95,7 @@ class Dram(Resource):
                 f"a transfer of {most} bytes takes {float(most * per_byte):.3g} cycles, more than "
                 f"are counted: clock_mhz is too high for dram.bandwidth_gb_per_s"
             )
-        if most * per_byte.numerator <= _MAX_CYCLES:
+        if max(most * per_byte.numerator, per_byte.denominator) <= _MAX_CYCLES:
             cycles: Ints = ceil_div(size_bytes * per_byte.numerator, per_byte.denominator)
             return cycles
         sizes = sorted(set(size_bytes.ravel().tolist()))

@@ -2,7 +2,7 @@
 
     candidates ─► coarse bounds ─► lower bounds ─► runs, the lowest bound first ─► the best
     thousands     traffic, first    of each stage,   until nothing left can be
-                  tiles             resource, buffer  faster by more than SLACK
+                  tiles             resource, buffer  faster by more than the slack
 
 So the best that was run is, within the slack, the best of the grid; only where so many jobs would
 have to be walked that it takes too long (`MOST_JOBS`), it is the best that was run. Tilings within
@@ -33,18 +33,36 @@ from accelsim.planning.exact import ExactRuns
 from accelsim.planning.services import Services
 
 Objective = Literal["cycles", "energy", "edp"]
-SLACK = 0.001  # of the cycles: what is closer than that counts as equal
-MOST_JOBS = 120_000  # walked in all runs of a search; some 40 ms
 _MOST_WALKED_JOBS = 40_000  # of one run that does not repeat itself sooner
 _JOBS_OF_A_RUN = 1000  # as long as it takes to get one ready
 _FIRST_JOBS = 30_000  # whose runs tell what is worth a look
 _AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
-_PATIENCE = 32  # runs in a row that find nothing better
 _CLOSENESS = 0.05
 _SEARCH_NS = 2.5e8  # of runs in the interpreter that are worth a compiled loop
 _PRICED = 8  # more tilings that are run because they promise less energy in the same time
 _PRICED_JOBS = 20_000  # that are walked in them
 _PRICED_FOR_ENERGY = 24  # tilings that are run and priced if energy is the objective
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """When a search ends.
+
+    Attributes:
+        slack: once no tiling left can be faster by more, as a share of the cycles; tilings that
+            are closer than that count as equal.
+        most_jobs: once so many jobs have been walked in all runs together; 120,000 take 40 ms.
+        patience: after so many runs in a row that found nothing better.
+    """
+
+    slack: float = 0.001
+    most_jobs: int = 120_000
+    patience: int = 32
+
+
+USUAL = Effort()
+EXHAUSTIVE = Effort(slack=0.0, most_jobs=2**62, patience=2**62)
+"""As long as it takes to prove that no tiling of the grid has fewer cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +154,12 @@ class Search:
         self._left: Ints = np.zeros((0, 4), np.int64)  # bound, promise, part, place in it
         self._walked_jobs = 0
 
-    def plan(
-        self, objective: Objective = "cycles", *, slack: float = SLACK, most_jobs: int = MOST_JOBS
-    ) -> Plan:
+    def plan(self, objective: Objective = "cycles", effort: Effort = USUAL) -> Plan:
         """Return the plan of the layer.
 
         Args:
             objective: what is to be least.
-            slack: of the cycles; the search ends once no tiling left can be faster by more.
-            most_jobs: that are walked in all runs together; ends it in any case.
+            effort: when to end a search for the fewest cycles.
 
         Raises:
             InputError: not even the smallest tile fits, or no tiling runs to its end.
@@ -156,8 +171,8 @@ class Search:
             check_room(gemm, machine.path, machine.stores)
             raise AssertionError("check_room accepts what fits refuses")
         if objective == "cycles":
-            self._search(candidates, slack, most_jobs)
-            found = self._within(slack)
+            self._search(candidates, effort)
+            found = self._within(effort.slack)
         else:
             found = self._of_least_energy(candidates, objective)
         if not found:
@@ -173,20 +188,21 @@ class Search:
     def _best_cycles(self) -> int:
         return min(each.cycles for each in self._found)
 
-    def _search(self, candidates: Candidates, slack: float, most_jobs: int) -> None:
+    def _search(self, candidates: Candidates, effort: Effort) -> None:
         """Run tilings until nothing left can be faster by more than the slack."""
         coarse = coarse_bounds(self._machine, self._gemm, candidates, is_decode=self._is_decode)
         order = np.argsort(coarse, kind="stable")
         for start in range(0, len(order), _AT_ONCE):
             part = order[start : start + _AT_ONCE]
             if self._found:
-                part = part[coarse[part] * (1 + slack) < self._best_cycles]
+                part = part[coarse[part] * (1 + effort.slack) < self._best_cycles]
             if not len(part):
                 break
             self._look_at(candidates[part])
             if start == 0:
-                self._run(min(_FIRST_JOBS, most_jobs), slack)
-        self._run(most_jobs, slack)
+                first = min(_FIRST_JOBS, effort.most_jobs)
+                self._run(replace(effort, most_jobs=first))
+        self._run(effort)
         if not self._found:
             self._run_any()
 
@@ -215,25 +231,24 @@ class Search:
         self._left = np.concatenate([self._left, rows])
         self._parts.append(part)
 
-    def _run(self, most_jobs: int, slack: float) -> None:
-        """Run what may be the best until so many jobs have been walked.
+    def _run(self, effort: Effort) -> None:
+        """Run what may be the best until nothing else can be, or the effort is spent.
 
         In turns, the tiling that promises most and the one with the lowest bound go first.
 
-        It also ends after `_PATIENCE` runs none of which was better than the best before it.
         """
         bounds, promises = (np.argsort(np.argsort(self._left[:, x], kind="stable")) for x in (0, 1))
         self._left = self._left[np.lexsort((bounds, np.minimum(bounds, promises)))]
         tried = np.zeros(len(self._left), np.bool_)
-        patience = _PATIENCE
+        patience = effort.patience
         for place, (bound, _, part, at) in enumerate(self._left.tolist()):
             best = self._best_cycles if self._found else None
-            if self._walked_jobs >= most_jobs or not patience:
+            if self._walked_jobs >= effort.most_jobs or not patience:
                 break
-            if best is None or bound * (1 + slack) < best:
+            if best is None or bound * (1 + effort.slack) < best:
                 tried[place] = self._try(part, at)
                 is_better = best is None or (bool(self._found) and self._best_cycles < best)
-                patience = _PATIENCE if is_better else patience - 1
+                patience = effort.patience if is_better else patience - 1
         self._left = self._left[~tried]
 
     def _try(self, part: int, at: int, most_jobs: int = _MOST_WALKED_JOBS) -> bool:

@@ -179,7 +179,9 @@ def test_capacity_is_in_kib(kib, bytes_):
 def test_the_store_knows_about_double_buffering():
     twice, once = make(WeightBuffer).store, make(WeightBuffer, double_buffered=False).store
     assert (twice.slots(20000), once.slots(20000)) == (3, 1)
-    assert twice.fits(32768)
-    assert not twice.fits(32769)
-    assert once.fits(65536)
-    assert not once.fits(65537)
+    assert twice.fits(32768, twice=True)
+    assert not twice.fits(32769, twice=True)
+    assert once.fits(65536, twice=True)
+    for store in (twice, once):
+        assert store.fits(65536)
+        assert not store.fits(65537)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from accelsim import simulate
 from accelsim.base.errors import InputError
+from accelsim.dataflows import repetition
 from accelsim.engine import Network, Room, Stage, program_order, recurrence
 from accelsim.engine.steady import reach, repeats
 from accelsim.mapping import Gemm
@@ -187,7 +188,7 @@ def test_whole_results_are_those_of_walking_everything(name, engine, long_trace)
 
     with (
         patch.object(runner, "_WALKED_TILES", 0),
-        patch.object(periodic, "repeats", spy),
+        patch.object(repetition, "repeats", spy),
     ):
         result = simulate(arch, long_trace, engine=engine)
     assert any(found)
