@@ -41,12 +41,14 @@ format: $(VENV)/.dev  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# QUICK=1 makes everything small: it shows that benchmarks run, not how fast anything is.
+quick = $(if $(QUICK),--quick)
 bench: $(VENV)/.dev  ## time engine, selection, commands, Llama-3-8B shapes and sweeps; ratios from one run
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-group-by=group -o addopts="" \
-	  --benchmark-json=.benchmarks/speed.json --benchmark-columns=median,iqr,rounds
+	  --benchmark-json=.benchmarks/speed.json --benchmark-columns=median,iqr,rounds $(quick)
 	$(BIN)/python benchmarks/ratios.py .benchmarks/speed.json
-	$(BIN)/python benchmarks/llama8b.py $(if $(TOKENS),--tokens $(TOKENS))
-	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/llama8b.py $(quick)
+	$(BIN)/python benchmarks/sweep.py $(quick)
 
 bench-peers: $(VENV)/.run  ## the same GEMM on other simulators from PyPI (minutes, gigabytes)
 	$(BIN)/python benchmarks/peers/run.py

@@ -2,8 +2,8 @@
 
     python .ci/pages.py check | update | measured [PAGE …]
 
-`measured` checks what torch computes and leaves out commands of accelsim that cannot print other
-numbers with other kernels of torch.
+`measured` leaves out what cannot print other numbers with other kernels of torch: commands and
+scripts that neither use torch nor read a trace that it may have written.
 
 Blocks of a page run in order, in a scratch copy of the project:
 
@@ -26,7 +26,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -35,9 +35,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 COPIED, LINKED = ("arch_configs",), ("traces", "experiments", "docs")
-# Commands that measure a model, and the numbers in what they print.
+# Commands that measure a model, what else uses torch, and a trace that a page writes.
 MEASURING = ("accelsim accuracy", "accelsim policy")
-CAPTURED = re.compile(r"out/\S+\.npz")  # what a command reads that torch has written
+TORCH = re.compile(
+    r"\baccelsim (?:accuracy|policy|capture)\b|^(?:import|from) torch\b", re.MULTILINE
+)
+TRACE = re.compile(r"out/\w+\.npz")
 BAD_INPUT = 2
 REFUSED = re.compile(r"^error: ", re.MULTILINE)
 NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?")
@@ -75,6 +78,12 @@ def blocks(page: str) -> Iterator[Block]:
         yield Block(found["info"], found["body"], found.start("body"))
 
 
+def unfinished(folder: str, names: list[str]) -> set[str]:
+    """Return the files of __pycache__ that others are writing; the rest spare compiling again."""
+    is_cache = Path(folder).name == "__pycache__"
+    return {name for name in names if is_cache and not name.endswith((".pyc", ".nbi", ".nbc"))}
+
+
 class Scratch:
     """A copy of the project in which a page is followed."""
 
@@ -88,8 +97,7 @@ class Scratch:
         bins = Path(sys.executable).parent
         self.env = {**os.environ, "COLUMNS": "80", "PATH": f"{bins}:{os.environ['PATH']}"}
         if any(block.file.startswith("accelsim/") for block in found):
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / "accelsim", folder / "accelsim", ignore=ignore)
+            shutil.copytree(ROOT / "accelsim", folder / "accelsim", ignore=unfinished)
             self.env["PYTHONPATH"] = str(folder)
 
     def run(self, command: str, *, may_be_refused: bool = False) -> list[str]:
@@ -120,25 +128,28 @@ def follow(page: Path, *, only_measured: bool = False) -> str:
     text = page.read_text(encoding="utf-8")
     fresh, done = "", 0
     found = list(blocks(text))
+    files = torch_files(found)
     with tempfile.TemporaryDirectory() as name:
         scratch = Scratch(Path(name), page, found)
         for block in found:
             if block.use == "file":
                 scratch.write(block)
+            elif only_measured and not needs_torch(block, files):
+                continue
             elif block.use == "run":
                 language = block.info.split()[0]
                 script = (
                     f"python - <<'END'\n{block.body}END\n" if language == "python" else block.body
                 )
                 scratch.run(script)
-            elif block.use == "console" and not (only_measured and is_fixed(block.body)):
-                fresh += text[done : block.start] + shown_now(scratch, block)
+            elif block.use == "console":
+                fresh += text[done : block.start] + shown_now(scratch, block, files)
                 done = block.start + len(block.body)
     return fresh + text[done:]
 
 
-def shown_now(scratch: Scratch, block: Block) -> str:
-    """Return a console block as it would be written now."""
+def shown_now(scratch: Scratch, block: Block, files: set[str]) -> str:
+    """Return a console block as it would be written now; `files` are those of `torch_files`."""
     head = COMMAND.match(block.body)
     if head is None:
         raise SystemExit(f"{scratch.page.name}: must begin with '$ command':\n{block.body}")
@@ -146,7 +157,7 @@ def shown_now(scratch: Scratch, block: Block) -> str:
     command = head["command"]
     may_be_refused = REFUSED.search(block.body) is not None
     lines = excerpt(scratch.run(command, may_be_refused=may_be_refused), shown)
-    if same(command, lines, shown):
+    if lines == shown or (is_measured(command, files) and alike(lines, shown)):
         return block.body
     print(f"{scratch.page.name} differs: {command}")
     return head.group(0) + "".join(f"{line}\n" for line in lines)
@@ -163,21 +174,25 @@ def excerpt(printed: list[str], shown: list[str]) -> list[str]:
     return printed
 
 
-def is_measured(command: str) -> bool:
+def torch_files(found: Iterable[Block]) -> set[str]:
+    """Return the scripts of a page that use torch, and the traces that torch may write."""
+    using = [block for block in found if TORCH.search(block.body)]
+    scripts = {block.file for block in using if block.file}
+    return scripts.union(*(TRACE.findall(block.body) for block in using))
+
+
+def needs_torch(block: Block, files: set[str]) -> bool:
+    """Whether a block uses torch, runs a script that does, or reads what torch has written."""
+    return TORCH.search(block.body) is not None or any(name in block.body for name in files)
+
+
+def is_measured(command: str, files: set[str]) -> bool:
     """Whether torch computes what a command prints."""
-    return command.startswith(MEASURING) or CAPTURED.search(command) is not None
+    return command.startswith(MEASURING) or not files.isdisjoint(TRACE.findall(command))
 
 
-def is_fixed(body: str) -> bool:
-    """Whether a console block neither shows nor makes anything that torch computes."""
-    head = COMMAND.match(body)
-    return head is not None and head[1].startswith("accelsim ") and not is_measured(head[1])
-
-
-def same(command: str, lines: list[str], shown: list[str]) -> bool:
-    """Whether a command printed what is shown; what torch computes differs a little by machine."""
-    if lines == shown or not is_measured(command):
-        return lines == shown
+def alike(lines: list[str], shown: list[str]) -> bool:
+    """Whether a command printed what is shown, but for what numbers differ by machine."""
     texts = ["\n".join(part) for part in (lines, shown)]
     new, old = (NUMBER.findall(text) for text in texts)
     forms = {re.sub(r"[\s─]+", " ", NUMBER.sub("#", text)) for text in texts}

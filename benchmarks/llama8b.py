@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+TOKENS, FEWEST = 2048, 64  # the fewest fill each batch once
 QUANTILES = ROOT.parent / "shared/reference/activation_quantiles_llama-3-8b.npz"
 ARCH = str(ROOT / "arch_configs/nm816.yaml")
 CASES = (
@@ -44,7 +45,8 @@ def main() -> None:
     """Make the traces, run the cases in order (a later one finds what an earlier one kept)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quantiles", type=Path, default=QUANTILES)
-    parser.add_argument("--tokens", type=int, default=2048)
+    parser.add_argument("--tokens", type=int, default=TOKENS)
+    parser.add_argument("--quick", action="store_const", const=FEWEST, dest="tokens")
     options = parser.parse_args()
     drawn = ("--distribution", "laplace")
     if options.quantiles.exists():

@@ -1,9 +1,10 @@
 """Points of a sweep a second on one process and on two, and the memory that 10,240 points take.
 
-    python benchmarks/sweep.py
+    python benchmarks/sweep.py [--quick]
 
 Each sweep runs in processes of its own; selections are on disk from a first, short one. A rate of
-`run` is of simulation alone, the rate of all includes start, checks and tables.
+`run` is of simulation alone, the rate of all includes start, checks and tables. `--quick` takes the
+first and the last value of each axis: it shows that the benchmark runs, not how fast.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -69,28 +72,43 @@ def report(title: str, file: Path, folder: Path, workers: int) -> None:
     )
 
 
-def main() -> None:
+def write(name: str, folder: Path, *, quick: bool, more: Mapping[str, list[Any]] = {}) -> Path:
+    """Write a shipped sweep with `more` axes to a folder; return the file."""
+    text = (SWEEPS / f"{name}.yaml").read_text(encoding="utf-8").replace("../..", str(ROOT))
+    data = yaml.safe_load(text)
+    data["axes"] |= more
+    if quick:
+        data["axes"] = {axis: ends(values) for axis, values in data["axes"].items()}
+    path = folder / f"{name}{'-larger' if more else ''}.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return path
+
+
+def ends(values: list[Any] | dict[str, Any]) -> list[Any]:
+    """Return the first and the last value of an axis, a list or a range."""
+    return [values["from"], values["to"]] if isinstance(values, dict) else [values[0], values[-1]]
+
+
+def main(*, quick: bool) -> None:
     """Measure the shipped sweeps, and a larger one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["ACCELSIM_CACHE_DIR"] = str(folder / "cache")
-        data = yaml.safe_load((SWEEPS / "pattern_crossbar.yaml").read_text(encoding="utf-8"))
-        data["base"] = str(ROOT / "arch_configs/nm816.yaml")
-        data["traces"] = str(ROOT / "traces/llama.npz")
-        data["axes"]["dram.latency_ns"] = [50, 100]
-        larger = folder / "larger.yaml"
-        larger.write_text(yaml.safe_dump(data), encoding="utf-8")
-        report("selects first: selector_sharing", SWEEPS / "selector_sharing.yaml", folder, 1)
+        shipped = partial(write, folder=folder, quick=quick)
+        report("selects first: selector_sharing", shipped("selector_sharing"), folder, 1)
+        crossbars = shipped("pattern_crossbar")
         for workers in (1, 2):
             title = f"pattern_crossbar, {workers} process{'es' if workers > 1 else ''}"
-            report(title, SWEEPS / "pattern_crossbar.yaml", folder, workers)
+            report(title, crossbars, folder, workers)
+        larger = shipped("pattern_crossbar", more={"dram.latency_ns": [50, 100]})
         report("… at two latencies, 1 process", larger, folder, 1)
-        report("buffer_sizing (no point shares its runs)", SWEEPS / "buffer_sizing.yaml", folder, 1)
-        report("decode_batch", SWEEPS / "decode_batch.yaml", folder, 1)
+        buffers = shipped("buffer_sizing")
+        report("buffer_sizing (no point shares its runs)", buffers, folder, 1)
+        report("decode_batch", shipped("decode_batch"), folder, 1)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(measure(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))))
+    if sys.argv[1:] in ([], ["--quick"]):
+        main(quick="--quick" in sys.argv)
     else:
-        main()
+        print(json.dumps(measure(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))))

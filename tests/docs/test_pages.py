@@ -66,25 +66,54 @@ def test_an_error_that_the_page_shows_is_compared(tmp_path):
     assert pages.follow(page_of(tmp_path, wrong)) == right
 
 
+CAPTURING = """```python file=capture_mine.py
+from torch import nn
+capture(model, batches, out="out/mine.npz")
+```
+```console
+$ accelsim capture --model a --out out/theirs.npz
+captured
+```
+"""
+
+
 @pytest.mark.parametrize(
-    ("command", "is_fixed"),
+    ("command", "needs_torch", "is_measured"),
     [
-        ("accelsim run a.yaml --trace traces/llama.npz --verify", True),
-        ("accelsim area a.yaml", True),
-        ("accelsim run a.yaml --trace out/mine.npz", False),  # captured on this page
-        ("accelsim accuracy \\\n  --exact", False),
-        ("python capture_mine.py", False),
+        ("accelsim run a.yaml --trace traces/llama.npz --verify", False, False),
+        ("accelsim area a.yaml", False, False),
+        ("accelsim synth --model llama-3-8b --out out/drawn.npz", False, False),
+        ("accelsim run a.yaml --trace out/drawn.npz", False, False),
+        ("python closed_form.py", False, False),
+        ("accelsim run a.yaml --trace out/mine.npz", True, True),  # captured on this page
+        ("accelsim inspect out/theirs.npz", True, True),
+        ("accelsim accuracy \\\n  --exact", True, True),
+        ("python capture_mine.py", True, False),  # what it prints is the same everywhere
     ],
 )
-def test_what_no_kernel_of_torch_can_change(command, is_fixed):
-    assert pages.is_fixed(f"$ {command}\nprinted\n") is is_fixed
+def test_what_kernels_of_torch_can_change(command, needs_torch, is_measured):
+    page = f"{CAPTURING}```console\n$ {command}\nprinted\n```\n"
+    found = list(pages.blocks(page))
+    files = pages.torch_files(found)
+    assert files == {"capture_mine.py", "out/mine.npz", "out/theirs.npz"}
+    assert pages.needs_torch(found[-1], files) is needs_torch
+    assert pages.is_measured(command, files) is is_measured
 
 
 def test_only_what_torch_computes_is_followed_if_that_is_asked_for(tmp_path):
-    fixed = f"```console\n$ {REFUSED_COMMAND}\nwrong\n```\n"
-    measured = "```console\n$ echo out/a.npz\nwrong\n```\n"
-    found = pages.follow(page_of(tmp_path, fixed + measured), only_measured=True)
-    assert found == fixed + measured.replace("wrong", "out/a.npz")
+    fixed = (
+        f"```console\n$ {REFUSED_COMMAND}\nwrong\n```\n```python run\nraise SystemExit(1)\n```\n"
+    )
+    measured = "```console\n$ echo out/mine.npz\nwrong\n```\n"
+    script = "```python file=a.py\nimport torch  # writes out/mine.npz\n```\n"
+    found = pages.follow(page_of(tmp_path, fixed + script + measured), only_measured=True)
+    assert found == fixed + script + measured.replace("wrong", "out/mine.npz")
+
+
+def test_what_is_being_written_is_not_copied():
+    names = ["a.pyc", "f.nbi", "f.1.nbc", "a.pyc.1402", "tmp.f.nbi.12"]
+    assert pages.unfinished("a/__pycache__", names) == {"a.pyc.1402", "tmp.f.nbi.12"}
+    assert pages.unfinished("a", names) == set()
 
 
 @pytest.mark.parametrize(
@@ -117,8 +146,7 @@ def test_few_blocks_are_skipped():
 @pytest.mark.slow
 def test_examples_of_extensions_pass_the_contract_tests(tmp_path):
     for name in ("accelsim", "tests", "arch_configs"):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=pages.unfinished)
     for name in ("traces", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

@@ -6,8 +6,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 ARCHS = ROOT / "arch_configs"
+
+
+def write_sweep(path, trace, **keys):
+    """Write a sweep over a trace; keys given replace those of a plain one, None removes a key."""
+    plain = {
+        "schema": 1,
+        "name": "small",
+        "base": str(ARCHS / "nm816.yaml"),
+        "traces": str(trace),
+        "axes": {"mac_array.lanes": [8, 16], "dram.bandwidth_gb_per_s": [16, 64]},
+    }
+    data = {key: value for key, value in (plain | keys).items() if value is not None}
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    return path
 
 
 def command(*arguments, first="pass"):

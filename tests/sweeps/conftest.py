@@ -1,11 +1,10 @@
 """A small trace and machine, and sweeps of a few points over them."""
 
 import pytest
-import yaml
 
 from accelsim.sweeps.plan import load_plan
 from accelsim.trace import TraceWriter
-from tests.helpers.sweep_commands import ARCHS
+from tests.helpers.sweep_commands import write_sweep
 
 
 @pytest.fixture(scope="session")
@@ -24,17 +23,7 @@ def sweep_file(tmp_path, trace):
     """Write a sweep file; keys given replace those of a plain one, None removes a key."""
 
     def _sweep_file(name="sweep.yaml", **keys):
-        plain = {
-            "schema": 1,
-            "name": "small",
-            "base": str(ARCHS / "nm816.yaml"),
-            "traces": str(trace),
-            "axes": {"mac_array.lanes": [8, 16], "dram.bandwidth_gb_per_s": [16, 64]},
-        }
-        data = {key: value for key, value in (plain | keys).items() if value is not None}
-        path = tmp_path / name
-        path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
-        return path
+        return write_sweep(tmp_path / name, trace, **keys)
 
     return _sweep_file
 

@@ -15,7 +15,7 @@ import pytest
 from accelsim.base.errors import InputError
 from accelsim.sweeps import cluster
 from accelsim.sweeps.run import run_plan
-from tests.helpers.sweep_commands import ROOT, command, finished, tables
+from tests.helpers.sweep_commands import ROOT, command, finished, tables, write_sweep
 
 pytest.importorskip("distributed")
 
@@ -30,12 +30,13 @@ AXES = {
 }
 
 
-@pytest.fixture
-def undisturbed(sweep_file, tmp_path):
+@pytest.fixture(scope="module")
+def undisturbed(trace, tmp_path_factory):
     """The sweep file, and the tables of one process."""
-    file = sweep_file(axes=AXES)
-    finished(command(file, "--out", tmp_path / "one", "--workers", 1))
-    return file, tables(tmp_path / "one")
+    folder = tmp_path_factory.mktemp("undisturbed")
+    file = write_sweep(folder / "sweep.yaml", trace, axes=AXES)
+    finished(command(file, "--out", folder / "one", "--workers", 1))
+    return file, tables(folder / "one")
 
 
 @contextmanager
