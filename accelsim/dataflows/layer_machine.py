@@ -50,6 +50,11 @@ class LayerMachine:
         return self.method.pattern
 
     @property
+    def deciding_costs(self) -> Hashable:
+        """What the choice of a tile depends on beside time: costs, where energy is the aim."""
+        return self.costs if self.tiling in ("energy", "edp") else None
+
+    @property
     def weight_burst_bytes(self) -> int:
         """The smallest transfer of weights, 1 if what moves them has none."""
         return int(getattr(self.units.get(self.diagram.resource_of("w")), "burst_bytes", 1))

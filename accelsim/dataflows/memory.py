@@ -58,7 +58,14 @@ def timing_key(machine: LayerMachine) -> Key:
     drawing = diagram.name, diagram.stages
     units = [(name, unit.timing_key()) for name, unit in machine.units.items()]
     try:
-        return Key(drawing, machine.path, machine.stores, machine.tiling, *units)
+        return Key(
+            drawing,
+            machine.path,
+            machine.stores,
+            machine.tiling,
+            machine.deciding_costs,
+            *units,
+        )
     except TypeError:
         _check_hashable(units)
         raise

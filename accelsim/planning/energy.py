@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import actions_of
-from accelsim.dataflows.stages import Role
-from accelsim.hardware import READ, Buffer, Resource
 from accelsim.mapping import Gemm, Tiling, Work, tile_jobs
-from accelsim.planning.services import Services
+from accelsim.planning.traffic import Traffic
 from accelsim.planning.weights import planned_weight_bytes
 
 _PJ_PER_MW_S = 1e9
@@ -46,29 +43,15 @@ class Energy:
             leakage_mw / (path.clock_mhz * 1e6) * _PJ_PER_MW_S,
         )
 
-    def traffic_pj(self, services: Services) -> NDArray[np.float64]:
+    def traffic_pj(self, traffic: Traffic) -> NDArray[np.float64]:
         """Return the energy of what moves over resources and the ports of buffers, `[tilings]`."""
-        work, number = services.work, services.kinds.number
-        total = np.zeros(len(number))
-
-        def add(unit: str, action: str, moved: Any) -> None:
-            amount = (moved.reshape(number.shape) * number).sum(axis=1)
-            nonlocal total
-            total = total + amount * self.action_pj[unit].get(action, 0.0)
-
-        for name, unit in self.machine.units.items():
-            if isinstance(unit, Buffer):
-                add(name, "read_bytes", unit.read_bytes(work))
-                add(name, "write_bytes", unit.write_bytes(work))
-        for stage in services.stages:
-            part = stage.stream
-            if part is None or stage.is_once:
-                continue
-            resource = self.machine.units[part.resource]
-            assert part.role is Role.STREAM
-            assert isinstance(resource, Resource)
-            action = "read_bytes" if part.direction is READ else "write_bytes"
-            add(part.resource, action, resource.moved_bytes(part.operand, work))
+        total: NDArray[np.float64] = np.sum(
+            [
+                size_bytes * self.action_pj[unit].get(action, 0.0)
+                for (unit, action), size_bytes in traffic.items()
+            ],
+            axis=0,
+        )
         return total
 
     def layer_pj(self, gemm: Gemm, tiling: Tiling, cycles: int, *, is_decode: bool) -> float:

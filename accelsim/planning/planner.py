@@ -58,7 +58,7 @@ class Planner:
         if machine.tiling == "quick":
             columns = machine.least_columns(is_decode=is_decode)
             return choose_tiling(gemm, machine.path, machine.stores, least_columns=columns)
-        key = timing_key(machine), machine.costs, gemm, is_decode
+        key = timing_key(machine), gemm, is_decode
         found: Tiling = _known.get(key, lambda: self._stored(machine, gemm, is_decode=is_decode))
         return found
 
@@ -89,7 +89,13 @@ def _written(machine: LayerMachine) -> list[str]:
     """Return all of a machine that the choice of a tile depends on, as text."""
     stages = [_text(stage) for stage in machine.diagram.stages]
     units = [f"{name} {unit.timing_key()!r}" for name, unit in machine.units.items()]
-    others = machine.path, machine.stores, machine.costs, machine.tiling, machine.diagram.name
+    others = (
+        machine.path,
+        machine.stores,
+        machine.deciding_costs,
+        machine.tiling,
+        machine.diagram.name,
+    )
     return [*map(repr, others), *stages, *units]
 
 

@@ -6,18 +6,16 @@
 
 So the best that was run is, within the slack, the best of the grid; only where so many jobs would
 have to be walked that it takes too long (`MOST_JOBS`), it is the best that was run. Tilings within
-the slack of the best count as equal, and the one of least energy is taken.
+the slack of the best count as equal, and the one that moves least is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.base.compiled import pays
 from accelsim.base.errors import DeadlockError, InputError
@@ -31,6 +29,7 @@ from accelsim.planning.coarse import coarse_bounds
 from accelsim.planning.energy import Energy
 from accelsim.planning.exact import ExactRuns
 from accelsim.planning.services import Services
+from accelsim.planning.traffic import Traffic, off_chip_bytes, on_chip_bytes, traffic_of
 
 Objective = Literal["cycles", "energy", "edp"]
 _MOST_WALKED_JOBS = 40_000  # of one run that does not repeat itself sooner
@@ -39,8 +38,9 @@ _FIRST_JOBS = 30_000  # whose runs tell what is worth a look
 _AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
 _CLOSENESS = 0.05
 _SEARCH_NS = 2.5e8  # of runs in the interpreter that are worth a compiled loop
-_PRICED = 8  # more tilings that are run because they promise less energy in the same time
-_PRICED_JOBS = 20_000  # that are walked in them
+_CHEAPER = 8  # more tilings that are run because they move less in the same time
+_CHEAPER_JOBS = 20_000  # that are walked in them
+_LITTLE_MORE = 1.01
 _PRICED_FOR_ENERGY = 24  # tilings that are run and priced if energy is the objective
 
 
@@ -74,6 +74,8 @@ class Found:
         cycles: of the layer with it.
         bound_cycles: what was proven of it before.
         bound_by: a stage, a resource or a buffer that the bound comes from.
+        off_chip_bytes: that it moves to memory chips and from them.
+        on_chip_bytes: that pass the ports of its buffers.
         energy_pj: of the layer, zero activations apart; None where nobody asked.
     """
 
@@ -81,6 +83,8 @@ class Found:
     cycles: int
     bound_cycles: int
     bound_by: str
+    off_chip_bytes: int
+    on_chip_bytes: int
     energy_pj: float | None = None
 
 
@@ -114,12 +118,21 @@ class _Part:
     bound_by: Ints
     walked_jobs: Ints
     causes: tuple[str, ...]
-    energy: Callable[[], Energy]
 
     @cached_property
-    def traffic_pj(self) -> NDArray[np.float64]:
-        """Energy of what the tilings move."""
-        return self.energy().traffic_pj(self.runs.services)
+    def traffic(self) -> Traffic:
+        """What the tilings move."""
+        return traffic_of(self.runs.machine, self.runs.services)
+
+    @cached_property
+    def off_chip_bytes(self) -> Ints:
+        """What they move to memory chips and from them."""
+        return off_chip_bytes(self.runs.machine, self.traffic)
+
+    @cached_property
+    def on_chip_bytes(self) -> Ints:
+        """What passes the ports of buffers."""
+        return on_chip_bytes(self.runs.machine, self.traffic)
 
     def run(self, at: int, most_jobs: int) -> Found | None:
         """Run one of them; None if that takes too long.
@@ -132,7 +145,8 @@ class _Part:
         if cycles is None:
             return None
         bound, cause = int(self.bound_cycles[at]), self.causes[self.bound_by[at]]
-        return Found(tiling, cycles, bound, cause)
+        moved = int(self.off_chip_bytes[at]), int(self.on_chip_bytes[at])
+        return Found(tiling, cycles, bound, cause, *moved)
 
 
 class Search:
@@ -218,7 +232,6 @@ class Search:
             bound_by=table.argmax(axis=0),
             walked_jobs=candidates.walked_jobs(self._gemm),
             causes=tuple(by_cause),
-            energy=lambda: self._energy,
         )
         serving = np.max([by_cause[stage.name] for stage in services.stages], axis=0)
         moving = np.max([by_cause[name] for name in by_cause if name not in services.busy], axis=0)
@@ -270,27 +283,36 @@ class Search:
                 return
 
     def _within(self, slack: float) -> list[Found]:
-        """Return the tilings that count as the best, the one of least energy first.
+        """Return the tilings that count as the best, the one that moves least first.
 
-        Those that were not run go first that promise less energy than any that was.
+        That is off chip, where differences of a hundredth do not count, then on chip: a byte of
+        DRAM costs the energy of some twenty of SRAM in any technology, so that the choice does not
+        depend on it.
         """
         if not self._found:
             return []
         limit = self._best_cycles * (1 + slack)
         self._run_cheaper(limit)
         equal = [each for each in self._found if each.cycles <= limit]
-        if len(equal) == 1:
-            return equal
-        return sorted((self._priced(each) for each in equal), key=_by_energy)
+        least = min(each.off_chip_bytes for each in equal)
+        return sorted(
+            equal,
+            key=lambda each: (
+                each.off_chip_bytes > _LITTLE_MORE * least,
+                each.on_chip_bytes,
+                each.off_chip_bytes,
+                each.cycles,
+            ),
+        )
 
     def _run_cheaper(self, limit: float) -> None:
         """Run tilings that may take as few cycles, those that move least first."""
-        most_jobs = self._walked_jobs + _PRICED_JOBS
+        most_jobs = self._walked_jobs + _CHEAPER_JOBS
         left = self._left[self._left[:, 0] <= limit]
         if not len(left):
             return
-        moved = np.array([self._parts[part].traffic_pj[at] for _, _, part, at in left.tolist()])
-        for row in left[np.argsort(moved, kind="stable")[:_PRICED]].tolist():
+        moved = [self._parts[part].off_chip_bytes[at] for _, _, part, at in left.tolist()]
+        for row in left[np.argsort(moved, kind="stable")[:_CHEAPER]].tolist():
             if self._walked_jobs < most_jobs:
                 self._try(row[2], row[3])
 
@@ -303,7 +325,7 @@ class Search:
             self._look_at(candidates[start : start + _AT_ONCE])
         leakage_pj = self._energy.leakage_pj
         bound = np.concatenate([part.bound_cycles for part in self._parts])
-        moved = np.concatenate([part.traffic_pj for part in self._parts])
+        moved = np.concatenate([self._energy.traffic_pj(part.traffic) for part in self._parts])
         promise = moved + leakage_pj * bound
         if objective == "edp":
             promise = promise * bound

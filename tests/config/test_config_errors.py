@@ -243,7 +243,7 @@ def test_a_missing_number_says_its_unit(edit):
             "tiling: auto",
             "tiling: {tokens: 8, columns: 8, reduction: 16, order: inner}",
             "tiling.order",
-            "'tokens_outer' or 'columns_outer'",
+            "'reduction_outer' or 'reduction_columns_outer'",
         ),
     ],
 )

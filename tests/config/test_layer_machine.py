@@ -1,9 +1,12 @@
 """A machine as layers find it: by the machine's own method, by another one, dense."""
 
+from functools import partial
+
 import pytest
 
 from accelsim.base.errors import InputError
 from accelsim.mapping import Gemm, Tiling
+from accelsim.planning import Planner
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method
 
@@ -55,10 +58,10 @@ def test_a_pattern_that_does_not_fit_the_groups_is_refused(arch):
 
 def test_the_tile_is_the_one_set_by_hand_if_it_fits(edit):
     found = edit("tiling: auto", HAND).load().running()
-    assert found.tile(LAYER) == Tiling(8, 64, 64, "columns_outer")
+    assert Planner().tile(found, LAYER) == Tiling(8, 64, 64, "columns_outer")
     found.check_room(LAYER)
     large = edit("tiling: auto", HAND.replace("tokens: 8", "tokens: 9999")).load().running()
-    for ask in (large.tile, large.check_room):
+    for ask in (partial(Planner().tile, large), large.check_room):
         with pytest.raises(InputError, match="must fit"):
             ask(Gemm(tokens=9999, in_features=128, out_features=128))
 
@@ -66,10 +69,12 @@ def test_the_tile_is_the_one_set_by_hand_if_it_fits(edit):
 def test_without_one_any_that_fits_will_do(edit):
     found = edit("tiling: auto", "tiling: auto").load().running()
     found.check_room(LAYER)
-    assert found.tile(LAYER).tokens <= LAYER.tokens
+    assert Planner().tile(found, LAYER).tokens <= LAYER.tokens
     tiny = edit("weights: {capacity_kib: 256", "weights: {capacity_kib: 1").load
     with pytest.raises(InputError, match=r"buffers\.weights"):
-        tiny("buffers.weights.port_bytes=8", "mac_array.columns=1024").running().check_room(LAYER)
+        tiny(
+            "buffers.weights.port_bytes=8", "mac_array.columns=1024", "mac_array.lanes=32"
+        ).running().check_room(LAYER)
 
 
 def test_a_table_that_a_layer_needs_must_fit(edit):

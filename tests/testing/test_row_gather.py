@@ -6,11 +6,11 @@ import pytest
 import accelsim as acs
 from accelsim.accounting.cost import Prices
 from accelsim.accounting.ledger import ledgers
+from accelsim.dataflows.memory import Memory
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import recurrence, simpy_engine
 from accelsim.run.area import AreaReport
 from accelsim.run.balance import bottlenecks
-from accelsim.dataflows.memory import Memory
 from accelsim.run.simulation import equip
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from accelsim.testing import check_dataflow
