@@ -82,7 +82,6 @@ def command(
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
     from accelsim.base.files import folder, write_texts
     from accelsim.config import load_arch
-    from accelsim.report.diagram import drawing
     from accelsim.results.comparison import Ratios
     from accelsim.results.export import csv_text, folder_files, layer_rows
     from accelsim.run.balance import run_notes
@@ -128,8 +127,8 @@ def command(
     if json_:
         show_json(data)
     else:
-        drawn = drawing(machine.diagram, machine.units, machine.streams) if explain else ""
-        _print(result, against, drawn=drawn, checked=data.get("verify"))
+        explained = _explained(machine, workload, rules, result) if explain else []
+        _print(result, against, explained=explained, checked=data.get("verify"))
 
 
 def _baseline(choice: str, machine: Architecture) -> Architecture | None:
@@ -250,16 +249,30 @@ def _verify(machine: Architecture, workload: Trace, rules: Policy | None) -> dic
     }
 
 
+def _explained(
+    machine: Architecture, workload: Trace, rules: Policy | None, result: Result
+) -> list[Any]:
+    """Return the block diagram, the tiles, and how they were found."""
+    from accelsim.report.diagram import drawing
+    from accelsim.report.tables import plan_table, tiling_table
+    from accelsim.run.plans import layer_plans
+    from accelsim.run.simulation import decode_steps, equip
+
+    steps = decode_steps(workload, result.phase, result.batch)
+    plans = list(layer_plans(equip(machine, workload, rules), workload, rules, steps))
+    drawn = drawing(machine.diagram, machine.units, machine.streams)
+    searched = [plan_table(plans)] if plans else []
+    return [drawn, "", tiling_table(result), *searched]
+
+
 def _print(
-    result: Result, against: Result | None, *, drawn: str, checked: dict[str, Any] | None
+    result: Result, against: Result | None, *, explained: list[Any], checked: dict[str, Any] | None
 ) -> None:
     from accelsim.report.summary import headline, speedup_line
-    from accelsim.report.tables import cycle_table, layer_table, tiling_table, unit_table
+    from accelsim.report.tables import cycle_table, layer_table, unit_table
     from accelsim.trace.coverage import coverage_line
 
-    show(headline(result), "")
-    if drawn:
-        show(drawn, "", tiling_table(result))
+    show(headline(result), "", *explained)
     show(layer_table(result, against), cycle_table(result), unit_table(result))
     if against is not None:
         show(*speedup_line(result, against))

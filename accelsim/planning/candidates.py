@@ -60,6 +60,13 @@ class Candidates:
         order = np.repeat(np.arange(len(ORDERS)), found.shape[1])
         return cls(tokens, columns, reduction, order)._distinct(gemm)._short(gemm)
 
+    @classmethod
+    def only(cls, tiling: Tiling) -> Candidates:
+        """Return one tiling by itself."""
+        sizes = ([size] for size in (tiling.tokens, tiling.columns, tiling.reduction))
+        tokens, columns, reduction = (np.array(size, np.int64) for size in sizes)
+        return cls(tokens, columns, reduction, np.array([ORDERS.index(tiling.order)]))
+
     def _short(self, gemm: Gemm) -> Candidates:
         """Leave out what takes long to walk, unless there is nothing else."""
         walked = self.walked_jobs(gemm)

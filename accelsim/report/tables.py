@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from accelsim.accounting.breakdown import Breakdown
 from accelsim.hardware.block_report import SingleBlock
+from accelsim.mapping.tiling import describe
 from accelsim.report.quantity import (
     Scale,
     area_scale,
@@ -25,6 +26,7 @@ from accelsim.report.quantity import (
 from accelsim.report.text import escaped
 from accelsim.results.result import LayerResult, Result
 from accelsim.run.area import AreaReport
+from accelsim.run.plans import LayerPlan
 from accelsim.trace.statistics import InputStatistics
 
 _SEEN = 10  # three digits, one of them behind the point
@@ -120,6 +122,26 @@ def tiling_table(result: Result) -> Table:
         shapes.setdefault(shape, layer.name)
     for kind, tokens, in_features, out_features, tiling in shapes:
         table.add_row(kind, str(tokens), str(in_features), str(out_features), tiling)
+    return table
+
+
+def plan_table(plans: Iterable[LayerPlan]) -> Table:
+    """Return what the search for tiles found: how close to the bound, and what came second."""
+    table = titled_table(
+        "Search for tiles", ["layer", "over bound", "bound by", "once", "runner-up", "slower"]
+    )
+    for column in (2, 3, 4):
+        table.columns[column].justify = "left"
+    for each in plans:
+        second = describe(each.runner_up) if each.runner_up else "-"
+        table.add_row(
+            each.kind,
+            percent(each.over_bound),
+            each.bound_by,
+            each.stays,
+            second,
+            percent(each.slower) if each.runner_up else "-",
+        )
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 
 from accelsim.base.errors import InputError
 from accelsim.config import Architecture, load_arch
@@ -55,6 +56,6 @@ def pairs(
 ) -> Iterator[tuple[Architecture, Gemm, bool]]:
     """Yield machines with a layer each, and whether it is a decode step."""
     draw = random.Random(seed)
-    for arch, _ in zip(machines(base_folder, seed), range(number), strict=False):
+    for arch in islice(machines(base_folder, seed), number):
         (tokens, is_decode), (k, o) = draw.choice(RUNS), draw.choice(SHAPES)
         yield arch, Gemm(tokens, k, o), is_decode
