@@ -42,7 +42,7 @@ def lower_bounds(
     beginnings = _of_beginnings(services, candidates, total, tails)
     bounds |= {name: np.maximum(bounds[name], found) for name, found in beginnings.items()}
     bounds |= dict(_of_spills(services, total, lag))
-    slots = _slots(machine, gemm, candidates)
+    slots = slots_of(machine, gemm, candidates)
     bounds |= dict(_of_buffers(services, machine, slots, total, heads))
     return bounds
 
@@ -144,11 +144,11 @@ def _of_spills(
     number, busy, latency = services.kinds.number, services.busy, services.latency
     is_spilling = np.reshape(spills, number.shape).any(axis=1)
     for store, load in _stores_and_loads(services.stages):
-        path = [store, *_way(load, services.stages)]
-        waits = latency[path[-1]] + sum(latency[name] for name in path[1:-1])
-        jobs = ((busy[load] > 0) * number).sum(axis=1)
-        ends = busy[store].max(axis=1) + busy[load].max(axis=1) + waits
-        in_chains = sum(total[name] for name in path) + jobs * waits
+        way = _way(load, services.stages)
+        served = {name: (busy[name] > 0) * number for name in way}
+        visible = sum(latency[name] * served[name].sum(axis=1) for name in way)
+        ends = sum(busy[name].max(axis=1) + latency[name] for name in (store, *way))
+        in_chains = total[store] + sum(total[name] for name in way) + visible
         yield f"{store} before {load}", is_spilling * (in_chains // (lag + 2) - ends)
 
 
@@ -161,13 +161,14 @@ def _stores_and_loads(stages: list[Stage]) -> Iterator[tuple[str, str]]:
 
 
 def _way(load: str, stages: list[Stage]) -> list[str]:
-    """Return the stages that a loaded tile passes, the loading one first, the computing one last.
+    """Return the stages that follow each other from a load to the computation, both included.
 
-    Loads over other streams that wait for one of them are not on the way.
+    A load that waits for a selection is among them.
     """
     way = [load]
     for stage in stages:
-        if stage.stream is None and any(wait.stage == way[-1] for wait in stage.after):
+        is_store = stage.stream is not None and stage.stream.direction is not READ
+        if not is_store and any(wait.stage == way[-1] for wait in stage.after):
             way.append(stage.name)
     return way
 
@@ -185,12 +186,12 @@ def _of_buffers(
         if not isinstance(buffer, Buffer) or buffer.key not in slots:
             continue
         reader = next(s.name for s in services.stages if stage.fills in s.reads)
-        visible = services.fills[stage.fills] * services.latency[stage.name]
+        visible = services.fills[stage.fills].sum(axis=1) * services.latency[stage.name]
         in_turn = total[stage.name] + total[reader] + visible
         yield stage.fills, heads[stage.name] + in_turn // np.maximum(1, slots[buffer.key])
 
 
-def _slots(machine: LayerMachine, gemm: Gemm, candidates: Candidates) -> dict[str, Ints]:
+def slots_of(machine: LayerMachine, gemm: Gemm, candidates: Candidates) -> dict[str, Ints]:
     """Return the slots of each buffer for the tiles of each tiling, by the buffer's key."""
     stores = machine.stores
     found = {

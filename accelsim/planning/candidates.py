@@ -17,7 +17,7 @@ from accelsim.mapping.tiling import ORDERS, Order, TileBytes
 
 _STEPS = (4, 6)  # quarters of a power of two
 _WALKED_ITERATIONS = 8  # about what it takes to see a layer repeat itself
-MOST_WALKED_JOBS = 8192
+_MOST_WALKED_JOBS = 16384
 _EVEN_CUTS = 8  # a dimension is cut evenly into so many tiles at most
 
 
@@ -69,18 +69,21 @@ class Candidates:
 
     def _short(self, gemm: Gemm) -> Candidates:
         """Leave out what takes long to walk, unless there is nothing else."""
-        walked = self.walked_jobs(gemm)
-        short = walked <= max(MOST_WALKED_JOBS, walked.min(initial=MOST_JOBS))
-        return self[short]
+        jobs, outer = self.jobs(gemm), self.outer_tiles(gemm)
+        walked = np.minimum(jobs, jobs // outer * _WALKED_ITERATIONS)
+        return self[walked <= max(_MOST_WALKED_JOBS, 4 * walked.min(initial=MOST_JOBS))]
 
-    def walked_jobs(self, gemm: Gemm) -> Ints:
-        """Return how many jobs of a layer are walked, `[tilings]`: a few outer iterations."""
-        tokens, columns, reduction = self.counts(gemm)
-        jobs = tokens * columns * reduction
+    def jobs(self, gemm: Gemm) -> Ints:
+        """Return the tiles of a layer, `[tilings]`."""
+        jobs: Ints = np.prod(self.counts(gemm), axis=0)
+        return jobs
+
+    def outer_tiles(self, gemm: Gemm) -> Ints:
+        """Return the iterations that a long layer repeats, `[tilings]`: `Tiling.outer_tiles`."""
+        tokens, columns, _ = self.counts(gemm)
         outer = np.where(self._has("tokens_outer"), tokens, columns)
-        outer = np.where(outer == 1, tokens * columns, outer)  # see `Tiling.outer_tiles`
-        repeats = self._has("tokens_outer") | self._has("columns_outer")
-        return np.where(repeats, np.minimum(jobs, jobs // outer * _WALKED_ITERATIONS), jobs)
+        outer = np.where(outer == 1, tokens * columns, outer)
+        return np.where(self._has("tokens_outer") | self._has("columns_outer"), outer, 1)
 
     def _has(self, order: Order) -> Flags:
         """Return which tilings have this order, `[tilings]`."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.mapping import Datapath, Gemm, Ints, Stores, TileJobs
-from accelsim.mapping.tiling import Reuse
+from accelsim.mapping.jobs import Flags
+from accelsim.mapping.tiling import LOOPS, Order, Reuse
 from accelsim.planning.candidates import Candidates
 
 KINDS = 27
@@ -114,6 +115,13 @@ class JobKinds:
             for weight, count in zip((9, 3, 1), counts, strict=True)
         )
         return cls(jobs, number, np.asarray(last))
+
+
+def middle_of_outer_loop(order: Order) -> Flags:
+    """Return `[27]`: which kinds of jobs are neither of the first nor the last outer iteration."""
+    places = np.indices((_ALONG, _ALONG, _ALONG)).reshape(_ALONG, -1)
+    flags: Flags = places["tck".index(LOOPS[order][0])] == 1
+    return flags
 
 
 def kinds_of_jobs(tokens: Ints, columns: Ints, reduction: Ints) -> Ints:

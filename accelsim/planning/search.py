@@ -27,7 +27,7 @@ from accelsim.planning.bounds import lower_bounds
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.coarse import coarse_bounds
 from accelsim.planning.energy import Energy
-from accelsim.planning.exact import ExactRuns
+from accelsim.planning.exact import ExactRuns, jobs_to_walk
 from accelsim.planning.services import Services
 from accelsim.planning.traffic import Traffic, off_chip_bytes, on_chip_bytes, traffic_of
 
@@ -37,6 +37,7 @@ _JOBS_OF_A_RUN = 1000  # as long as it takes to get one ready
 _FIRST_JOBS = 30_000  # whose runs tell what is worth a look
 _AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
 _CLOSENESS = 0.05
+_EXPOSED = 1 / 16
 _SEARCH_NS = 2.5e8  # of runs in the interpreter that are worth a compiled loop
 _CHEAPER = 8  # more tilings that are run because they move less in the same time
 _CHEAPER_JOBS = 20_000  # that are walked in them
@@ -57,7 +58,7 @@ class Effort:
 
     slack: float = 0.001
     most_jobs: int = 120_000
-    patience: int = 32
+    patience: int = 64
 
 
 USUAL = Effort()
@@ -230,12 +231,13 @@ class Search:
             ExactRuns(self._machine, self._gemm, services, self._is_decode),
             bound_cycles=table.max(axis=0),
             bound_by=table.argmax(axis=0),
-            walked_jobs=candidates.walked_jobs(self._gemm),
+            walked_jobs=jobs_to_walk(services, self._machine, self._gemm, candidates),
             causes=tuple(by_cause),
         )
         serving = np.max([by_cause[stage.name] for stage in services.stages], axis=0)
         moving = np.max([by_cause[name] for name in by_cause if name not in services.busy], axis=0)
-        promise = _promise(serving, moving)
+        jobs = candidates.jobs(self._gemm)
+        promise = _promise(serving, moving, jobs * max(services.latency.values()))
         places = np.arange(len(candidates))
         numbers = np.full(len(candidates), len(self._parts))
         rows = np.stack([part.bound_cycles, promise, numbers, places], axis=1)
@@ -250,7 +252,9 @@ class Search:
         In turns, the tiling that promises most and the one with the lowest bound go first.
 
         """
-        bounds, promises = (np.argsort(np.argsort(self._left[:, x], kind="stable")) for x in (0, 1))
+        grain = max(1, int(self._left[:, 0].min(initial=2**62) * effort.slack / 2))
+        by_bound = np.lexsort((self._left[:, 1], self._left[:, 0] // grain))
+        bounds, promises = (np.argsort(x) for x in (by_bound, np.argsort(self._left[:, 1])))
         self._left = self._left[np.lexsort((bounds, np.minimum(bounds, promises)))]
         tried = np.zeros(len(self._left), np.bool_)
         patience = effort.patience
@@ -258,6 +262,8 @@ class Search:
             best = self._best_cycles if self._found else None
             if self._walked_jobs >= effort.most_jobs or not patience:
                 break
+            if self._parts[part].walked_jobs[at] > _MOST_WALKED_JOBS:
+                continue
             if best is None or bound * (1 + effort.slack) < best:
                 tried[place] = self._try(part, at)
                 is_better = best is None or (bool(self._found) and self._best_cycles < best)
@@ -276,8 +282,9 @@ class Search:
         return found is not None
 
     def _run_any(self) -> None:
-        """Run the first tilings to their ends, however long that takes, until one has an end."""
-        for _, _, part, at in self._left.tolist():
+        """Run tilings to their ends, however long that takes, the shortest first, until one has."""
+        walked = [self._parts[part].walked_jobs[at] for _, _, part, at in self._left.tolist()]
+        for _, _, part, at in self._left[np.argsort(walked, kind="stable")].tolist():
             self._try(part, at, MAX_JOBS)
             if self._found:
                 return
@@ -346,15 +353,17 @@ class Search:
         return Energy.of(self._machine)
 
 
-def _promise(serving: Ints, moving: Ints) -> Ints:
+def _promise(serving: Ints, moving: Ints, latencies: Ints) -> Ints:
     """Return an estimate of the cycles of tilings, for the order in which they are run.
 
     Stages and resources that are both busy nearly all the time wait for each other now and then:
-    up to a twentieth is added, the more the closer they are.
+    up to a twentieth is added, the more the closer they are. So is a part of the latency of every
+    job, of which most is hidden.
     """
     both = np.minimum(serving, moving) / np.maximum(serving, moving)
-    estimate: Ints = (np.maximum(serving, moving) * (1 + _CLOSENESS * both**4)).astype(np.int64)
-    return estimate
+    estimate = np.maximum(serving, moving) * (1 + _CLOSENESS * both**4) + _EXPOSED * latencies
+    promise: Ints = estimate.astype(np.int64)
+    return promise
 
 
 def _by_energy(found: Found) -> tuple[float, int]:

@@ -23,7 +23,7 @@ class Services:
         stages: that are present.
         busy: by stage, `[tilings, 27]`: cycles of a job of each kind.
         latency: by stage.
-        fills: by buffer that is filled, `[tilings]`: how often that is.
+        fills: by buffer that is filled, `[tilings, 27]`: how often jobs of each kind do that.
         kinds: the jobs.
         work: one job of each kind.
     """
@@ -71,6 +71,6 @@ class Services:
             buffer = machine.units.get(stage.fills)
             if isinstance(buffer, Buffer):
                 flags = buffer.fills(kinds.jobs).reshape(shape)
-                fills[stage.fills] = (flags * kinds.number).sum(axis=1)
+                fills[stage.fills] = flags * kinds.number
         latency = {name: latency_of(machine, work, found) for name, found in members.items()}
         return cls(stages, busy, latency, fills, kinds, work)
