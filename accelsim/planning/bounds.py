@@ -138,11 +138,10 @@ def _of_spills(
     the lag of stores plus one for the job itself, and one more where loads wait for a selection.
     So storing, loading, selecting and computing of every p-th job are one chain; there are p.
     """
-    spills = services.work.jobs.spills
-    if not np.any(spills):
+    is_spilling = services.spills
+    if not is_spilling.any():
         return
     number, busy, latency = services.kinds.number, services.busy, services.latency
-    is_spilling = np.reshape(spills, number.shape).any(axis=1)
     for store, load in _stores_and_loads(services.stages):
         way = _way(load, services.stages)
         served = {name: (busy[name] > 0) * number for name in way}

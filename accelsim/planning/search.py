@@ -21,7 +21,7 @@ from accelsim.base.compiled import pays
 from accelsim.base.errors import DeadlockError, InputError
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Gemm, Ints, Tiling
-from accelsim.mapping.jobs import MAX_JOBS
+from accelsim.mapping.jobs import MAX_JOBS, Flags
 from accelsim.mapping.mapper import check_room
 from accelsim.planning.bounds import lower_bounds
 from accelsim.planning.candidates import Candidates
@@ -36,7 +36,7 @@ _MOST_WALKED_JOBS = 40_000  # of one run that does not repeat itself sooner
 _JOBS_OF_A_RUN = 1000  # as long as it takes to get one ready
 _FIRST_JOBS = 30_000  # whose runs tell what is worth a look
 _AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
-_CLOSENESS = 0.05
+_CLOSENESS, _CLOSENESS_OF_SPILLS = 0.05, 0.25
 _EXPOSED = 1 / 16
 _SEARCH_NS = 2.5e8  # of runs in the interpreter that are worth a compiled loop
 _CHEAPER = 8  # more tilings that are run because they move less in the same time
@@ -237,7 +237,8 @@ class Search:
         serving = np.max([by_cause[stage.name] for stage in services.stages], axis=0)
         moving = np.max([by_cause[name] for name in by_cause if name not in services.busy], axis=0)
         jobs = candidates.jobs(self._gemm)
-        promise = _promise(serving, moving, jobs * max(services.latency.values()))
+        latencies = jobs * max(services.latency.values())
+        promise = _promise(serving, moving, latencies, services.spills)
         places = np.arange(len(candidates))
         numbers = np.full(len(candidates), len(self._parts))
         rows = np.stack([part.bound_cycles, promise, numbers, places], axis=1)
@@ -353,15 +354,17 @@ class Search:
         return Energy.of(self._machine)
 
 
-def _promise(serving: Ints, moving: Ints, latencies: Ints) -> Ints:
+def _promise(serving: Ints, moving: Ints, latencies: Ints, spills: Flags) -> Ints:
     """Return an estimate of the cycles of tilings, for the order in which they are run.
 
     Stages and resources that are both busy nearly all the time wait for each other now and then:
-    up to a twentieth is added, the more the closer they are. So is a part of the latency of every
-    job, of which most is hidden.
+    up to a twentieth is added, the more the closer they are, and a quarter where every job stores
+    partial sums, for which later loads wait. So is a part of the latency of every job, of which
+    most is hidden.
     """
     both = np.minimum(serving, moving) / np.maximum(serving, moving)
-    estimate = np.maximum(serving, moving) * (1 + _CLOSENESS * both**4) + _EXPOSED * latencies
+    waits = np.where(spills, _CLOSENESS_OF_SPILLS * both, _CLOSENESS * both**4)
+    estimate = np.maximum(serving, moving) * (1 + waits) + _EXPOSED * latencies
     promise: Ints = estimate.astype(np.int64)
     return promise
 

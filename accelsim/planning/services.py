@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import latency_of, present_stages, slowest, stage_members
 from accelsim.dataflows.stages import Stage
 from accelsim.hardware import Buffer
 from accelsim.mapping import Gemm, Ints, Work
+from accelsim.mapping.jobs import Flags
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.kinds import KINDS, JobKinds
 from accelsim.planning.weights import planned_weight_bytes
@@ -34,6 +37,12 @@ class Services:
     fills: Mapping[str, Ints]
     kinds: JobKinds
     work: Work
+
+    @property
+    def spills(self) -> Flags:
+        """Which tilings store partial sums after every job, `[tilings]`."""
+        flags: Flags = np.reshape(self.work.jobs.spills, self.kinds.number.shape).any(axis=1)
+        return flags
 
     @classmethod
     def of(

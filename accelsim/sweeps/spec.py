@@ -244,7 +244,7 @@ def _check_axis(key: str, values: list[Any], seen: set[str]) -> None:
 def _is_word(key: str, value: object) -> bool:
     """Whether a value stands for a section, or for none where a key has a value."""
     is_text = key in ("precision", "precision.w") and isinstance(value, str)
-    return value is None or is_text or (key == "tiling" and value == "auto")
+    return value is None or is_text or (key == "tiling" and value in ("auto", "quick"))
 
 
 def _wrong_kind(key: str, below: list[str]) -> str:

@@ -56,6 +56,7 @@ _DENSE: Keys = {
         "outputs": {"capacity_kib": 0.5, "port_bytes": 16},
     },
     "dram": DRAM,
+    "tiling": "quick",  # the same tiles with a unit and without it
 }
 _SPARSE: Keys = {
     **_DENSE,

@@ -62,7 +62,7 @@ def test_a_run_that_is_terminated_leaves_nothing(arch, large, tmp_path):
     command = [sys.executable, "-m", "accelsim", "run", arch("nm816"), "--trace", large]
     command += ["--timeline", tmp_path / "t.json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert "tiles will be drawn, some 0.4 GB" in process.stderr.readline()
+    assert " tiles will be drawn, some 0." in process.stderr.readline()
     end = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < end:
         time.sleep(0.02)

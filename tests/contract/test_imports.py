@@ -104,8 +104,9 @@ def test_simulating_needs_neither_torch_nor_plots_nor_pandas():
         "from accelsim.cli import main\n"
         "assert main(['run', 'arch_configs/nm816.yaml', '--trace', 'traces/llama.npz']) == 0"
     )
-    # A small trace does not pay for the start of numba, and only the reference engine needs SimPy.
-    assert loaded_after(code) == {"numpy", "pydantic", "yaml"}
+    # The search for tiles runs hundreds of networks, in compiled loops; what it finds is kept. Only
+    # the reference engine needs SimPy.
+    assert loaded_after(code) - {"numba"} == {"numpy", "pydantic", "yaml"}
 
 
 def test_the_public_names_exist():

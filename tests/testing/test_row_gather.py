@@ -18,6 +18,7 @@ from tests.helpers.guide import examples
 from tests.helpers.small import ROOT, SHIPPED_TRACE, trace_of, works_of
 
 NM816 = ROOT / "arch_configs" / "nm816.yaml"
+QUICK = "tiling=quick"  # the same tiles with the unit and without it
 RATES = (1, 2, 4, 8, 16)
 
 
@@ -30,12 +31,14 @@ def guide():
 
 
 def gathering(rate):
-    return acs.load_arch(NM816, ["dataflow=gathering", f"units.row_gather.rows_per_cycle={rate}"])
+    return acs.load_arch(
+        NM816, [QUICK, "dataflow=gathering", f"units.row_gather.rows_per_cycle={rate}"]
+    )
 
 
 def two_channels(*sets):
     weight_dram = "units.weight_dram={kind: dram, standard: lpddr4, bandwidth_gb_per_s: 32}"
-    return acs.load_arch(NM816, ["dataflow=weight_channel", weight_dram, *sets])
+    return acs.load_arch(NM816, [QUICK, "dataflow=weight_channel", weight_dram, *sets])
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_the_channel_works_as_long_as_without_the_gather(trace, batch, rate):
     assert [part.name for part in arch.diagram.stages[3].parts] == ["row_gather", "weight_dma"]
     plain, with_gather = (
         acs.simulate(machine, trace, phase="decode", batch=batch).units
-        for machine in (acs.load_arch(NM816), arch)
+        for machine in (acs.load_arch(NM816, [QUICK]), arch)
     )
     for name, unit in plain.items():
         assert with_gather[name].ledger.busy_cycles == unit.ledger.busy_cycles, name
@@ -71,9 +74,9 @@ def test_its_own_ledger_and_energy_by_hand(trace):
     assert found.actions == {"gathered_bytes": fetched}
     assert found.action_pj["gathered_bytes"] == pytest.approx(16 * tech.register_pj * fetched)
     assert found.area_um2 == 2 * 64 * tech.register_um2
-    plain = acs.simulate(acs.load_arch(NM816), trace, phase="decode", batch=4)
+    plain = acs.simulate(acs.load_arch(NM816, [QUICK]), trace, phase="decode", batch=4)
     leaks = result.totals()["energy_pj"] - plain.totals()["energy_pj"] - found.energy_pj
-    prices = Prices.of(acs.load_arch(NM816), tech)
+    prices = Prices.of(acs.load_arch(NM816, [QUICK]), tech)
     longer_s = (result.cycles - plain.cycles) * 1e-9
     assert leaks == pytest.approx(sum(prices.leakage_mw.values()) * longer_s * 1e9, rel=1e-6)
 
@@ -83,7 +86,7 @@ def test_the_dense_counterpart_gathers_nothing(trace):
     assert "row_gather" not in dense.units
     assert (
         acs.simulate(dense, trace).cycles
-        == acs.simulate(acs.load_arch(NM816).dense(), trace).cycles
+        == acs.simulate(acs.load_arch(NM816, [QUICK]).dense(), trace).cycles
     )
 
 
@@ -115,7 +118,7 @@ def test_the_shipped_trace_at_decode():
 @pytest.mark.parametrize("batch", [None, 4])
 def test_two_channels_share_the_streams_and_the_bytes(trace, batch):
     phase = {"phase": "decode", "batch": batch} if batch else {}
-    one = acs.simulate(acs.load_arch(NM816), trace, **phase)
+    one = acs.simulate(acs.load_arch(NM816, [QUICK]), trace, **phase)
     two = acs.simulate(two_channels(), trace, **phase)
     assert two.totals()["dram_bytes"] == one.totals()["dram_bytes"]
     moved = [two.units[name].actions for name in ("dram", "weight_dram")]
@@ -153,8 +156,8 @@ def test_rows_of_sweeps_and_rules_hold_with_two_channels(guide):
 def test_no_channel_is_part_of_the_chip():
     report = AreaReport.of(two_channels())
     assert report.off_chip == {"dram", "weight_dram"}
-    assert report.total_um2 == AreaReport.of(acs.load_arch(NM816)).total_um2
-    assert narrow_keys(two_channels()) == narrow_keys(acs.load_arch(NM816))
+    assert report.total_um2 == AreaReport.of(acs.load_arch(NM816, [QUICK])).total_um2
+    assert narrow_keys(two_channels()) == narrow_keys(acs.load_arch(NM816, [QUICK]))
 
 
 def narrow_keys(arch):
