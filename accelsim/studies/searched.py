@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Searched:
     def records(self) -> list[Run]:
         """Return one record for each machine, in the shape of a run.
 
-        Its point has `work`, `bandwidth`, `share`, `pattern`, `seed` and the keys of the machine.
+        Its point has `work`, `share`, `pattern`, `seed` and the keys of the machine.
         """
         rows = csv.DictReader(io.StringIO(read_text(self.file)))
         return [_record({name: _number(text) for name, text in row.items()}) for row in rows]
@@ -68,6 +68,11 @@ def fastest_of(runs: Sequence[Run], *, is_dense: bool) -> Run:
     """Return the quickest machine of all seeds: a dense one, or one that is not."""
     some = [run for run in runs if (run["point"]["pattern"] == "dense") == is_dense]
     return min(some, key=lambda run: (run["totals"]["cycles"], run["totals"]["energy_pj"]))
+
+
+def of_fastest(fact: Callable[[Run], Any]) -> Measure:
+    """Return a quantity: a fact of the quickest machine of the first run's pattern."""
+    return lambda runs: fact(fastest_of(runs, is_dense=runs[0]["point"]["pattern"] == "dense"))
 
 
 def gain_over_dense(metric: str = "cycles") -> Measure:
@@ -102,7 +107,7 @@ def seeds_span(runs: Sequence[Run]) -> Span:
     return Span(min(dense) / max(sparse), max(dense) / min(sparse))
 
 
-def machine_said(run: Run) -> str:
+def array_said(run: Run) -> str:
     """Return the array of a machine and its crossbar: `8 × 12 × 16, full`."""
     point = run["point"]
     array = " × ".join(str(point[f"mac_array.{name}"]) for name in ("rows", "columns", "lanes"))

@@ -54,9 +54,14 @@ class Work(BaseModel):
             raise InputError("work needs 'trace' or 'model', and not both")
         if self.trace is not None:
             return load_trace(beside / self.trace)
-        path = folder / f"{self.model}-{self.tokens}-{self.seq_len or self.tokens}-{self.blocks}.npz"
-        options = {"tokens": self.tokens, "seq_len": self.seq_len, "layers": self.blocks}
-        return synthesise(str(self.model), path, **options)
+        name = f"{self.model}-{self.tokens}-{self.seq_len or self.tokens}-{self.blocks}.npz"
+        return synthesise(
+            str(self.model),
+            folder / name,
+            tokens=self.tokens,
+            seq_len=self.seq_len,
+            layers=self.blocks,
+        )
 
 
 class AreaPlan(BaseModel):
@@ -89,12 +94,11 @@ class AreaPlan(BaseModel):
         """Return the areas for some work, ascending."""
         return tuple(sorted(self.works[work].shares or self.shares))
 
-    def chains(self) -> Iterator[tuple[str, str, int]]:
-        """Yield work, pattern and seed of each chain of searches, the longest work first."""
+    def chains(self) -> Iterator[tuple[str, int]]:
+        """Yield work and seed of each chain of searches, in the order of the plan."""
         for work in self.works:
-            for pattern in self.bases:
-                for seed in range(self.seeds):
-                    yield work, pattern, seed
+            for seed in range(self.seeds):
+                yield work, seed
 
 
 def load_area_plan(path: Path) -> AreaPlan:

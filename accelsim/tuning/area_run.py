@@ -1,24 +1,25 @@
 """The search of a whole plan: chains of searches, in as many processes as there are cores.
 
-A chain is one work, one pattern and one seed, over bandwidths and areas from the smallest. Each
-search of it begins at the machine of the pattern's file, at that machine tuned, and at the best
-ones of the bandwidth and of the area before. Chains know nothing of each other, so seeds tell how
-far a search can be trusted.
+A chain is one work and one seed, over bandwidths and areas from the smallest. In each area all
+patterns are searched alike: half of the trials begin at the machine of the pattern's file, at that
+machine tuned, and at the best ones of the bandwidth and of the area before; the other half at what
+the first found, and at the best machines of the other patterns, as far as they are alike. Chains
+know nothing of each other, so seeds tell how far a search can be trusted.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from accelsim.base.cache import DiskCache
+from accelsim.base.files import write_texts
 from accelsim.base.yaml_source import YamlSource, read_yaml
 from accelsim.config import load_arch
 from accelsim.sweeps.totals import Workload
@@ -31,7 +32,6 @@ from accelsim.tuning.space import Places, Space
 
 Row = dict[str, Any]
 Note = Callable[[str], None]
-_DIGITS = 12
 _KEYS = (
     *(("mac_array", name) for name in ("rows", "columns", "lanes")),
     *(("crossbar", "kind"), ("selector", "instances")),
@@ -45,93 +45,130 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class Chain:
-    """The searches of one work, one pattern and one seed.
+    """The searches of one work and one seed.
 
     Attributes:
         plan_path: the file of the plan.
         folder: of the journals.
         trials: of each search.
-        work, pattern, seed: which ones.
+        work, seed: which ones.
     """
 
     plan_path: Path
     folder: Path
     trials: int
     work: str
-    pattern: str
     seed: int
 
     def rows(self) -> list[Row]:
         """Return the best machine of each search."""
         plan = load_area_plan(self.plan_path)
-        bench = _bench(self, plan)
-        reference = load_arch(self.plan_path.parent / plan.reference)
-        tech = reference.load_technology()
-        whole_um2 = sum(unit.area_um2(tech, reference.path) for unit in reference.units.values())
-        journal = Journal(self._path("machines", self.seed), _identity(bench))
-        tuned = json.loads(self._path("tuned").read_text(encoding="utf-8"))["contents"]
+        sides = [Side.of(self, plan, pattern) for pattern in plan.bases]
+        whole_um2 = _area_um2(self.plan_path.parent / plan.reference)
         rows: list[Row] = []
-        best: dict[tuple[float, float], Places] = {}
         for bandwidth in plan.bandwidths_gb_per_s:
-            space, before = Space(bench.source, bandwidth), dict(best)
-            best = {}
             for share in plan.shares_of(self.work):
-                known = [*_at(before, share), *(it for found in best.values() for it in [found])]
-                starts = _starts(space, [bench.source.data, tuned], known)
-                search = AreaSearch(
-                    space=space,
-                    bench=bench,
-                    journal=journal,
-                    budget_um2=share * whole_um2,
-                    trials=self.trials,
-                    seed=f"{self.seed} {self.work} {bandwidth:g} {share:g}",
-                    starts=starts,
-                )
-                found = search.run()
-                if found:
-                    best[bandwidth, share] = found[0].places
-                    rows.append(self._row(found, bandwidth, share))
+                searches = [side.search(bandwidth, share, share * whole_um2) for side in sides]
+                for side, search in zip(sides, searches, strict=True):
+                    search.run(side.starts(search.space, share), self.trials - self.trials // 2)
+                firsts = [search.best for search in searches]
+                for side, search in zip(sides, searches, strict=True):
+                    search.run(_exchanged(search, firsts), self.trials // 2)
+                    if search.best is not None:
+                        side.best[share] = search.best.places
+                        rows.append(self._row(side.pattern, search, bandwidth, share))
         return rows
 
-    def _path(self, what: str, seed: int | None = None) -> Path:
-        name = f"{what}-{self.work}-{self.pattern}{'' if seed is None else f'-{seed}'}"
-        plain = "".join(sign if sign.isalnum() else "_" for sign in name)
-        return self.folder / f"{plain}.jsonl"
+    def path(self, what: str, pattern: str) -> Path:
+        """Return a file of the chain."""
+        plain = "".join(sign if sign.isalnum() else "_" for sign in f"{self.work}-{pattern}")
+        return self.folder / f"{what}-{plain}"
 
-    def _row(self, found: list[Found], bandwidth: float, share: float) -> Row:
-        best = found[0]
-        row: Row = {"work": self.work, "bandwidth": bandwidth, "share": share}
-        row |= {"pattern": self.pattern, "seed": self.seed, "trials": len(found)}
+    def _row(self, pattern: str, search: AreaSearch, bandwidth: float, share: float) -> Row:
+        best = search.best
+        assert best is not None
+        row: Row = {"work": self.work, "share": share, "pattern": pattern}
+        row["dram.bandwidth_gb_per_s"] = bandwidth
+        row |= {"seed": self.seed, "trials": len(search.found)}
         row |= best.measured | {"area_um2": best.candidate.area_um2}
-        values = {".".join(key): got(best.candidate.contents, key) for key in _KEYS}
-        return row | values
-
-    def tune(self) -> None:
-        """Tune the machine of the pattern's file for the work, unless that is on disk."""
-        plan = load_area_plan(self.plan_path)
-        bench, path = _bench(self, plan), self._path("tuned")
-        identity = _identity(bench)
-        if path.is_file() and json.loads(path.read_text("utf-8")).get("identity") == identity:
-            return
-        contents = tune(bench).after.contents
-        path.write_text(json.dumps({"identity": identity, "contents": contents}), "utf-8")
+        return row | {".".join(key): got(best.candidate.contents, key) for key in _KEYS}
 
 
-def _at(best: Mapping[tuple[float, float], Places], share: float) -> Iterator[Places]:
-    """Yield the best machine of another bandwidth at an area."""
-    yield from (places for (_, other), places in best.items() if other == share)
+@dataclass
+class Side:
+    """One pattern in a chain.
+
+    Attributes:
+        pattern: of its machines.
+        bench: on which they are tried.
+        journal: of what was simulated.
+        machines: the machine of the pattern's file, and that tuned.
+        seed: of its searches.
+        best: the places of the best machine of each share, of the last bandwidth that had it.
+    """
+
+    pattern: str
+    bench: Workbench
+    journal: Journal
+    machines: Sequence[Contents]
+    seed: str
+    best: dict[float, Places] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, chain: Chain, plan: AreaPlan, pattern: str) -> Side:
+        """Return a pattern with nothing found."""
+        bench = _bench(chain, plan, pattern)
+        journal = Journal(chain.path(f"seed{chain.seed}", pattern), _identity(bench))
+        tuned = json.loads(chain.path("tuned", pattern).read_text("utf-8"))["contents"]
+        seed = f"{chain.seed} {chain.work}"
+        return cls(pattern, bench, journal, [bench.source.data, tuned], seed)
+
+    def search(self, bandwidth: float, share: float, budget_um2: float) -> AreaSearch:
+        """Return the search of an area."""
+        space = Space(self.bench.source, bandwidth)
+        seed = f"{self.seed} {bandwidth:g} {share:g}"
+        return AreaSearch(space, self.bench, self.journal, budget_um2, seed)
+
+    def starts(self, space: Space, share: float) -> list[Places]:
+        """Return where a search begins: each machine as it is, and with all columns that fit."""
+        known = [self.best[other] for other in sorted(self.best) if other <= share]
+        places = [*map(space.near, self.machines), *known[-2:]]
+        return [it for one in places for it in (one, space.filling(one))]
 
 
-def _starts(space: Space, machines: list[Contents], known: list[Places]) -> list[Places]:
-    """Return where a search begins: each machine as it is, and with all columns that fit."""
-    places = [*map(space.near, machines), *known]
-    return [it for one in places for it in (one, space.filling(one))]
+def tune_base(chain: Chain, pattern: str) -> None:
+    """Tune the machine of a pattern's file for the work of a chain, unless that is on disk."""
+    bench = _bench(chain, load_area_plan(chain.plan_path), pattern)
+    path, identity = chain.path("tuned", pattern), _identity(bench)
+    if path.is_file() and json.loads(path.read_text("utf-8")).get("identity") == identity:
+        return
+    text = json.dumps({"identity": identity, "contents": tune(bench).after.contents})
+    write_texts({path: text})
 
 
-def _bench(chain: Chain, plan: AreaPlan) -> Workbench:
-    """Return a bench for the machines of a chain."""
+def _exchanged(search: AreaSearch, firsts: Sequence[Found | None]) -> list[Places]:
+    """Return the best machines of other patterns, with what they lack from the search's own."""
+    own = search.best
+    if own is None:
+        return []
+    others = [first.places for first in firsts if first is not None and first is not own]
+    alike = [
+        {**own.places, **{name: place for name, place in it.items() if name in own.places}}
+        for it in others
+    ]
+    return [it for one in alike for it in (one, search.space.filling(one))]
+
+
+def _area_um2(path: Path) -> float:
+    arch = load_arch(path)
+    tech = arch.load_technology()
+    return sum(unit.area_um2(tech, arch.path) for unit in arch.units.values())
+
+
+def _bench(chain: Chain, plan: AreaPlan, pattern: str) -> Workbench:
+    """Return a bench for the machines of a pattern."""
     beside, work = chain.plan_path.parent, plan.works[chain.work]
-    source = read_yaml(beside / plan.bases[chain.pattern])
+    source = read_yaml(beside / plan.bases[pattern])
     key = ("dram", "bandwidth_gb_per_s")
     data = changed(source.data, key, plan.tuned_at_gb_per_s)
     source = YamlSource(source.path, data, source.lines, source.overrides)
@@ -156,7 +193,7 @@ def run_area_plan(
         folder: of the journals, made if need be.
         trials: of each search, if not those of the plan.
         workers: processes.
-        note: told of each chain that is finished.
+        note: told of what is finished.
 
     Raises:
         InputError: the plan or one of its files is wrong.
@@ -170,30 +207,16 @@ def run_area_plan(
     for work in plan.works.values():  # once, and not by each process
         work.load(path.parent, folder)
     begun_s = time.monotonic()
-    if workers == 1:
-        for chain in chains:
-            chain.tune()
-        results = map(Chain.rows, chains)
-        return _gathered(chains, results, partial(_said, note, begun_s))
+    first = {chain.work: chain for chain in reversed(chains)}
+    pairs = [(chain, pattern) for chain in reversed(first.values()) for pattern in plan.bases]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        firsts = [chain for chain in chains if chain.seed == 0]
-        for done, _ in enumerate(pool.map(Chain.tune, firsts), start=1):
-            note(f"tuned {done} of {len(firsts)}, {time.monotonic() - begun_s:.0f} s")
-        results = pool.map(Chain.rows, chains)
-        return _gathered(chains, results, partial(_said, note, begun_s))
-
-
-def _gathered(
-    chains: list[Chain], results: Iterator[list[Row]], said: Callable[[Chain, int, int], None]
-) -> list[Row]:
-    """Return the rows of all chains, as they are finished."""
-    rows: list[Row] = []
-    for done, (chain, found) in enumerate(zip(chains, results, strict=True), start=1):
-        rows += found
-        said(chain, done, len(chains))
-    return rows
-
-
-def _said(note: Note, begun_s: float, chain: Chain, done: int, count: int) -> None:
-    seconds = time.monotonic() - begun_s
-    note(f"{done} of {count}: {chain.work}, {chain.pattern}, seed {chain.seed}; {seconds:.0f} s")
+        tuned = [pool.submit(tune_base, *pair) for pair in pairs]
+        for done, it in enumerate(as_completed(tuned), start=1):
+            it.result()
+            note(f"tuned {done} of {len(tuned)}, {time.monotonic() - begun_s:.0f} s")
+        running = [pool.submit(chain.rows) for chain in chains]
+        for done, one in enumerate(as_completed(running), start=1):
+            one.result()
+            seconds = time.monotonic() - begun_s
+            note(f"searched {done} of {len(chains)} chains, {seconds:.0f} s")
+        return [row for one in running for row in one.result()]

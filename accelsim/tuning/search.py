@@ -1,8 +1,9 @@
 """The fastest machine of a pattern in an area, found by Optuna among those that fit.
 
-A search begins at machines that are known to be good. After them, every second trial is asked of
+A search begins at machines that are known to be good. After them, every third trial is asked of
 Optuna's sampler (TPE), the others are near the best machine so far. A trial counts if its machine
-was simulated: machines that are too large, or that were tried before, cost no trial.
+was simulated: machines that were tried before, that are too large, or that a bound proves to be
+slower than the best one, cost no trial.
 """
 
 from __future__ import annotations
@@ -50,9 +51,7 @@ class AreaSearch:
         bench: on which they are tried, with one duty.
         journal: of what was simulated.
         budget_um2: the area.
-        trials: machines to simulate.
         seed: of the search.
-        starts: places of machines to begin with.
         found: the machines that were simulated, in order.
     """
 
@@ -60,73 +59,92 @@ class AreaSearch:
     bench: Workbench
     journal: Journal
     budget_um2: float
-    trials: int
     seed: str
-    starts: Sequence[Places] = ()
     found: list[Found] = field(default_factory=list)
     _known: dict[str, float | None] = field(default_factory=dict)
+    _sizes: dict[tuple[int, ...], tuple[dict[str, int], Candidate] | None] = field(
+        default_factory=dict
+    )
+    _optuna: Any = field(init=False)
+    _rng: random.Random = field(init=False)
+    _study: Any = field(init=False)
 
-    def run(self) -> list[Found]:
-        """Return the machines that were simulated, the best first."""
-        optuna = _optuna()
-        rng = random.Random(self.seed)
-        study = optuna.create_study(sampler=_sampler(optuna, rng.randrange(2**32)))
-        for places in self.starts:
-            self._told(optuna, study, places)
-        for asked in range(_MOST_ASKED * self.trials):
-            if len(self.found) >= self.trials:
+    def __post_init__(self) -> None:
+        self._optuna = _optuna()
+        self._rng = random.Random(self.seed)
+        self._study = self._optuna.create_study(
+            sampler=_sampler(self._optuna, self._rng.randrange(2**32))
+        )
+
+    @property
+    def best(self) -> Found | None:
+        """The best machine so far."""
+        return min(self.found, key=_rank, default=None)
+
+    def run(self, starts: Sequence[Places], trials: int) -> None:
+        """Simulate so many more machines.
+
+        Args:
+            starts: places of machines to go on with.
+            trials: machines to simulate.
+        """
+        wanted = len(self.found) + trials
+        for places in starts:
+            if len(self.found) < wanted:
+                self._told(places)
+        for asked in range(_MOST_ASKED * trials):
+            if len(self.found) >= wanted:
                 break
             if self.found and asked % _ASKED_EVERY:
-                self._told(optuna, study, self._near(rng))
+                self._told(self._near())
             else:
-                self._asked(optuna, study)
-        return sorted(self.found, key=_rank)
+                self._asked()
 
-    def _near(self, rng: random.Random) -> Places:
+    def _near(self) -> Places:
         """Return places near the best machine so far; of some tries, the first that could win."""
         best = min(self.found, key=_rank)
         for _ in range(_TRIES):
-            places = self.space.neighbour(best.places, rng)
-            fitted = self.space.fitted(places, self.bench, self.budget_um2)
+            places = self.space.neighbour(best.places, self._rng)
+            fitted = self._fitted(places)
             if fitted is None or repr(fitted[1].contents) in self._known:
                 continue
             if self._least(fitted[1]) < best.measured["cycles"]:
                 break
         return places
 
-    def _asked(self, optuna: Any, study: Any) -> None:
+    def _asked(self) -> None:
         """Try a machine that the sampler asks for."""
-        trial = study.ask(_distributions(optuna, self.space))
+        trial = self._study.ask(_distributions(self._optuna, self.space))
         cycles = self._cycles(trial.params)
         if cycles is None:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            self._study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
         else:
-            study.tell(trial, cycles)
+            self._study.tell(trial, cycles)
 
-    def _told(self, optuna: Any, study: Any, places: Places) -> None:
+    def _told(self, places: Places) -> None:
         """Try a machine, and tell the sampler of it."""
         cycles = self._cycles(places)
         if cycles is not None:
-            distributions = _distributions(optuna, self.space)
-            trial = optuna.trial.create_trial(
+            distributions = _distributions(self._optuna, self.space)
+            trial = self._optuna.trial.create_trial(
                 params=dict(places), distributions=distributions, value=cycles
             )
-            study.add_trial(trial)
+            self._study.add_trial(trial)
 
     def _cycles(self, places: Places) -> float | None:
         """Return the cycles of a machine, or what it takes at least if it cannot be the best.
 
         None if no such machine fits into the area.
         """
-        fitted = self.space.fitted(places, self.bench, self.budget_um2)
+        fitted = self._fitted(places)
         if fitted is None:
             return None
         inside, candidate = fitted
-        key, least = repr(candidate.contents), self._least(candidate)
-        if key not in self._known and self.found:
-            if least >= min(self.found, key=_rank).measured["cycles"]:
-                return least
+        key, best = repr(candidate.contents), self.best
         if key not in self._known:
+            least = self._least(candidate)
+            if best is not None and least >= best.measured["cycles"]:
+                return least
             measured = self.journal.measured(
                 candidate.contents, lambda: measure(self.bench, candidate)
             )
@@ -134,6 +152,13 @@ class AreaSearch:
             if measured is not None:
                 self.found.append(Found(inside, candidate, dict(measured)))
         return self._known[key]
+
+    def _fitted(self, places: Places) -> tuple[dict[str, int], Candidate] | None:
+        """Return the machine of some places as it fits into the area; asked once for each."""
+        key = tuple(places[name] for name in self.space.choices)
+        if key not in self._sizes:
+            self._sizes[key] = self.space.fitted(places, self.bench, self.budget_um2)
+        return self._sizes[key]
 
     def _least(self, candidate: Candidate) -> float:
         """Return cycles that a machine takes at least."""
@@ -169,9 +194,7 @@ def measure(bench: Workbench, candidate: Candidate) -> Measured:
 def _sampler(optuna: Any, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # multivariate is marked as experimental
-        return optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=_AT_RANDOM, multivariate=True
-        )
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_AT_RANDOM, multivariate=True)
 
 
 def _optuna() -> Any:
@@ -181,4 +204,3 @@ def _optuna() -> Any:
         raise MissingExtraError("optuna", "sweep") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
-
