@@ -54,7 +54,7 @@ BEST = {
     "array": found.of_fastest(found.array_said),
     "buffers": found.of_fastest(found.buffers_said),
 }
-HEAD = {"work": "{work}", "DRAM": "{bandwidth} GB/s", "pattern": "{pattern}"}
+HEAD = {"work": "{work}", "DRAM": "{bandwidth:g} GB/s", "pattern": "{pattern}"}
 BY_AREA = {f"{share:g} ×": st.Column(CELL, {"share": share}, values=VALUES) for share in SHARES}
 BY_BANDWIDTH = {f"{n} GB/s": st.Column(CELL, {"bandwidth": n}, values=VALUES) for n in BANDWIDTHS}
 CHOSEN = {
@@ -63,7 +63,7 @@ CHOSEN = {
     "speed-up": st.Column("{gain:.2f}×", values=VALUES),
     "energy": st.Column("{saved:.2f}×", values={"saved": lambda runs: 1 / ENERGY(runs)}),
 }
-TIMES = "{pattern} is {bound:g} times as fast as dense at {bandwidth} GB/s, {work}"
+TIMES = "{pattern} is {bound:g} times as fast as dense at {bandwidth:g} GB/s, {work}"
 LUCK = (
     "the unluckiest search for {pattern} beats the luckiest for dense at {bandwidth} GB/s, {work}"
 )
@@ -72,10 +72,15 @@ CLAIMS = {
     LUCK: [st.above(1, found.least_gain, of(256, "8:16")) for of in (LARGE, SMALL)],
 }
 ROWS = {"work": PREFILLS, "bandwidth": BANDWIDTHS, "pattern": PATTERNS}
-LOOK = st.Look(xlabel="pattern", ylabel="speed-up at equal area", ylim=(0, 2.6), legend=2)
+LOOK = {"ylabel": "speed-up at equal area", "ylim": (0, 2.6), "legend": 2}
 BARS = {f"{n} GB/s": st.Bar(GAIN, {"bandwidth": n}) for n in BANDWIDTHS}
 PANELS = [
-    st.Bars({it: partial(at, work, pattern=it) for it in PATTERNS}, BARS, LOOK, rule=1)
+    st.Bars(
+        {it: partial(at, work, pattern=it) for it in PATTERNS},
+        BARS,
+        st.Look(xlabel=f"pattern; {work}", **LOOK),
+        rule=1,
+    )
     for work in (*PREFILLS, DECODES[0])
 ]
 STUDY = st.Study(
