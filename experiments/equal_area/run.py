@@ -65,7 +65,7 @@ CHOSEN = {
 }
 TIMES = "{pattern} is {bound:g} times as fast as dense at {bandwidth:g} GB/s, {work}"
 LUCK = (
-    "the unluckiest search for {pattern} beats the luckiest for dense at {bandwidth} GB/s, {work}"
+    "the unluckiest search for {pattern} beats the luckiest for dense at {bandwidth:g} GB/s, {work}"
 )
 CLAIMS = {
     TIMES: [st.above(1.2, GAIN, of(n, "8:16")) for of in (LARGE, SMALL) for n in (64, 256)],
