@@ -204,7 +204,9 @@ def run_area_plan(
         Chain(path, folder, trials or plan.trials, *which)  # in the order of the plan
         for which in plan.chains()
     ]
-    for work in plan.works.values():  # once, and not by each process
+    for name in (plan.reference, *plan.bases.values()):  # what is wrong is told before the work
+        load_arch(path.parent / name)
+    for work in plan.works.values():
         work.load(path.parent, folder)
     begun_s = time.monotonic()
     first = {chain.work: chain for chain in reversed(chains)}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from accelsim.base.errors import MissingExtraError
+from accelsim.sweeps.search import optuna_library
 from accelsim.tuning.bench import Candidate, Workbench
 from accelsim.tuning.bounds import least_prefill_cycles
 from accelsim.tuning.journal import Journal, Measured
@@ -70,7 +70,7 @@ class AreaSearch:
     _study: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self._optuna = _optuna()
+        self._optuna = optuna_library()
         self._rng = random.Random(self.seed)
         self._study = self._optuna.create_study(
             sampler=_sampler(self._optuna, self._rng.randrange(2**32))
@@ -195,12 +195,3 @@ def _sampler(optuna: Any, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # multivariate is marked as experimental
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_AT_RANDOM, multivariate=True)
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingExtraError("optuna", "sweep") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna

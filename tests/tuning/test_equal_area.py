@@ -21,6 +21,8 @@ from tests.tuning.test_tune import MACHINE, SPARSE, TRACE, bench_of
 
 pytest.importorskip("optuna")
 
+pytestmark = pytest.mark.slow
+
 KEYS = ("mac_array.", "crossbar.", "selector.", "buffers.", "dram.")
 
 
