@@ -22,7 +22,7 @@ from accelsim.version import __version__
 
 COMMANDS = (
     *("run", "compare", "plot", "sweep", "pareto", "area", "rtl"),
-    *("inspect", "capture", "synth", "accuracy", "policy"),
+    *("inspect", "capture", "synth", "accuracy", "policy", "tune"),
 )
 
 # What can happen to standard output, and is no defect.

@@ -23,7 +23,7 @@ from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Gemm, Ints, Tiling
 from accelsim.mapping.jobs import MAX_JOBS, Flags
 from accelsim.mapping.mapper import check_room
-from accelsim.planning.bounds import lower_bounds
+from accelsim.planning.bounds import lower_bounds, slots_of
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.coarse import coarse_bounds
 from accelsim.planning.energy import Energy
@@ -238,7 +238,8 @@ class Search:
         moving = np.max([by_cause[name] for name in by_cause if name not in services.busy], axis=0)
         jobs = candidates.jobs(self._gemm)
         latencies = jobs * max(services.latency.values())
-        promise = _promise(serving, moving, latencies, services.spills)
+        held_up = services.held_up(slots_of(self._machine, self._gemm, candidates))
+        promise = _promise(serving, moving + held_up, latencies, services.spills)
         places = np.arange(len(candidates))
         numbers = np.full(len(candidates), len(self._parts))
         rows = np.stack([part.bound_cycles, promise, numbers, places], axis=1)
@@ -250,26 +251,33 @@ class Search:
     def _run(self, effort: Effort) -> None:
         """Run what may be the best until nothing else can be, or the effort is spent.
 
-        In turns, the tiling that promises most and the one with the lowest bound go first.
-
+        Tilings are taken from two lists, the one on which fewer jobs have been walked: those that
+        promise most first, and those of the lowest bound first.
         """
         grain = max(1, int(self._left[:, 0].min(initial=2**62) * effort.slack / 2))
         by_bound = np.lexsort((self._left[:, 1], self._left[:, 0] // grain))
-        bounds, promises = (np.argsort(x) for x in (by_bound, np.argsort(self._left[:, 1])))
-        self._left = self._left[np.lexsort((bounds, np.minimum(bounds, promises)))]
-        tried = np.zeros(len(self._left), np.bool_)
-        patience = effort.patience
-        for place, (bound, _, part, at) in enumerate(self._left.tolist()):
-            best = self._best_cycles if self._found else None
-            if self._walked_jobs >= effort.most_jobs or not patience:
+        lists = [iter(np.argsort(self._left[:, 1]).tolist()), iter(by_bound.tolist())]
+        tried, settled = np.zeros((2, len(self._left)), np.bool_)
+        spent, patience = [0, 0], effort.patience
+        while self._walked_jobs < effort.most_jobs and patience:
+            turn = spent.index(min(spent))
+            before, best = self._walked_jobs, self._best_cycles if self._found else None
+            place = next((x for x in lists[turn] if self._is_open(x, tried, best, effort)), None)
+            if place is None:
                 break
-            if self._parts[part].walked_jobs[at] > _MOST_WALKED_JOBS:
-                continue
-            if best is None or bound * (1 + effort.slack) < best:
-                tried[place] = self._try(part, at)
-                is_better = best is None or (bool(self._found) and self._best_cycles < best)
-                patience = effort.patience if is_better else patience - 1
-        self._left = self._left[~tried]
+            tried[place] = True
+            settled[place] = self._try(*self._left[place, 2:].tolist())
+            spent[turn] += self._walked_jobs - before
+            is_better = bool(self._found) and (best is None or self._best_cycles < best)
+            patience = effort.patience if is_better else patience - 1
+        self._left = self._left[~settled]
+
+    def _is_open(self, place: int, tried: Flags, best: int | None, effort: Effort) -> bool:
+        """Whether a tiling has not been tried, is walked soon, and may be better than the best."""
+        bound, _, part, at = self._left[place].tolist()
+        if tried[place] or self._parts[part].walked_jobs[at] > _MOST_WALKED_JOBS:
+            return False
+        return best is None or bound * (1 + effort.slack) < best
 
     def _try(self, part: int, at: int, most_jobs: int = _MOST_WALKED_JOBS) -> bool:
         """Run a tiling; return whether all is known of it: how long it takes, or that it cannot."""
@@ -361,6 +369,12 @@ def _promise(serving: Ints, moving: Ints, latencies: Ints, spills: Flags) -> Int
     up to a twentieth is added, the more the closer they are, and a quarter where every job stores
     partial sums, for which later loads wait. So is a part of the latency of every job, of which
     most is hidden.
+
+    Args:
+        serving: what bounds stages, `[tilings]` as all others.
+        moving: what bounds resources and buffers, and what holds resources up.
+        latencies: of all jobs, one after the other.
+        spills: whether partial sums go to DRAM.
     """
     both = np.minimum(serving, moving) / np.maximum(serving, moving)
     waits = np.where(spills, _CLOSENESS_OF_SPILLS * both, _CLOSENESS * both**4)

@@ -27,6 +27,7 @@ class Services:
         busy: by stage, `[tilings, 27]`: cycles of a job of each kind.
         latency: by stage.
         fills: by buffer that is filled, `[tilings, 27]`: how often jobs of each kind do that.
+        keys: by buffer, its key in `buffers`.
         kinds: the jobs.
         work: one job of each kind.
     """
@@ -35,14 +36,32 @@ class Services:
     busy: Mapping[str, Ints]
     latency: Mapping[str, int]
     fills: Mapping[str, Ints]
+    keys: Mapping[str, str]
     kinds: JobKinds
     work: Work
 
     @property
     def spills(self) -> Flags:
         """Which tilings store partial sums after every job, `[tilings]`."""
-        flags: Flags = np.reshape(self.work.jobs.spills, self.kinds.number.shape).any(axis=1)
+        spills = np.reshape(self.work.jobs.spills, self.kinds.number.shape)
+        flags: Flags = np.logical_or.reduce(spills, axis=1)
         return flags
+
+    def held_up(self, slots: Mapping[str, Ints]) -> Ints:
+        """Return the cycles in which loads may be held up by a buffer of one slot, `[tilings]`.
+
+        Such a buffer is filled again only after its tile has been used, and all that stands behind
+        that load in program order waits as well.
+
+        Args:
+            slots: by the key of a buffer, `[tilings]`.
+        """
+        cycles = np.zeros(len(self.kinds.number), np.int64)
+        for stage in (stage for stage in self.stages if stage.stream and stage.fills in self.fills):
+            reader = next(other.name for other in self.stages if stage.fills in other.reads)
+            used = (self.busy[reader] * self.kinds.number).sum(axis=1)
+            cycles += used * (slots[self.keys[stage.fills]] == 1)
+        return cycles
 
     @classmethod
     def of(
@@ -75,11 +94,11 @@ class Services:
         for stage in stages:
             if stage.is_once:  # units charge the very first job; that is one of each tiling
                 busy[stage.name][:, 0] = busy[stage.name][0, 0]
-        fills = {}
+        fills, keys = {}, {}
         for stage in stages:
             buffer = machine.units.get(stage.fills)
             if isinstance(buffer, Buffer):
                 flags = buffer.fills(kinds.jobs).reshape(shape)
-                fills[stage.fills] = flags * kinds.number
+                fills[stage.fills], keys[stage.fills] = flags * kinds.number, buffer.key
         latency = {name: latency_of(machine, work, found) for name, found in members.items()}
-        return cls(stages, busy, latency, fills, kinds, work)
+        return cls(stages, busy, latency, fills, keys, kinds, work)

@@ -34,6 +34,7 @@ from accelsim.studies.quantities import (
     spread,
 )
 from accelsim.studies.runs import Run, dropped_squared_magnitude_ratio, row, runs_of
+from accelsim.studies.searched import Searched
 from accelsim.studies.study import Study
 from accelsim.studies.tables import Column, Numbers, Table, columns, ratios
 from accelsim.studies.verdict import Verdict, claims_table
@@ -67,6 +68,7 @@ __all__ = [
     "Prose",
     "Quantity",
     "Run",
+    "Searched",
     "Stacks",
     "Study",
     "Table",

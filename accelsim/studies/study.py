@@ -15,6 +15,7 @@ from accelsim.studies.figure import Figure
 from accelsim.studies.page import Page
 from accelsim.studies.perplexity import Perplexities
 from accelsim.studies.runs import Run, runs_of
+from accelsim.studies.searched import Searched
 from accelsim.studies.tables import Numbers
 
 Source = Callable[[argparse.Namespace], list[Run]]
@@ -40,7 +41,7 @@ class Study:
         question: what it asks; the first line of `--help`.
         script: its `__file__`, beside which its sweep files, its page and its figure are.
         groups: by name, the sweep files whose runs are simulated (without `.yaml`), measured
-            perplexities, or a function of the flags.
+            perplexities, machines that were searched for, or a function of the flags.
         parts: what stands on the page.
         figure: what is drawn.
         numbers: the CSV files.
@@ -50,7 +51,7 @@ class Study:
 
     question: str
     script: str
-    groups: Mapping[str, Sequence[str] | Perplexities | Source]
+    groups: Mapping[str, Sequence[str] | Perplexities | Searched | Source]
     parts: Sequence[Part]
     figure: Figure
     numbers: Sequence[Numbers] = ()
@@ -67,9 +68,9 @@ class Study:
         return Data({name: self._runs(it, flags) for name, it in self.groups.items()})
 
     def _runs(
-        self, source: Sequence[str] | Perplexities | Source, flags: argparse.Namespace
+        self, source: Sequence[str] | Perplexities | Searched | Source, flags: argparse.Namespace
     ) -> list[Run]:
-        if isinstance(source, Perplexities):
+        if isinstance(source, Perplexities | Searched):
             return source.records()
         if callable(source):
             return source(flags)
@@ -96,7 +97,7 @@ class Study:
         flags = self._parsed()
         try:
             for source in self.groups.values():
-                if flags.measure and isinstance(source, Perplexities):
+                if flags.measure and isinstance(source, Perplexities | Searched):
                     source.measure()
             self.write(Page(self.folder, flags.check), self.data(flags))
         except InputError as error:
@@ -106,7 +107,7 @@ class Study:
     def _parsed(self) -> argparse.Namespace:
         parser = argparse.ArgumentParser(description=self.question)
         parser.add_argument("--check", action="store_true", help="compare with what is there")
-        about = "measure the perplexities of this experiment again, if it has any (minutes)"
+        about = "measure perplexities, or search for machines, again, if it has any (minutes)"
         parser.add_argument("--measure", action="store_true", help=about)
         for name, options in self.flags.items():
             parser.add_argument(f"--{name.replace('_', '-')}", **options)

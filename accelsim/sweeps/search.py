@@ -59,7 +59,7 @@ class Search:
 
     def run(self) -> list[int]:
         """Ask for, run and tell as many trials as the sweep says; return the point of each."""
-        optuna, budget = _optuna(), self.plan.file.points or 0
+        optuna, budget = optuna_library(), self.plan.file.points or 0
         size = self.plan.file.search.population
         axes = [_Axis.of(axis) for axis in self.plan.grid.axes]
         with Database(optuna, self.plan, self.folder, self.tell) as database:
@@ -172,7 +172,8 @@ def write_report(folder: Path, data: dict[str, Any]) -> None:
     write_texts({folder / REPORT: json.dumps(data, indent=1, allow_nan=False) + "\n"})
 
 
-def _optuna() -> Any:
+def optuna_library() -> Any:
+    """Return Optuna, which tells only of what is wrong; MissingExtraError without it."""
     try:
         import optuna
     except ImportError as error:
@@ -183,4 +184,4 @@ def _optuna() -> Any:
 
 def check_library() -> None:
     """Raise MissingExtraError if Optuna is not installed."""
-    _optuna()
+    optuna_library()

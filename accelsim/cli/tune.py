@@ -1,0 +1,187 @@
+"""`accelsim tune`: the smallest buffers, ports and selectors around an array."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accelsim.cli.options import (
+    ArchArgument,
+    CacheOption,
+    JsonOption,
+    PolicyOption,
+    SetOption,
+    TraceOption,
+    check_choice,
+    policy_of,
+    selection_cache,
+    show,
+    show_json,
+    stages,
+)
+from accelsim.cli.streams import tell
+
+if TYPE_CHECKING:
+    from accelsim.tuning.bench import Duty
+    from accelsim.tuning.descent import Note
+
+EXAMPLE = (
+    "accelsim tune arch_configs/nm816.yaml --trace traces/llama.npz --keep pattern,mac_array,dram"
+)
+_LINE_S = 10  # between lines in a log
+ALWAYS_KEPT = "pattern,mac_array,dram"
+
+
+def command(
+    arch: ArchArgument,
+    trace: TraceOption,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="Parts and keys that stay as the file has them, e.g. selector,buffers.outputs; "
+            "pattern, mac_array, dram and all that has no size stay anyway.",
+            metavar="KEY,…",
+        ),
+    ] = ALWAYS_KEPT,
+    loss: Annotated[
+        float, typer.Option(help="Share of the cycles that may be lost against generous parts.")
+    ] = 0.01,
+    phase: Annotated[
+        str, typer.Option(help="prefill, decode, or prefill,decode: then neither loses more.")
+    ] = "prefill",
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            help="Sequences of a decode step, or several such: 1,8 (decode only; 1 if not given)."
+        ),
+    ] = None,
+    policy: PolicyOption = None,
+    overrides: SetOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Architecture file to write; default: NAME_tuned.yaml here.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    cache: CacheOption = True,
+    json_: JsonOption = False,
+) -> None:
+    """Find the smallest buffers, ports and selectors that lose next to no cycles; write a machine.
+
+    Cycles are lost against the same array with generous parts, which are doubled until no cycle
+    falls away. Every machine on the way is simulated.
+    """
+    from accelsim.base.files import check_folders, write_texts
+    from accelsim.base.yaml_source import read_yaml
+    from accelsim.config.loader import arch_of
+    from accelsim.report.tuning import tuning_tables
+    from accelsim.sweeps.totals import Workload
+    from accelsim.trace import load_trace
+    from accelsim.tuning.bench import Workbench
+    from accelsim.tuning.descent import tune
+    from accelsim.tuning.record import file_text, record, tuned_name
+
+    _check_loss(loss)
+    duties, kept = _duties(phase, batch), _kept(keep)
+    source = read_yaml(arch)
+    for text in overrides or ():
+        source.override(text)
+    machine = arch_of(source)
+    target = out or Path(f"{tuned_name(machine.name)}.yaml")
+    _check_target(arch, target)
+    check_folders(target)
+    workload = Workload(load_trace(trace), selection_cache(cache))
+    bench = Workbench(source, workload, duties, policy_of(policy, machine), kept)
+    with _progress() as note:
+        tuned = tune(bench, loss, note)
+    data = record(tuned, bench, loss)
+    write_texts({target: file_text(tuned, bench, loss)})
+    if json_:
+        show_json(data)
+        return
+    show(*tuning_tables(data), f"{data['simulations']} machines simulated; wrote {target}")
+
+
+def _check_loss(loss: float) -> None:
+    from accelsim.base.errors import InputError
+
+    if not 0 <= loss <= 1:
+        raise InputError(f"--loss {loss:g}: must be from 0 to 1; 0.01 is one per cent")
+
+
+def _check_target(arch: Path, target: Path) -> None:
+    from accelsim.base.errors import InputError
+
+    if target.exists() and target.samefile(arch):
+        raise InputError(f"--out {target}: is the file that is tuned; choose another one")
+
+
+def _duties(phase: str, batch: str | None) -> list[Duty]:
+    """Return what the machine has to do, in the order in which it was named."""
+    from accelsim.base.errors import InputError
+    from accelsim.tuning.bench import Duty
+
+    phases = list(dict.fromkeys(part.strip() for part in phase.split(",")))
+    for name in phases:
+        check_choice("--phase", name, ("prefill", "decode"))
+    if batch is not None and "decode" not in phases:
+        raise InputError("--batch: is for phase decode; prefill takes all tokens at once")
+    duties: list[Duty] = []
+    for name in phases:
+        duties += [Duty()] if name == "prefill" else map(Duty, _batches(batch or "1"))
+    return duties
+
+
+def _batches(text: str) -> list[int]:
+    from accelsim.base.errors import InputError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"--batch '{text}': write whole numbers from 1 on, e.g. 1,8")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def _kept(keep: str) -> list[str]:
+    """Return the keys that stay; raise InputError for what is none."""
+    from accelsim.base.errors import InputError, shown
+    from accelsim.base.registry import did_you_mean
+    from accelsim.config.keys import is_key, keys_below
+
+    kept = [part.strip() for part in keep.split(",") if part.strip()]
+    for part in kept:
+        path = tuple(part.split("."))
+        if not is_key(path):
+            above = path[:-1] if len(path) > 1 and is_key(path[:-1]) else ()
+            known = [".".join((*above, key)) for key in keys_below(above)]
+            near = did_you_mean(part, known)
+            raise InputError(
+                f"--keep '{shown(part)}': no such part{near}; allowed: {', '.join(sorted(known))}"
+            )
+    return list(dict.fromkeys(kept))
+
+
+@contextmanager
+def _progress() -> Iterator[Note]:
+    """Yield a function that keeps bars on a terminal, and prints a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        with stages() as note:
+            yield note
+        return
+    printed_s = time.monotonic()
+
+    def listen(stage: str, done: int, total: int | None) -> None:
+        nonlocal printed_s
+        if time.monotonic() - printed_s > _LINE_S:
+            printed_s = time.monotonic()
+            tell(f"tune: {stage}, {done}{'' if total is None else f' of {total}'}")
+
+    yield listen

@@ -1,0 +1,121 @@
+"""Machines that were searched for once, and are kept as a table for studies to compare."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelsim.base.files import read_text, write_texts
+from accelsim.results.export import csv_text
+from accelsim.studies.prose import Span
+from accelsim.studies.quantities import Measure
+from accelsim.studies.runs import Run
+from accelsim.sweeps.run import usable_cores
+from accelsim.tuning.area_run import run_area_plan
+
+_TOTALS = ("cycles", "energy_pj", "dram_bytes", "mac_utilization_ratio", "area_um2")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The best machine of every search of a plan: a row for each, with the machine in it.
+
+    Attributes:
+        file: the table (CSV).
+        plan: the plan, which `measure` carries out.
+        folder: where `measure` keeps what was simulated, so that it can be stopped.
+    """
+
+    file: Path
+    plan: Path
+    folder: Path
+
+    def records(self) -> list[Run]:
+        """Return one record for each machine, in the shape of a run.
+
+        Its point has `work`, `share`, `pattern`, `seed` and the keys of the machine.
+        """
+        rows = csv.DictReader(io.StringIO(read_text(self.file)))
+        return [_record({name: _number(text) for name, text in row.items()}) for row in rows]
+
+    def measure(self) -> None:
+        """Search for all machines again, or go on with it, and write the table."""
+        rows = run_area_plan(self.plan, self.folder, workers=usable_cores())
+        write_texts({self.file: csv_text(rows)})
+
+
+def _record(row: dict[str, Any]) -> Run:
+    point = {name: value for name, value in row.items() if name not in _TOTALS}
+    return {"point": point, "totals": {name: row[name] for name in _TOTALS}, "baseline": {}} | {
+        "arch": {}
+    }
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def fastest_of(runs: Sequence[Run], *, is_dense: bool) -> Run:
+    """Return the quickest machine of all seeds: a dense one, or one that is not."""
+    some = [run for run in runs if (run["point"]["pattern"] == "dense") == is_dense]
+    return min(some, key=lambda run: (run["totals"]["cycles"], run["totals"]["energy_pj"]))
+
+
+def of_fastest(fact: Callable[[Run], Any]) -> Measure:
+    """Return a quantity: a fact of the quickest machine of the first run's pattern."""
+    return lambda runs: fact(fastest_of(runs, is_dense=runs[0]["point"]["pattern"] == "dense"))
+
+
+def gain_over_dense(metric: str = "cycles") -> Measure:
+    """Return a quantity: a total of the quickest dense machine over the quickest sparse one's.
+
+    Where only dense machines are compared, it is 1.
+    """
+
+    def ratio(runs: Sequence[Run]) -> float:
+        dense = fastest_of(runs, is_dense=True)
+        if all(run["point"]["pattern"] == "dense" for run in runs):
+            return 1.0
+        sparse = fastest_of(runs, is_dense=False)
+        return float(dense["totals"][metric] / sparse["totals"][metric])
+
+    return ratio
+
+
+def least_gain(runs: Sequence[Run]) -> float:
+    """Return the gain of the unluckiest sparse search over the luckiest dense one."""
+    return seeds_span(runs).low
+
+
+def seeds_span(runs: Sequence[Run]) -> Span:
+    """Return a quantity: the gains between any two searches, by seed, the least and the most."""
+    dense, sparse = (
+        [r["totals"]["cycles"] for r in runs if (r["point"]["pattern"] == "dense") == is_dense]
+        for is_dense in (True, False)
+    )
+    if not sparse:
+        sparse = dense
+    return Span(min(dense) / max(sparse), max(dense) / min(sparse))
+
+
+def array_said(run: Run) -> str:
+    """Return the array of a machine and its crossbar: `8 × 12 × 16, full`."""
+    point = run["point"]
+    array = " × ".join(str(point[f"mac_array.{name}"]) for name in ("rows", "columns", "lanes"))
+    return f"{array}, {point['crossbar.kind']}" if point["crossbar.kind"] else array
+
+
+def buffers_said(run: Run) -> str:
+    """Return the KiB of the buffers of a machine: activations, weights, outputs, compressed."""
+    names = ("activations", "weights", "outputs", "compressed")
+    sizes = [run["point"][f"buffers.{name}.capacity_kib"] for name in names]
+    return " + ".join(f"{size:g}" for size in sizes if size != "")

@@ -1,0 +1,10 @@
+"""Machines at their best: the smallest parts for an array, and the best machine for an area.
+
+`tune` shrinks what is around the array of one machine (`accelsim tune`); `search_area` looks for
+the fastest machine of a pattern in an area (`experiments/equal_area`).
+"""
+
+from accelsim.tuning.bench import Candidate, Duty, Workbench
+from accelsim.tuning.descent import Tuned, tune
+
+__all__ = ["Candidate", "Duty", "Tuned", "Workbench", "tune"]

@@ -1,0 +1,160 @@
+"""The search of an area: within it, in time, the same for a seed, and as if never stopped."""
+
+import json
+import random
+import shutil
+from functools import cache
+
+import pytest
+
+from accelsim.base.errors import InputError
+from accelsim.config import load_arch
+from accelsim.run.area import clock_notes
+from accelsim.run.simulation import simulate
+from accelsim.tuning import search
+from accelsim.tuning.area_run import run_area_plan
+from accelsim.tuning.bounds import least_prefill_cycles
+from accelsim.tuning.journal import Journal
+from accelsim.tuning.space import Space
+from tests.tuning.conftest import rows_of, write_plan
+from tests.tuning.test_tune import MACHINE, SPARSE, TRACE, bench_of
+
+pytest.importorskip("optuna")
+
+pytestmark = pytest.mark.slow
+
+KEYS = ("mac_array.", "crossbar.", "selector.", "buffers.", "dram.")
+
+
+def area_of(arch):
+    tech = arch.load_technology()
+    return sum(unit.area_um2(tech, arch.path) for unit in arch.units.values())
+
+
+def test_every_machine_fits_meets_its_clock_and_takes_the_cycles_that_are_told(searched):
+    plan, _, rows = searched
+    reference = area_of(load_arch(plan.parent / "dense.yaml"))
+    assert [(row["share"], row["pattern"]) for row in rows] == [
+        (share, pattern) for share in (0.5, 1) for pattern in ("dense", "4:8")
+    ]
+    for row in rows:
+        base = plan.parent / ("dense.yaml" if row["pattern"] == "dense" else "sparse.yaml")
+        keys = {key: row[key] for key in row if key.startswith(KEYS) and row[key] is not None}
+        arch = load_arch(base, [f"{key}={value}" for key, value in keys.items()])
+        assert area_of(arch) == pytest.approx(row["area_um2"])
+        assert row["area_um2"] <= row["share"] * reference
+        late = [n for n in clock_notes(arch, arch.load_technology()) if n.is_warning]
+        assert not late
+        assert simulate(arch, TRACE).cycles == row["cycles"]
+
+
+def test_all_patterns_get_the_same_number_of_trials(searched):
+    assert {row["trials"] for row in searched[2]} == {16}
+
+
+def test_more_area_is_never_slower(searched):
+    small, large = ([r["cycles"] for r in searched[2] if r["share"] == n] for n in (0.5, 1))
+    assert all(more <= less for less, more in zip(small, large, strict=True))
+
+
+def test_another_seed_searches_elsewhere(searched, tmp_path):
+    plan, folder, _ = searched
+    for name in folder.glob("tuned*"):
+        shutil.copy(name, tmp_path)
+    rows_of(plan, tmp_path, seed=1)
+    name = "prefill_dense"
+    assert _lines(tmp_path / f"seed1-{name}") != _lines(folder / f"seed0-{name}")
+
+
+def _lines(path):
+    return path.read_text("utf-8").splitlines(keepends=True)
+
+
+def test_a_search_that_was_stopped_goes_on_as_if_nothing_had_happened(
+    searched, tmp_path, monkeypatch
+):
+    plan, folder, whole = searched
+    shutil.copytree(folder, tmp_path / "out")
+    journal = tmp_path / "out" / "seed0-prefill_4_8"
+    lines = _lines(journal)
+    journal.write_text("".join(lines[:9]) + lines[9][:10], encoding="utf-8")  # half a line
+    simulated, real = [], search.measure
+
+    def measure(bench, candidate):
+        simulated.append(candidate)
+        return real(bench, candidate)
+
+    monkeypatch.setattr(search, "measure", measure)
+    assert rows_of(plan, tmp_path / "out") == whole
+    assert len(simulated) == len(lines) - 9 > 0
+    assert _lines(journal) == lines
+
+
+def test_a_journal_of_other_code_counts_for_nothing(tmp_path):
+    path = tmp_path / "j"
+    Journal(path, "old").measured({"a": 1}, lambda: {"cycles": 1.0})
+    assert Journal(path, "old").measured({"a": 1}, lambda: None) == {"cycles": 1.0}
+    assert Journal(path, "new").measured({"a": 1}, lambda: {"cycles": 2.0}) == {"cycles": 2.0}
+    assert json.loads(path.read_text("utf-8").splitlines()[0]) == {"identity": "new"}
+
+
+def test_processes_find_what_one_does(searched, tmp_path):
+    plan, _, whole = searched
+    said = []
+    assert run_area_plan(plan, tmp_path / "out", workers=1, note=said.append) == whole
+    assert said[-1].startswith("searched 1 of 1 chains")
+
+
+@cache
+def bench(pattern):
+    return bench_of({"dense": MACHINE, "4:8": SPARSE}[pattern])
+
+
+@pytest.mark.parametrize("pattern", ["dense", "4:8"])
+def test_no_machine_undercuts_the_bound(pattern):
+    rng, base = random.Random(0), bench(pattern)
+    space = Space(base.source, 8)
+    places, seen = space.near(base.source.data), 0
+    for _ in range(40):
+        places = space.neighbour(places, rng)
+        fitted = space.fitted(places, base, 2e6)
+        cycles = fitted and base.cycles(fitted[1])
+        if cycles:
+            places, seen = fitted[0], seen + 1
+            assert least_prefill_cycles(fitted[1].arch, TRACE) <= cycles[0]
+    assert seen >= 20
+
+
+def test_the_bound_by_hand():
+    """Blocks of 4 × 8 of 64 tokens: 16 × 8 of 32 steps, and 16 × 16 of 16; 16 KiB at 16 bytes."""
+    arch = bench("dense").machine(MACHINE).arch
+    assert least_prefill_cycles(arch, TRACE) == 16 * 8 * 32 + 16 * 16 * 16
+    slow = {**MACHINE, "dram": {**MACHINE["dram"], "bandwidth_gb_per_s": 0.5}}
+    assert least_prefill_cycles(bench("dense").machine(slow).arch, TRACE) == 2 * 64 * 128
+
+
+@pytest.mark.parametrize("pattern", ["dense", "4:8"])
+def test_the_machine_of_a_file_has_its_like_in_the_space(pattern):
+    base = bench(pattern)
+    space = Space(base.source, 8)
+    near = space.contents(space.near(base.source.data))
+    assert near["mac_array"] == base.source.data["mac_array"]
+    for name, section in base.source.data["buffers"].items():
+        assert near["buffers"][name]["capacity_kib"] == section["capacity_kib"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"trials": 0}, r"plan\.yaml:\d+: key 'trials': "),
+        ({"shares": [0]}, r"key 'shares\.0': "),
+        ({"works": {"it": {"bath": 1}}}, r"key 'works\.it\.bath': "),
+        ({"works": {"it": {}}}, r"needs 'trace' or 'model'"),
+        ({"works": {"it": {"trace": "no.npz"}}}, r"no\.npz: cannot read"),
+        ({"reference": "no.yaml"}, r"no\.yaml: cannot read"),
+    ],
+)
+def test_a_wrong_plan_is_refused(tmp_path, keys, message):
+    path = write_plan(tmp_path, **keys)
+    with pytest.raises(InputError, match=message):
+        run_area_plan(path, tmp_path / "out", workers=1, note=str)
