@@ -55,8 +55,8 @@ class OperandFormat:
         """Return the scales of the tile with most of them, if `whole` values are cut by so many."""
         # The last place in a group where a tile may begin; a whole row begins at 0.
         latest = (self.group - np.gcd(reduction, self.group)) * (reduction < whole)
-        scales: Count = self.scales(np.minimum(reduction, whole), latest)
-        return scales
+        scales = self.scales(np.minimum(reduction, whole), latest)
+        return scales if isinstance(reduction, np.ndarray) else int(scales)
 
     def tile_bits(self, reduction: Count, vectors: Count, scales: Count | int = 0) -> Count:
         """Return the bits of `vectors` of `reduction` values along K, and of `scales` of each."""
