@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from accelsim.mapping.tiling import ORDERS
 from tests.helpers.small import changed, machine_for, tile
 
 PATTERNS = ("dense", "2:4", "4:8", "8:16", "16:32", "1:4", "3:5", "8:8", "32:64")
@@ -44,7 +45,7 @@ def tiles(draw, group_size):
         tokens=draw(st.integers(1, 24)),
         reduction=group_size * draw(st.integers(1, 4)),
         columns=draw(st.integers(1, 32)),
-        order=draw(st.sampled_from(["tokens_outer", "columns_outer"])),
+        order=draw(st.sampled_from(ORDERS)),
     )
 
 

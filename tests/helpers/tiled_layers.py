@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling
+from accelsim.mapping.tiling import ORDERS
 from accelsim.precision import OperandFormat, Operands
 from accelsim.sparsity import parse_pattern
 
@@ -43,7 +44,7 @@ def _cases(draw):
         tokens=draw(st.integers(1, 20)),
         columns=draw(st.integers(1, 20)),
         reduction=path.group_size * draw(st.integers(1, 8)),
-        order=draw(st.sampled_from(["tokens_outer", "columns_outer"])),
+        order=draw(st.sampled_from(ORDERS)),
     )
     stores = [Store(draw(capacities), draw(st.booleans())) for _ in range(4)]
     lag = draw(st.integers(0, 4))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from accelsim import load_trace
 from accelsim.mapping import Gemm, Store, Stores, Tiling, tile_jobs
+from accelsim.mapping.tiling import ORDERS
 from accelsim.selection.decode import Fetches
 from tests.helpers.decode import fetched, kept, layer_bytes, steps_of
 from tests.helpers.small import (
@@ -146,7 +147,7 @@ def test_prefill_fetches_everything_even_if_sparse():
         st.integers(1, 20),
         st.integers(1, 40),
         st.integers(1, 40),
-        st.sampled_from(["tokens_outer", "columns_outer"]),
+        st.sampled_from(ORDERS),
     ),
     value_bits=st.sampled_from([8, 16]),
     burst=st.sampled_from([1, 4, 24, 32, 64, 256, 4096]),

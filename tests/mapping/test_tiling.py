@@ -65,14 +65,19 @@ def replay(gemm, tiling, path, stores):
     x = TileBuffer(stores.activations, tokens * reduction * value_bytes, rows)
     w = TileBuffer(stores.weights, reduction * columns * value_bytes, len(column_tiles) * len(cuts))
     kept = stores.compressed and TileBuffer(stores.compressed, tokens * -(-row_bits // 8), rows)
-    is_tokens_outer = tiling.order == "tokens_outer"
-    for outer in token_tiles if is_tokens_outer else column_tiles:
-        for inner in column_tiles if is_tokens_outer else token_tiles:
-            token, column = (outer, inner) if is_tokens_outer else (inner, outer)
-            for cut in cuts:
-                selects = kept.misses((token, cut)) if kept else True
-                loads = selects and x.misses((token, cut))
-                yield loads, selects if kept else loads, w.misses((column, cut))
+    tiles = {"tokens": token_tiles, "columns": column_tiles, "reduction": cuts}
+    loops = {
+        "tokens_outer": ("tokens", "columns", "reduction"),
+        "columns_outer": ("columns", "tokens", "reduction"),
+        "reduction_outer": ("reduction", "tokens", "columns"),
+        "reduction_columns_outer": ("reduction", "columns", "tokens"),
+    }[tiling.order]
+    for places in product(*(tiles[loop] for loop in loops)):
+        at = dict(zip(loops, places, strict=True))
+        token, column, cut = at["tokens"], at["columns"], at["reduction"]
+        selects = kept.misses((token, cut)) if kept else True
+        loads = selects and x.misses((token, cut))
+        yield loads, selects if kept else loads, w.misses((column, cut))
 
 
 def lists(*arrays):
@@ -98,7 +103,10 @@ def test_traffic_is_the_sum_over_the_tiles_that_move(case):
     moved += (jobs.reduction * jobs.columns * jobs.loads_weights).sum()
     moved += (jobs.tokens * jobs.columns * jobs.last_reduction).sum()
     reuse = Reuse.of(tiling, gemm, path, stores)
-    assert dram_bytes(gemm, path, reuse) == moved * path.x.bits // 8
+    partial = (jobs.tokens * jobs.columns)[~jobs.last_reduction & jobs.ends_outputs].sum()
+    assert partial == (jobs.tokens * jobs.columns)[jobs.resumes_outputs].sum()
+    there_and_back = 2 * partial * path.accumulator_bits // 8
+    assert dram_bytes(gemm, path, reuse) == moved * path.x.bits // 8 + there_and_back
 
 
 @given(case=cases)

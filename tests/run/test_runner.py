@@ -4,7 +4,7 @@ import pytest
 
 from accelsim import simulate
 from accelsim.config import Architecture
-from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.planning import Planner
 from accelsim.run.runner import Runner
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method
@@ -25,7 +25,7 @@ def asked(monkeypatch):
 
         monkeypatch.setattr(kind, name, asking)
 
-    watch(LayerMachine, "tile")
+    watch(Planner, "tile")
     watch(Architecture, "running")
     return calls
 
