@@ -274,6 +274,8 @@ class Result:
         layers: the layers, in the order of the trace.
         policy: which layer was pruned how; None: all as the machine says.
         notes: warnings of what the trace cannot show, such as more sequences than it has.
+        isolated_cycles: where layers follow each other, what they take one by one, each from an
+            empty machine; None where they do run so.
     """
 
     arch: Mapping[str, Any]
@@ -287,6 +289,7 @@ class Result:
     layers: tuple[LayerResult, ...]
     policy: Policy | None = None
     notes: tuple[str, ...] = ()
+    isolated_cycles: int | None = None
 
     @property
     def cycles(self) -> int:

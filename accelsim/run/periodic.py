@@ -47,8 +47,8 @@ def periodic_tally(
             return run(work_of(outer_tiles)).tally
         walked += _fills(short, machine)
     while 2 * walked < outer_tiles:
-        probe = run(work_of(walked))
-        period = probe.pipeline.network.jobs // walked
+        work = work_of(walked)
+        probe, period = run(work), len(work.jobs) // walked
         # The last iteration may differ, and what comes shortly before may wait for it.
         end = (walked - 1 - ceil_div(reach(probe.pipeline.network), period)) * period
         for cycle in _CYCLES:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import build_pipeline
+from accelsim.dataflows.seams import NO_SEAMS, Seams, Window, cut, joined_pipeline
 from accelsim.engine import check_cycles, engine_named
 from accelsim.mapping import Ints, Work
 from accelsim.mapping.tiling import describe
@@ -34,6 +36,7 @@ _REMEMBERED_RUNS = 512
 _WALKED_TILES = 4096  # a layer of so many is walked sooner than looked at for repetition
 
 Observer = Callable[[Linear, Work, LayerRun], None]
+Found = TypeVar("Found")
 
 
 class Runner:
@@ -127,17 +130,61 @@ class Runner:
             parts = self._watched(tiled, product, steps, observer)
         with naming(self.arch, linear):
             tally = combine(parts)
-        count, gemm = 1 if steps is None else len(steps), tiled.gemm
+        return self._priced(product, method, steps, tiled, tally)
+
+    def linked(
+        self,
+        linear: Linear,
+        selection: Selection,
+        steps: Ints | None,
+        placed: tuple[TiledProduct, Tally],
+    ) -> LayerResult:
+        """Price a layer that ran as a link of a chain.
+
+        Args:
+            linear: the layer.
+            selection: what survives of its input.
+            steps: `[steps, batch]`, rows of each decode step; None for prefill.
+            placed: the product that it ran in, and what the layer comes to.
+        """
+        method = self.method(linear)
+        (product,) = layer_products(self.machine, method, linear, selection)
+        return self._priced(product, method, steps, *placed)
+
+    def alone_cycles(
+        self, linear: Linear, selection: Selection, steps: Sequence[Ints] | None
+    ) -> int:
+        """Return the cycles of a layer from an empty machine to its last output."""
+        cycles = 0
+        for product in layer_products(self.machine, self.method(linear), linear, selection):
+            for part in [None] if steps is None else steps:
+                with naming(self.arch, linear):
+                    tiled = product.tiled(part)
+                    parts = self._parts(tiled, product.selection, part)
+                cycles += sum(number * tally.cycles for number, tally in parts)
+        return cycles
+
+    def _priced(
+        self,
+        product: Product,
+        method: Method,
+        steps: Ints | None,
+        tiled: TiledProduct,
+        tally: Tally,
+    ) -> LayerResult:
+        linear = product.linear
+        count, tokens = 1 if steps is None else len(steps), tiled.gemm.tokens
+        macs = count * tokens * linear.in_features * linear.out_features
         return LayerResult(
             name=linear.name,
             kind=linear.kind,
             method=method,
-            tokens=count * gemm.tokens,
+            tokens=count * tokens,
             in_features=linear.in_features,
             out_features=linear.out_features,
             cycles=tally.cycles,
-            macs_dense=count * gemm.macs,
-            macs_executed=count * gemm.tokens * product.kept_per_token * gemm.out_features,
+            macs_dense=macs,
+            macs_executed=count * tokens * product.kept_per_token * linear.out_features,
             dropped_squared_magnitude_ratio=product.selection.dropped_squared_magnitude_ratio,
             needed_rows_ratio=product.needed_rows_ratio(steps),
             bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),
@@ -175,18 +222,27 @@ class Runner:
         return parts
 
     def whole(self, tiled: TiledProduct) -> Tally:
-        """Return what a product adds up to if every row of W is fetched."""
-        machine = tiled.machine
+        """Return what a product adds up to by itself if every row of W is fetched."""
+        return self.window(tiled, NO_SEAMS)[0]
+
+    def window(self, tiled: TiledProduct, seams: Seams) -> tuple[Tally, Seams]:
+        """Return what such a product adds up to between others, and what the next one finds."""
+        machine, found = tiled.machine, NO_SEAMS
 
         def run(work: Work) -> LayerRun:
-            return self.run(work, machine)
+            nonlocal found
+            latest = self.run(work, machine, seams)
+            found = latest.found
+            return latest
 
-        def make() -> Tally:
+        def make() -> tuple[Tally, Seams]:
             if prod(tiled.tiling.counts(tiled.gemm)) <= _WALKED_TILES:
-                return run(tiled.work()).tally
-            return periodic_tally(tiled.work, tiled.outer_tiles, machine, run)
+                tally = run(tiled.work()).tally
+            else:
+                tally = periodic_tally(tiled.work, tiled.outer_tiles, machine, run)
+            return tally, found
 
-        return self.remembered(machine, (tiled.gemm, tiled.kept_per_token, tiled.is_decode), make)
+        return self.remembered(machine, (*tiled.content, seams), make)
 
     def gathered(
         self, tiled: TiledProduct, selection: Selection, steps: Ints
@@ -205,22 +261,33 @@ class Runner:
         return self.remembered(machine, work.content, lambda: self.run(work, machine).tally)
 
     def remembered(
-        self, machine: LayerMachine, key: tuple[Hashable, ...], make: Callable[[], Tally]
-    ) -> Tally:
+        self, machine: LayerMachine, key: tuple[Hashable, ...], make: Callable[[], Found]
+    ) -> Found:
         """Return what is known of a machine by a key of all else that it depends on, or make it."""
+        whole = Key(self.key(machine), self.engine, self._is_brief, *key)
+        found: Found = self._memory.get(whole, make)
+        return found
+
+    def key(self, machine: LayerMachine) -> Key:
+        """Return all of a machine that runs depend on; found once for each."""
         if id(machine) not in self._keys:
             self._keys[id(machine)] = machine, timing_key(machine)
-        _, of_machine = self._keys[id(machine)]
-        tally: Tally = self._memory.get(Key(of_machine, self.engine, self._is_brief, *key), make)
-        return tally
+        return self._keys[id(machine)][1]
 
-    def run(self, work: Work, machine: LayerMachine | None = None) -> LayerRun:
+    def run(
+        self, work: Work, machine: LayerMachine | None = None, seams: Seams = NO_SEAMS
+    ) -> LayerRun:
         """Run work on the machine as it is set for it; default: as for layers by its own method."""
         machine = machine or self.arch.running()
-        pipeline = build_pipeline(machine, work)
-        times = self._run_network(pipeline.network)
-        tally = Tally.of(machine, pipeline, times, work, is_brief=self._is_brief)
-        return LayerRun(pipeline, times, tally)
+        if seams == NO_SEAMS:
+            pipeline = build_pipeline(machine, work)
+            window = Window(pipeline, self._run_network(pipeline.network), NO_SEAMS)
+        else:
+            pipeline = joined_pipeline(machine, work, seams)
+            window = cut(pipeline, self._run_network(pipeline.network), work, machine)
+        parts = window.pipeline, window.times
+        tally = Tally.of(machine, *parts, work, is_brief=self._is_brief)
+        return LayerRun(*parts, tally, window.found)
 
     def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
         """Put the layers of a trace together; their kinds are told from all of their names.
