@@ -22,6 +22,8 @@ def shares(tally: Tally, sizes: Sequence[int]) -> list[Tally]:
         tally: of all of them together.
         sizes: of each.
     """
+    if len(sizes) == 1:
+        return [tally]
     cycles = _parts(tally.cycles, sizes)
     ledgers = {unit: _apart(asdict(of), cycles) for unit, of in tally.ledgers.items()}
     parts = {f"{name}_cycles": getattr(tally.breakdown, f"{name}_cycles") for name in _SEEN}

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
 
 from accelsim.accounting.shares import shares
 from accelsim.accounting.tally import Tally, combine
-from accelsim.base.errors import InputError
-from accelsim.base.registry import did_you_mean
 from accelsim.dataflows.pipeline import build_pipeline, present_stages, store_lag_jobs
 from accelsim.dataflows.seams import NO_SEAMS, Seams, first_loads, most_ahead, weight_stage
 from accelsim.mapping import Ints, Work
@@ -18,18 +15,6 @@ from accelsim.run.links import FEEDS, Chain, Link, Setting, chain_of
 from accelsim.run.runner import Runner
 from accelsim.selection.sparsify import Selection
 from accelsim.trace import Linear, Trace
-
-Layers = Literal["chained", "isolated"]
-LAYERS: tuple[Layers, ...] = ("chained", "isolated")
-DEFAULT_LAYERS: Layers = "isolated"
-
-
-def check_layers(layers: str) -> None:
-    """Raise InputError if that is no way in which layers run."""
-    if layers not in LAYERS:
-        near = did_you_mean(layers, LAYERS)
-        raise InputError(f"unknown layers '{layers}'{near}; allowed: {', '.join(LAYERS)}")
-
 
 Selected = Callable[[], Selection]
 Placed = tuple[TiledProduct, Tally]
@@ -59,6 +44,8 @@ class Walk:
         self._left = [*pairwise([*self.chain.links, None])][::-1]
         self._found = NO_SEAMS
         self._placed: dict[str, Placed | None] = {}
+        # By identity of what is held there.
+        self._shared: dict[tuple[int, tuple[int, ...]], tuple[Tally, list[Tally]]] = {}
 
     def of(self, linear: Linear, selected: Selected) -> Placed | None:
         """Return what a layer adds up to, and the product that it runs in; None: by itself.
@@ -94,13 +81,20 @@ class Walk:
         with naming(self._runner.arch, link.linears[0]):
             if tiled.gathers and self._steps is not None:
                 tally = combine(self._runner.gathered(tiled, selected(), self._steps))
+                parts = shares(tally, link.columns)
             else:
                 seams = found.then(self._ahead(tiled, behind))
-                once, self._found = self._runner.window(tiled, seams)
-                tally = combine([(1 if self._steps is None else len(self._steps), once)])
-        columns = [linear.out_features for linear in link.linears]
-        parts = shares(tally, columns) if len(columns) > 1 else [tally]
+                tally, self._found = self._runner.window(tiled, seams)
+                parts = self._shares(tally, link.columns)
         return {x.name: (tiled, part) for x, part in zip(link.linears, parts, strict=True)}
+
+    def _shares(self, tally: Tally, columns: tuple[int, ...]) -> list[Tally]:
+        """Return what each layer of a link adds up to; of equal windows, the same objects."""
+        if (id(tally), columns) not in self._shared:
+            number = 1 if self._steps is None else len(self._steps)
+            parts = shares(combine([(number, tally)]), columns)
+            self._shared[id(tally), columns] = tally, parts
+        return self._shared[id(tally), columns][1]
 
     def _ahead(self, tiled: TiledProduct, behind: TiledProduct | None) -> Seams:
         """Return the first loads of the next link, as far as this one makes them."""

@@ -48,9 +48,9 @@ class Link:
     tiled: TiledProduct | None
 
     @property
-    def columns(self) -> list[int]:
+    def columns(self) -> tuple[int, ...]:
         """Outputs of each layer."""
-        return [linear.out_features for linear in self.linears]
+        return tuple(linear.out_features for linear in self.linears)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from accelsim.config import Architecture, load_arch
 from accelsim.mapping import Gemm, Ints
 from accelsim.results.comparison import comparison_rows
 from accelsim.results.result import Result
-from accelsim.run.chain import DEFAULT_LAYERS, Layers, check_layers
+from accelsim.run.following import DEFAULT_LAYERS, Layers, check_layers
 from accelsim.run.layers import method_of, naming
 from accelsim.run.line import ChainedLine, Line
 from accelsim.run.runner import DEFAULT_ENGINE, Observer, Runner
@@ -62,8 +62,8 @@ def simulate(  # noqa: PLR0913 - all but two are optional, and named
             that are routed to it.
         batch: sequences of a decode step; default 1.
         engine: `recurrence`, or `simpy`, the reference; the results are the same.
-        layers: `chained`, each begins where the one before ends (`accelsim.run.chain`); `isolated`,
-            each begins with an empty machine.
+        layers: `chained`, each begins where the one before ends; `isolated`, each begins with an
+            empty machine.
         cache: where selections are kept from run to run, e.g. `DiskCache.of_user()`.
         on_layer: called before each layer, for progress.
         observer: called after each layer run, for timelines; it sees each layer by itself.
