@@ -95,9 +95,11 @@ def _stage(key, parts, starts, works, tiles, ahead):
         loads = np.flatnonzero(stage.busy)
         is_ahead = stage.name == "weight_dma" and ahead[at]
         first = loads[ahead[at]] if is_ahead and len(loads) > ahead[at] else 0
+        gate = rooms.setdefault((END, "the layer before"), np.full(starts[-1], -1))
         if at and not (is_ahead and len(loads) <= ahead[at]):
-            gate = rooms.setdefault((END, "the layer before"), np.full(starts[-1], -1))
             gate[starts[at] + first] = starts[at] - 1
+        if is_ahead and at > 1:  # no more than one layer ahead
+            gate[starts[at] + loads[0]] = starts[at - 1] - 1
         if is_ahead:
             reader = next(
                 k for k, of in parts.items() if at - 1 in of and of[at - 1].name == "compute"
