@@ -27,18 +27,27 @@ class Walk:
     and find nothing loaded.
     """
 
-    def __init__(self, runner: Runner, trace: Trace, steps: Ints | None) -> None:
+    def __init__(
+        self, runner: Runner, trace: Trace, steps: Ints | None, scout: Runner | None = None
+    ) -> None:
         """Find out what follows what, and what stays on chip.
 
         Args:
             runner: of the machine.
             trace: the layers.
             steps: `[steps, batch]`, tokens of each decode step; None for prefill.
+            scout: runs layers by themselves, to see which are worth joining; default: the same.
         """
+        scout = scout or runner
         methods = {linear.name: runner.method(linear) for linear in trace.linears}
         machines = {method: runner.machine(method) for method in methods.values()}
         batch = None if steps is None else steps.shape[1]
-        self.chain: Chain = chain_of(trace, Setting(runner.arch, machines, methods, batch))
+
+        def cycles(tiled: TiledProduct) -> int:
+            return scout.whole(tiled).cycles
+
+        setting = Setting(runner.arch, machines, methods, batch, cycles)
+        self.chain: Chain = chain_of(trace, setting)
         self._runner = runner
         self._steps = steps
         self._left = [*pairwise([*self.chain.links, None])][::-1]

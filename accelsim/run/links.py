@@ -6,7 +6,7 @@ Layers that read the same input are one link; an output that fits stays on chip 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Self
@@ -75,12 +75,14 @@ class Setting:
         machines: it as each method sets it.
         methods: how each layer is pruned, by its name.
         batch: sequences of a decode step; None is prefill.
+        cycles: returns what a product takes by itself, every row of W fetched.
     """
 
     arch: Architecture
     machines: dict[Method, LayerMachine]
     methods: dict[str, Method]
     batch: int | None
+    cycles: Callable[[TiledProduct], int]
 
 
 def chain_of(trace: Trace, setting: Setting) -> Chain:
@@ -93,30 +95,45 @@ def chain_of(trace: Trace, setting: Setting) -> Chain:
 
 
 def _links(linears: Sequence[Linear], trace: Trace, setting: Setting) -> Iterator[Link]:
-    """Yield layers with one input and method as one link, or each as its own."""
+    """Yield layers with one input and method as one link where that pays, or each as its own.
+
+    It does not where tiles of one layer stay in the weight buffer, and those of all do not.
+    """
     method = setting.methods[linears[0].name]
     rows = trace.meta.rows(linears[0].input)
     is_partial = setting.batch is not None and rows != trace.tokens
     if method.demands.rank or is_partial:  # has products of its own, or steps of its own
         yield from (Link(linears=(one,), method=method, tiled=None) for one in linears)
         return
+    tokens = rows if setting.batch is None else setting.batch
+    alone = [_link((one,), method, tokens, setting) for one in linears]
     has_column_table = method.demands.epilogue in ("add", "axpy")  # of the outputs of one layer
-    parts = [(one,) for one in linears] if has_column_table else [tuple(linears)]
-    for part in parts:
-        with naming(setting.arch, part[0]):
-            tiled = _tiled(part, rows if setting.batch is None else setting.batch, setting)
-        yield Link(linears=part, method=method, tiled=tiled)
+    if len(linears) > 1 and not has_column_table:
+        joined = _link(tuple(linears), method, tokens, setting)
+        if _cycles(joined, setting) <= sum(_cycles(link, setting) for link in alone):
+            alone = [joined]
+    yield from alone
 
 
-def _tiled(linears: Sequence[Linear], tokens: int, setting: Setting) -> TiledProduct:
-    """Return the product of layers with one input."""
-    method, width = setting.methods[linears[0].name], linears[0].in_features
-    return TiledProduct.of(
-        setting.machines[method],
-        Gemm(tokens, width, sum(linear.out_features for linear in linears)),
-        kept_per_token=method.pattern.kept_count(width),
-        is_decode=setting.batch is not None,
-    )
+def _link(linears: tuple[Linear, ...], method: Method, tokens: int, setting: Setting) -> Link:
+    """Return layers with one input as one product."""
+    width = linears[0].in_features
+    gemm = Gemm(tokens, width, sum(linear.out_features for linear in linears))
+    with naming(setting.arch, linears[0]):
+        tiled = TiledProduct.of(
+            setting.machines[method],
+            gemm,
+            kept_per_token=method.pattern.kept_count(width),
+            is_decode=setting.batch is not None,
+        )
+    return Link(linears=linears, method=method, tiled=tiled)
+
+
+def _cycles(link: Link, setting: Setting) -> int:
+    """Return what a link takes by itself."""
+    assert link.tiled is not None
+    with naming(setting.arch, link.linears[0]):
+        return setting.cycles(link.tiled)
 
 
 def _staying(links: Sequence[Link], linears: Sequence[Linear]) -> Iterator[Link]:

@@ -4,14 +4,14 @@ Nothing of `accelsim.dataflows.seams` is used. The links are put behind each oth
 belongs to a link waits for the end of the link before, its first loads of weights apart.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from accelsim.dataflows.pipeline import build_pipeline, present_stages
+from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import Network, Requests, Room, Stage
 from accelsim.mapping.tiling import store_lag
-from accelsim.run.chain import Walk
 from accelsim.testing.traces import Drawn
 from accelsim.trace import Linear, Trace
 from accelsim.trace.record import InputInfo, TraceMeta
@@ -41,14 +41,22 @@ def block_trace(shapes, *, blocks=2, lengths=(8,), kinds=True):
         for block in range(blocks)
         for i, (kind, (key, rows, columns)) in enumerate(layers.items())
     )
+    return _trace(linears, lengths)
+
+
+def trace_of_kinds(kinds, shapes, *, lengths=(8,)):
+    """Return a trace of layers of one block, each with an input of its own."""
+    linears = tuple(
+        Linear(name=f"layers.0.{kind}", input=kind, in_features=rows, out_features=columns)
+        for kind, (rows, columns) in zip(kinds, shapes, strict=True)
+    )
+    return _trace(linears, lengths)
+
+
+def _trace(linears, lengths):
     inputs = {linear.input: InputInfo(dtype="int8") for linear in linears}
     meta = TraceMeta(model="drawn", sequence_lengths=lengths, linears=linears, inputs=inputs)
     return Trace(Path("drawn.npz"), "0" * 64, meta, Drawn(meta))
-
-
-def links_of(runner, trace, steps):
-    """Return the product of each link on a machine."""
-    return [link.tiled for link in Walk(runner, trace, steps).chain.links]
 
 
 def whole_network(tiles, works=None):
@@ -58,65 +66,111 @@ def whole_network(tiles, works=None):
         tiles: the products, all with the same stages, tables apart.
         works: of each, what it does; default: every row of W is fetched.
     """
-    works = works or [tiled.work() for tiled in tiles]
-    alone = [build_pipeline(t.machine, w).network for t, w in zip(tiles, works, strict=True)]
-    jobs = [len(work.jobs) for work in works]
-    starts = np.cumsum([0, *jobs])
-    parts = {}
-    for at, network in enumerate(alone):
-        for stage in network.stages:
-            parts.setdefault(_variant(stage), {})[at] = stage
-    ahead = [0, *(_ahead(*pair) for pair in zip(tiles, tiles[1:], strict=False))]
-    stages = [_stage(key, parts, starts, works, tiles, ahead) for key in parts]
-    zeros = np.zeros(starts[-1], np.int64)
+    whole = _Whole(tiles, works or [tiled.work() for tiled in tiles])
+    stages = [whole.stage(variant) for variant in whole.variants]
+    zeros = np.zeros(whole.starts[-1], np.int64)
     stages.append(Stage(END, zeros, inputs=tuple(stage.name for stage in stages)))
-    orders = {}
-    for name in dict.fromkeys(name for network in alone for name in network.order):
-        orders[name] = Requests.of(_order(name, alone, starts, works, tiles, ahead))
-    return Network(tuple(stages), orders), jobs
+    names = dict.fromkeys(name for network in whole.alone for name in network.order)
+    return Network(tuple(stages), {name: whole.order(name) for name in names}), whole.jobs
+
+
+def ends_of(times, jobs):
+    """Return the cycle in which each link is over."""
+    return times.stages[END].finish[np.cumsum(jobs) - 1]
+
+
+class _Whole:
+    """The links by themselves, and where they begin in the whole."""
+
+    def __init__(self, tiles, works):
+        self.tiles, self.works = tiles, works
+        self.alone = [
+            build_pipeline(tiled.machine, work).network
+            for tiled, work in zip(tiles, works, strict=True)
+        ]
+        self.jobs = [len(work.jobs) for work in works]
+        self.starts = np.cumsum([0, *self.jobs])
+        self.ahead = [0, *(_ahead(*pair) for pair in pairwise(tiles)), 0]
+        self.variants = {}  # the links that have a stage, by name, resource and latency
+        for at, network in enumerate(self.alone):
+            for stage in network.stages:
+                self.variants.setdefault(_variant(stage), {})[at] = stage
+
+    def variant(self, at, name):
+        """Return what a stage of a link is called in the whole."""
+        return next(v for v, of in self.variants.items() if at in of and of[at].name == name)
+
+    def stage(self, variant):
+        """Return a stage over all links; where a link lacks it, it has no work."""
+        of_links = self.variants[variant]
+        busy, inputs, rooms = np.zeros(self.starts[-1], np.int64), {}, {}
+        for at, stage in of_links.items():
+            busy[self.starts[at] : self.starts[at + 1]] = stage.busy
+            inputs |= dict.fromkeys(
+                v for v, of in self.variants.items() for s in of.values() if s.name in stage.inputs
+            )
+            for consumer, buffer, job, frees in self.waits(at, stage):
+                key = consumer, buffer
+                rooms.setdefault(key, np.full(self.starts[-1], -1))[job] = frees
+        stage = next(iter(of_links.values()))
+        rooms = tuple(Room(consumer, frees, buffer) for (consumer, buffer), frees in rooms.items())
+        return Stage(variant, busy, tuple(inputs), rooms, stage.latency, stage.resource)
+
+    def waits(self, at, stage):
+        """Yield consumer, buffer, job and the job that it waits for: room, and the seams."""
+        begin = self.starts[at]
+        for room in stage.rooms:
+            for job in np.flatnonzero(room.frees >= 0).tolist():
+                consumer = self.variant(at, room.consumer)
+                yield consumer, room.buffer, begin + job, begin + room.frees[job]
+        if at:
+            yield from self.seam_waits(at, stage)
+
+    def seam_waits(self, at, stage):
+        """Yield the same of the seam before a link: all of it waits, but first loads of weights."""
+        loads, begin, before = np.flatnonzero(stage.busy), self.starts[at], self.starts[at - 1]
+        ahead = self.ahead[at] if stage.name == "weight_dma" else 0
+        for k in range(ahead):
+            last = _last_in_the_way(*self.works[at - 1 : at + 1], self.tiles[at], k)
+            if last >= 0:
+                yield self.variant(at - 1, "compute"), "weights", begin + loads[k], before + last
+        if ahead and at > 1:  # no more than one layer ahead
+            yield END, "begin of the layer before", begin + loads[0], before - 1
+        if not ahead or ahead < len(loads):
+            yield END, "the layer before", begin + (loads[ahead] if ahead else 0), begin - 1
+
+    def order(self, name):
+        """Return the requests of all links: of each its own, with first loads of the next."""
+        pairs = []
+        for at, network in enumerate(self.alone):
+            own = [(at, *request) for request in network.order.get(name, ())]
+            made = np.flatnonzero(self.loading(at).busy)[: self.ahead[at]]
+            own = [(i, s, job) for i, s, job in own if s != "weight_dma" or job not in made]
+            if self.ahead[at + 1] and self.loading(at + 1).resource == name:
+                self.insert(at, own)
+            for link, stage, job in own:
+                pairs.append((self.variant(link, stage), int(self.starts[link] + job)))
+        return Requests.of(pairs)
+
+    def insert(self, at, own):
+        """Put first loads of the next link before the stores that lag so far, behind all loads."""
+        lag = _lag(self.tiles[at], self.works[at])
+        loads = np.flatnonzero(self.loading(at + 1).busy)[: self.ahead[at + 1]]
+        for k, job in enumerate(loads.tolist()):
+            turn = self.jobs[at] + k
+            place = len(own)
+            while place and own[place - 1][1] == "output_dma" and own[place - 1][2] + lag >= turn:
+                place -= 1
+            own.insert(place, (at + 1, "weight_dma", job))
+
+    def loading(self, at):
+        """Return the stage of a link that loads weights."""
+        return next(stage for stage in self.alone[at].stages if stage.name == "weight_dma")
 
 
 def _variant(stage):
     """A stage that moves nothing over its resource is another one: another resource and latency."""
     return f"{stage.name} {stage.resource} {stage.latency}"
-
-
-def _stage(key, parts, starts, works, tiles, ahead):
-    busy = np.zeros(starts[-1], np.int64)
-    inputs, rooms = [], {}
-    for at, stage in parts[key].items():
-        inside = slice(starts[at], starts[at + 1])
-        busy[inside] = stage.busy
-        inputs += [k for k, of in parts.items() for s in of.values() if s.name in stage.inputs]
-        for room in stage.rooms:
-            consumer = next(k for k, of in parts.items() if at in of and of[at].name == room.consumer)
-            frees = rooms.setdefault((consumer, room.buffer), np.full(starts[-1], -1))
-            frees[inside] = np.where(room.frees < 0, -1, room.frees + starts[at])
-        loads = np.flatnonzero(stage.busy)
-        is_ahead = stage.name == "weight_dma" and ahead[at]
-        first = loads[ahead[at]] if is_ahead and len(loads) > ahead[at] else 0
-        gate = rooms.setdefault((END, "the layer before"), np.full(starts[-1], -1))
-        if at and not (is_ahead and len(loads) <= ahead[at]):
-            gate[starts[at] + first] = starts[at] - 1
-        if is_ahead and at > 1:  # no more than one layer ahead
-            gate[starts[at] + loads[0]] = starts[at - 1] - 1
-        if is_ahead:
-            reader = next(
-                k for k, of in parts.items() if at - 1 in of and of[at - 1].name == "compute"
-            )
-            frees = rooms.setdefault((reader, "weights"), np.full(starts[-1], -1))
-            for k in range(ahead[at]):
-                wait = _last_in_the_way(works[at - 1], works[at], tiles[at], k)
-                frees[starts[at] + loads[k]] = wait + starts[at - 1] if wait >= 0 else -1
-    stage = next(iter(parts[key].values()))
-    return Stage(
-        key,
-        busy,
-        inputs=tuple(dict.fromkeys(inputs)),
-        rooms=tuple(Room(consumer, frees, name) for (consumer, name), frees in rooms.items()),
-        latency=stage.latency,
-        resource=stage.resource,
-    )
 
 
 def _last_in_the_way(work, behind, tiled, k):
@@ -151,48 +205,4 @@ def _ahead(tiled, behind):
 
 
 def _lag(tiled, work):
-    waiting = any(s.stream and s.after and s.stream.operand == "w" for s in _present(tiled, work))
-    return waiting + store_lag(work.tiling, work.gemm, work.path, tiled.machine.stores)
-
-
-def _present(tiled, work):
-    return present_stages(tiled.machine, work)
-
-
-def _order(name, alone, starts, works, tiles, ahead):
-    """Return the requests of all links: of each its own, with first loads of the next between."""
-    pairs = []
-    for at, network in enumerate(alone):
-        stages = {stage.name: stage for stage in network.stages}
-        lag = _lag(tiles[at], works[at])
-        keyed = []
-        for stage, job in network.order.get(name, ()):
-            loads = np.flatnonzero(stages[stage].busy)
-            if stage == "weight_dma" and job in loads[: ahead[at]]:
-                continue  # made before
-            is_store = stage == "output_dma"
-            keyed.append(((job + lag if is_store else -1), is_store, len(keyed), stage, job, at))
-        if at + 1 < len(alone) and ahead[at + 1]:
-            stage = next(s for s in alone[at + 1].stages if s.name == "weight_dma")
-            if stage.resource == name:
-                for k, job in enumerate(np.flatnonzero(stage.busy)[: ahead[at + 1]].tolist()):
-                    keyed.append((len(works[at].jobs) + k, False, 10**9, stage.name, job, at + 1))
-        # Own requests keep their order; a load ahead goes before the first store that lags so far.
-        own = [entry for entry in keyed if entry[5] == at]
-        for entry in (entry for entry in keyed if entry[5] != at):
-            place = next(
-                (i for i, other in enumerate(own) if other[1] and other[0] >= entry[0]), len(own)
-            )
-            last_load = max((i for i, other in enumerate(own) if not other[1]), default=-1)
-            own.insert(max(place, last_load + 1), entry)
-        for *_, stage, job, link in own:
-            variant = next(s for s in alone[link].stages if s.name == stage)
-            pairs.append((_variant(variant), int(starts[link] + job)))
-    return pairs
-
-
-def ends_of(times, jobs):
-    """Return the cycle in which each link is over."""
-    return times.stages[END].finish[np.cumsum(jobs) - 1]
-
-
+    return store_lag(work.tiling, work.gemm, work.path, tiled.machine.stores)
