@@ -40,7 +40,8 @@ class Seams:
 
     Attributes:
         left_cycles: what is still to be done of this layer's first loads; 0 for those finished.
-        arrival_cycles: when each of those finished is visible, counted from this layer's begin.
+        arrival_cycles: when each of those finished is visible, counted from this layer's begin; 0
+            for those under way.
         ahead_cycles: the first loads of the next layer, to be made in this one's window.
         ahead_bytes: room that each of them takes.
     """
@@ -161,7 +162,10 @@ def joined_pipeline(machine: Drawn, work: Work, seams: Seams) -> Pipeline:
 
 
 def cut(pipeline: Pipeline, times: Times, work: Work, machine: Drawn) -> Window:
-    """Cut a run at the end of its layer: when the last result of its own jobs is visible."""
+    """Cut a run at the end of its layer: when the last result of its own jobs is visible.
+
+    The next layer finds the loads that have begun; others take their turns in its own window.
+    """
     drawn, jobs, table = weight_stage(machine, work), len(work.jobs), times.table
     seen = visible(pipeline.network, table)
     end = int(seen[:, :jobs].max())
@@ -172,18 +176,20 @@ def cut(pipeline: Pipeline, times: Times, work: Work, machine: Drawn) -> Window:
     others = np.arange(table.shape[1]) != row
     short[:, others, jobs:] = short[3:, others, jobs - 1 : jobs]  # they pass at once
     done = short[3, row, jobs:] - short[2, row, jobs:]
+    begun = slice(jobs, jobs + np.count_nonzero(done))
     members, left = [], []
     for member in pipeline.members[drawn.name]:
         busy = member.busy.copy()
         busy[jobs:] = np.minimum(busy[jobs:], done)
-        left.append(tuple((member.busy - busy)[jobs:].tolist()))
+        left.append(tuple((member.busy - busy)[begun].tolist()))
         members.append(replace(member, busy=busy))
     is_done = (np.array(left) == 0).all(axis=0)
-    arrival = np.where(is_done, np.maximum(0, seen[row, jobs:] - end), 0)
+    arrival = np.where(is_done, np.maximum(0, seen[row, begun] - end), 0)
+    found = Seams(left_cycles=tuple(left), arrival_cycles=tuple(arrival.tolist()))
     return Window(
         replace(pipeline, members={**pipeline.members, drawn.name: tuple(members)}),
         replace(Times.of(pipeline.network, short), cycles=end),
-        Seams(left_cycles=tuple(left), arrival_cycles=tuple(arrival.tolist())),
+        found if len(arrival) else NO_SEAMS,
     )
 
 

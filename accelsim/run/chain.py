@@ -109,15 +109,16 @@ class Walk:
         """Return the first loads of the next link, as far as this one makes them."""
         if behind is None or behind.gathers:
             return NO_SEAMS
-        runner, lag = self._runner, None if "y" in tiled.on_chip else _store_lag(tiled)
+        runner = self._runner
 
         def make() -> Seams:
-            if _loader(tiled) != _loader(behind):
+            if tiled.machine is not behind.machine and _loader(tiled) != _loader(behind):
                 return NO_SEAMS
+            lag = None if "y" in tiled.on_chip else _store_lag(tiled)
             most = most_ahead(behind.machine, _begin(behind), lag)
             return first_loads(behind.machine, _begin(behind, most), most)
 
-        key = ("first loads", runner.key(tiled.machine), *behind.content, lag)
+        key = ("first loads", runner.key(tiled.machine), tiled.content, behind.content)
         return runner.remembered(behind.machine, key, make)
 
 

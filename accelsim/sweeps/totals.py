@@ -26,7 +26,7 @@ from accelsim.results.result import headline, mean_if_known
 from accelsim.run.chain import Walk
 from accelsim.run.following import DEFAULT_LAYERS, Layers
 from accelsim.run.layers import TiledProduct, naming
-from accelsim.run.memory import Memory
+from accelsim.run.memory import Key, Memory
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import Phase, decode_steps, simulate, wish_of
 from accelsim.selection.selections import Wish, selections_of
@@ -59,6 +59,7 @@ class Workload:
         trace: the trace.
         cache: where selections are found from process to process.
         selections: how many layer inputs were selected here or read from the cache.
+        layout: the trace and its layers, as a key.
     """
 
     trace: Trace
@@ -66,6 +67,10 @@ class Workload:
     selections: int = 0
     _known: Memory = field(default_factory=lambda: Memory(_REMEMBERED_SURVIVORS))
     _selected: Memory = field(default_factory=lambda: Memory(_REMEMBERED_SELECTIONS))
+    layout: Key = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.layout = Key(self.trace.sha256, *self.trace.linears)
 
     def survivors(self, wish: Wish, batch: int | None) -> dict[str, Survivors]:
         """Return the survivors of each input, for one wish; `batch` None is prefill."""
@@ -202,9 +207,9 @@ class ChainedTotals(Totals):
     @cached_property
     def _tallies(self) -> dict[str, Tally]:
         """What each layer adds up to; equal tallies are the same object."""
-        runner, trace = self._runner, self._workload.trace
-        names = tuple((linear.name, runner.method(linear)) for linear in trace.linears)
-        key = ("chain", trace.sha256, trace.linears, names, self._batch)
+        runner, workload = self._runner, self._workload
+        methods = tuple(map(runner.method, workload.trace.linears))
+        key = ("chain", workload.layout, methods, self._batch)
         return runner.remembered(runner.arch.running(), key, self._walked)
 
     def _walked(self) -> dict[str, Tally]:

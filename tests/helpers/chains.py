@@ -4,7 +4,6 @@ Nothing of `accelsim.dataflows.seams` is used. The links are put behind each oth
 belongs to a link waits for the end of the link before, its first loads of weights apart.
 """
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,14 +58,16 @@ def _trace(linears, lengths):
     return Trace(Path("drawn.npz"), "0" * 64, meta, Drawn(meta))
 
 
-def whole_network(tiles, works=None):
+def whole_network(tiles, ahead, works=None):
     """Return the network of all products one after the other, and the jobs of each.
 
     Args:
         tiles: the products, all with the same stages, tables apart.
+        ahead: of each, how many of its first loads of weights stand in the program of the one
+            before.
         works: of each, what it does; default: every row of W is fetched.
     """
-    whole = _Whole(tiles, works or [tiled.work() for tiled in tiles])
+    whole = _Whole(tiles, works or [tiled.work() for tiled in tiles], ahead)
     stages = [whole.stage(variant) for variant in whole.variants]
     zeros = np.zeros(whole.starts[-1], np.int64)
     stages.append(Stage(END, zeros, inputs=tuple(stage.name for stage in stages)))
@@ -82,7 +83,7 @@ def ends_of(times, jobs):
 class _Whole:
     """The links by themselves, and where they begin in the whole."""
 
-    def __init__(self, tiles, works):
+    def __init__(self, tiles, works, ahead):
         self.tiles, self.works = tiles, works
         self.alone = [
             build_pipeline(tiled.machine, work).network
@@ -90,7 +91,7 @@ class _Whole:
         ]
         self.jobs = [len(work.jobs) for work in works]
         self.starts = np.cumsum([0, *self.jobs])
-        self.ahead = [0, *(_ahead(*pair) for pair in pairwise(tiles)), 0]
+        self.ahead = [*ahead, 0]
         self.variants = {}  # the links that have a stage, by name, resource and latency
         for at, network in enumerate(self.alone):
             for stage in network.stages:
@@ -192,8 +193,8 @@ def _last_in_the_way(work, behind, tiled, k):
     raise AssertionError("never")
 
 
-def _ahead(tiled, behind):
-    """Return how many first loads of a product are made before the end of the one before."""
+def most_ahead(tiled, behind):
+    """Return how many first loads of a product may be made before the end of the one before."""
     if tiled.gathers or behind.gathers:
         return 0
     work = behind.work()
