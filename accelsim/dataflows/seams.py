@@ -220,8 +220,7 @@ def _stage(
     stage: ServedStage, members: tuple[Member, ...], drawn: Stage, waits: Ints
 ) -> ServedStage:
     """Return a stage of the network for the extended jobs."""
-    none = np.full(len(waits), -1, np.int64)
-    more = waits if stage.name == drawn.name else none
+    more = waits if stage.name == drawn.name else np.full(len(waits), -1, np.int64)
     rooms = [replace(room, frees=np.append(room.frees, more)) for room in stage.rooms]
     busy = stacked([member.busy for member in members]).max(axis=-2)
     return replace(stage, busy=busy, rooms=tuple(rooms))
@@ -282,7 +281,11 @@ def _order(  # noqa: PLR0913, PLR0917
     keep = ~is_first | np.isin(order.job, _loads(members))
     by_turn = np.flatnonzero(keep)[np.argsort(~is_first[keep], kind="stable")]
     stage, job = order.stage[by_turn], order.job[by_turn]
-    storing = [i for i, other in enumerate(order.names) if _stores(alone, other)]
+    storing = [
+        place
+        for place, other in enumerate(order.names)
+        if any(member.direction is WRITE for member in alone.members[other])
+    ]
     is_store, jobs = np.isin(stage, storing), len(work.jobs)
     lag = store_lag_jobs(machine, work, list(present_stages(machine, work)))
     after = np.flatnonzero(~is_store).max(initial=-1) + 1
@@ -298,8 +301,3 @@ def _order(  # noqa: PLR0913, PLR0917
 def _place(stores: Ints, after: int, end: int) -> int:
     """Return where a load ahead stands: before these stores, behind all other requests."""
     return max(int(stores[0]) if len(stores) else end, after)
-
-
-def _stores(pipeline: Pipeline, stage: str) -> bool:
-    """Whether a stage takes tiles away from the chip."""
-    return any(m.role is Role.STREAM and m.direction is WRITE for m in pipeline.members[stage])

@@ -12,12 +12,12 @@ from accelsim.dataflows.seams import NO_SEAMS, Seams, first_loads, most_ahead, w
 from accelsim.mapping import Ints, Work
 from accelsim.run.layers import TiledProduct, naming
 from accelsim.run.links import FEEDS, Chain, Link, Setting, chain_of
+from accelsim.run.pricing import Placed
 from accelsim.run.runner import Runner
 from accelsim.selection.sparsify import Selection
 from accelsim.trace import Linear, Trace
 
 Selected = Callable[[], Selection]
-Placed = tuple[TiledProduct, Tally]
 
 
 class Walk:

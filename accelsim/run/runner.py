@@ -10,9 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from accelsim.accounting.breakdown import bound, leaders
-from accelsim.accounting.cost import PricedTally, Prices
-from accelsim.accounting.ledger import UnitLedger
+from accelsim.accounting.cost import Prices
 from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
@@ -20,11 +18,11 @@ from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.dataflows.seams import NO_SEAMS, Seams, Window, cut, joined_pipeline
 from accelsim.engine import check_cycles, engine_named
 from accelsim.mapping import Ints, Work
-from accelsim.mapping.tiling import describe
-from accelsim.results.result import LayerResult, Result, UnitResult, over_steps, with_products
+from accelsim.results.result import LayerResult, Result, over_steps, with_products
 from accelsim.run.layers import TiledProduct, method_of, naming
 from accelsim.run.memory import Key, Memory, timing_key
 from accelsim.run.periodic import periodic_tally
+from accelsim.run.pricing import Placed, priced_layer
 from accelsim.run.products import Product, layer_products
 from accelsim.selection.decode import decode_notes
 from accelsim.selection.sparsify import Selection
@@ -130,14 +128,14 @@ class Runner:
             parts = self._watched(tiled, product, steps, observer)
         with naming(self.arch, linear):
             tally = combine(parts)
-        return self._priced(product, method, steps, tiled, tally)
+        return priced_layer(self.arch, self.prices, method, product, steps, (tiled, tally))
 
     def linked(
         self,
         linear: Linear,
         selection: Selection,
         steps: Ints | None,
-        placed: tuple[TiledProduct, Tally],
+        placed: Placed,
     ) -> LayerResult:
         """Price a layer that ran as a link of a chain.
 
@@ -149,7 +147,7 @@ class Runner:
         """
         method = self.method(linear)
         (product,) = layer_products(self.machine, method, linear, selection)
-        return self._priced(product, method, steps, *placed)
+        return priced_layer(self.arch, self.prices, method, product, steps, placed)
 
     def alone_cycles(
         self, linear: Linear, selection: Selection, steps: Sequence[Ints] | None
@@ -163,37 +161,6 @@ class Runner:
                     parts = self._parts(tiled, product.selection, part)
                 cycles += sum(number * tally.cycles for number, tally in parts)
         return cycles
-
-    def _priced(
-        self,
-        product: Product,
-        method: Method,
-        steps: Ints | None,
-        tiled: TiledProduct,
-        tally: Tally,
-    ) -> LayerResult:
-        linear = product.linear
-        count, tokens = 1 if steps is None else len(steps), tiled.gemm.tokens
-        macs = count * tokens * linear.in_features * linear.out_features
-        return LayerResult(
-            name=linear.name,
-            kind=linear.kind,
-            method=method,
-            tokens=count * tokens,
-            in_features=linear.in_features,
-            out_features=linear.out_features,
-            cycles=tally.cycles,
-            macs_dense=macs,
-            macs_executed=count * tokens * product.kept_per_token * linear.out_features,
-            dropped_squared_magnitude_ratio=product.selection.dropped_squared_magnitude_ratio,
-            needed_rows_ratio=product.needed_rows_ratio(steps),
-            bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),
-            leaders=leaders(product.machine.diagram),
-            bound_cycles=tally.bound_cycles,
-            breakdown=tally.breakdown,
-            tiling=describe(tiled.tiling),
-            units=self._unit_results(tally, product.nonzero(steps)),
-        )
 
     def _parts(
         self, tiled: TiledProduct, selection: Selection, steps: Ints | None
@@ -317,27 +284,3 @@ class Runner:
         if steps is None or all(layer.method.pattern.is_dense for layer in layers):
             return ()
         return tuple(decode_notes(trace.meta.sequence_lengths, steps))
-
-    def _unit_results(self, tally: Tally, nonzero: int) -> dict[str, UnitResult]:
-        """Price every unit; the DMA engines have a ledger but no cost of their own.
-
-        Units that the layer has no use for are idle all the time, and leak.
-        """
-        priced = PricedTally(self.prices, tally)
-        idle = UnitLedger(idle_cycles=tally.cycles)
-        results = {}
-        for name, unit in self.arch.units.items():
-            actions = dict.fromkeys(sorted(unit.action_names), 0)
-            if name in tally.actions:
-                actions = tally.actions_with(name, nonzero)
-            results[name] = UnitResult(
-                area_um2=self.prices.area_um2[name],
-                leakage_pj=priced.leakage_pj(name),
-                ledger=tally.ledgers.get(name, idle),
-                actions=actions,
-                action_pj=priced.action_pj(name, nonzero),
-                is_off_chip=unit.is_off_chip,
-            )
-        for name in self.arch.streams:
-            results[name] = UnitResult(0.0, 0.0, tally.ledgers.get(name, idle), {}, {})
-        return results
