@@ -88,7 +88,8 @@ def one_by_one_line(result: Result) -> Iterator[str]:
     """Yield what it is worth that layers follow each other, where they do."""
     if result.isolated_cycles is not None:
         gain = change(result.cycles / result.isolated_cycles - 1)
-        yield f"layers follow each other: {gain} cycles, one by one {result.isolated_cycles:,}"
+        parts = [f"{gain} cycles, one by one {result.isolated_cycles:,}", result.chain_note]
+        yield f"layers follow each other: {'; '.join(filter(None, parts))}"
 
 
 def speedup_line(result: Result, against: Result) -> Iterator[str]:

@@ -276,6 +276,7 @@ class Result:
         notes: warnings of what the trace cannot show, such as more sequences than it has.
         isolated_cycles: where layers follow each other, what they take one by one, each from an
             empty machine; None where they do run so.
+        chain_note: what to know of layers that follow each other.
     """
 
     arch: Mapping[str, Any]
@@ -290,6 +291,7 @@ class Result:
     policy: Policy | None = None
     notes: tuple[str, ...] = ()
     isolated_cycles: int | None = None
+    chain_note: str = ""
 
     @property
     def cycles(self) -> int:

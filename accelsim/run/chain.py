@@ -51,7 +51,7 @@ class Walk:
         self._runner = runner
         self._steps = steps
         self._left = [*pairwise([*self.chain.links, None])][::-1]
-        self._found = NO_SEAMS
+        self._found = NO_SEAMS  # by the next link; nothing where none was loaded ahead
         self._placed: dict[str, Placed | None] = {}
         # By identity of what is held there.
         self._shared: dict[tuple[int, tuple[int, ...]], tuple[Tally, list[Tally]]] = {}
@@ -70,20 +70,17 @@ class Walk:
         return self._placed.pop(linear.name)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What to know of the chain."""
+    def note(self) -> str:
+        """What to know of the chain, if there is something."""
         if self.chain.kinds_are_known:
-            return ()
-        return (
-            "layers chained: their names do not tell what is made of what, so that every output "
-            f"goes to DRAM; known are {', '.join(sorted(set(FEEDS)))}",
-        )
+            return ""
+        known = ", ".join(sorted(FEEDS))
+        return f"names do not tell what is made of what (known: {known}): every output goes to DRAM"
 
     def _run(
         self, link: Link, behind: TiledProduct | None, selected: Selected
     ) -> dict[str, Placed | None]:
         """Run a link; return what its layers add up to."""
-        found, self._found = self._found, NO_SEAMS
         tiled = link.tiled
         if tiled is None:
             return {linear.name: None for linear in link.linears}
@@ -92,7 +89,7 @@ class Walk:
                 tally = combine(self._runner.gathered(tiled, selected(), self._steps))
                 parts = shares(tally, link.columns)
             else:
-                seams = found.then(self._ahead(tiled, behind))
+                seams = self._found.then(self._ahead(tiled, behind))
                 tally, self._found = self._runner.window(tiled, seams)
                 parts = self._shares(tally, link.columns)
         return {x.name: (tiled, part) for x, part in zip(link.linears, parts, strict=True)}

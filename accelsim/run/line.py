@@ -77,6 +77,4 @@ class ChainedLine(Line):
     def result(self) -> Result:
         """Return the whole run, with what the layers would take one by one."""
         found = super().result()
-        return replace(
-            found, isolated_cycles=self._alone_cycles, notes=(*found.notes, *self._walk.notes)
-        )
+        return replace(found, isolated_cycles=self._alone_cycles, chain_note=self._walk.note)
