@@ -23,7 +23,7 @@ from accelsim.dataflows.pipeline import (
     present_stages,
     store_lag_jobs,
 )
-from accelsim.engine import Network, Requests, Times, visible
+from accelsim.engine import Network, Requests
 from accelsim.engine import Stage as ServedStage
 from accelsim.hardware import READ, WRITE, Buffer
 from accelsim.mapping import Ints, Work
@@ -56,6 +56,11 @@ class Seams:
         """Number of loads for the next layer."""
         return len(self.ahead_cycles[0]) if self.ahead_cycles else 0
 
+    def without(self, loads: int) -> Seams:
+        """Return the same with so many of the last loads for the next layer left out."""
+        kept = self.ahead - loads
+        return replace(self, ahead_cycles=tuple(row[:kept] for row in self.ahead_cycles))
+
     def then(self, next_layer: Seams) -> Seams:
         """Return the same with what another one says of the next layer."""
         ahead, size = next_layer.ahead_cycles, next_layer.ahead_bytes
@@ -64,21 +69,6 @@ class Seams:
 
 NO_SEAMS = Seams()
 """Those of a layer by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The run of a layer, cut at its end.
-
-    Attributes:
-        pipeline: what ran; of loads for the next layer, only what was done of them.
-        times: up to the end of the layer.
-        found: what the next layer finds of its first loads.
-    """
-
-    pipeline: Pipeline
-    times: Times
-    found: Seams
 
 
 def weight_stage(machine: Drawn, work: Work) -> Stage | None:
@@ -159,38 +149,6 @@ def joined_pipeline(machine: Drawn, work: Work, seams: Seams) -> Pipeline:
         members[arrival.name] = (unit,)
     order = _order(machine, work, drawn, alone, seams, members[drawn.name])
     return Pipeline(Network(tuple(stages), order), members, alone.once)
-
-
-def cut(pipeline: Pipeline, times: Times, work: Work, machine: Drawn) -> Window:
-    """Cut a run at the end of its layer: when the last result of its own jobs is visible.
-
-    The next layer finds the loads that have begun; others take their turns in its own window.
-    """
-    drawn, jobs, table = weight_stage(machine, work), len(work.jobs), times.table
-    seen = visible(pipeline.network, table)
-    end = int(seen[:, :jobs].max())
-    if drawn is None or pipeline.network.jobs == jobs:
-        return Window(pipeline, times, NO_SEAMS)
-    row = [stage.name for stage in pipeline.network.stages].index(drawn.name)
-    short = np.minimum(table, end)
-    others = np.arange(table.shape[1]) != row
-    short[:, others, jobs:] = short[3:, others, jobs - 1 : jobs]  # they pass at once
-    done = short[3, row, jobs:] - short[2, row, jobs:]
-    begun = slice(jobs, jobs + np.count_nonzero(done))
-    members, left = [], []
-    for member in pipeline.members[drawn.name]:
-        busy = member.busy.copy()
-        busy[jobs:] = np.minimum(busy[jobs:], done)
-        left.append(tuple((member.busy - busy)[begun].tolist()))
-        members.append(replace(member, busy=busy))
-    is_done = (np.array(left) == 0).all(axis=0)
-    arrival = np.where(is_done, np.maximum(0, seen[row, begun] - end), 0)
-    found = Seams(left_cycles=tuple(left), arrival_cycles=tuple(arrival.tolist()))
-    return Window(
-        replace(pipeline, members={**pipeline.members, drawn.name: tuple(members)}),
-        replace(Times.of(pipeline.network, short), cycles=end),
-        found if len(arrival) else NO_SEAMS,
-    )
 
 
 def _buffer(machine: Drawn, drawn: Stage) -> Buffer:

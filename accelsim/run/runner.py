@@ -15,7 +15,8 @@ from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import build_pipeline
-from accelsim.dataflows.seams import NO_SEAMS, Seams, Window, cut, joined_pipeline
+from accelsim.dataflows.seams import NO_SEAMS, Seams, joined_pipeline
+from accelsim.dataflows.windows import Window, cut, late_loads
 from accelsim.engine import check_cycles, engine_named
 from accelsim.mapping import Ints, Work
 from accelsim.results.result import LayerResult, Result, over_steps, with_products
@@ -251,7 +252,11 @@ class Runner:
             window = Window(pipeline, self._run_network(pipeline.network), NO_SEAMS)
         else:
             pipeline = joined_pipeline(machine, work, seams)
-            window = cut(pipeline, self._run_network(pipeline.network), work, machine)
+            times = self._run_network(pipeline.network)
+            late = late_loads(pipeline, times, work, machine)
+            if late:
+                return self.run(work, machine, seams.without(late))
+            window = cut(pipeline, times, work, machine)
         parts = window.pipeline, window.times
         tally = Tally.of(machine, *parts, work, is_brief=self._is_brief)
         return LayerRun(*parts, tally, window.found)

@@ -125,6 +125,19 @@ def test_loading_goes_on_across_the_seam():
     assert busy == [16 + 1024 + 43, left + 16]
 
 
+def test_loads_that_have_not_begun_take_their_turn():
+    """W in eight tiles of 128 cycles: between the last load and the seam, one of the next begins.
+
+    There would be room for all. With Y to be stored, a store that lags takes 16 cycles after the
+    last load, and then the last output is there (4 + 10 cycles): none begins.
+    """
+    changes = {"dram.latency_ns": 0, "dram.bandwidth_gb_per_s": 4}
+    arch = changed(load("dense", changes), {"tiling": tile(1, 64, 8)})
+    for kinds, begun in ((["o_proj", "gate_proj"], 1), (["fc", "proj"], 0)):
+        trace = trace_of_kinds(kinds, [(64, 64), (64, 64)], lengths=(1,))
+        assert Walked(arch, trace, "prefill").found == [0, begun]
+
+
 def test_layers_with_one_input_load_it_once():
     trace = block_trace(WIDTHS, blocks=1, lengths=(4,))
     chained, isolated = (
