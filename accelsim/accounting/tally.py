@@ -12,6 +12,7 @@ import numpy as np
 from accelsim.accounting.breakdown import Breakdown, breakdown, busy_totals
 from accelsim.accounting.ledger import UnitLedger, ledgers, total
 from accelsim.dataflows.pipeline import Drawn, Pipeline, actions_of
+from accelsim.dataflows.seams import NO_SEAMS, Seams
 from accelsim.engine import Network, Times, check_cycles
 from accelsim.mapping import Work
 
@@ -83,11 +84,15 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class LayerRun:
-    """One layer run (in decode one step of a layer), or several: pipeline, times and their sums."""
+    """One layer run (in decode one step of a layer), or several: pipeline, times and their sums.
+
+    `found` is what the next layer finds of its first loads, where one follows.
+    """
 
     pipeline: Pipeline
     times: Times
     tally: Tally
+    found: Seams = NO_SEAMS
 
     @property
     def network(self) -> Network:

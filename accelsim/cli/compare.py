@@ -15,6 +15,7 @@ from accelsim.cli.options import (
     CsvOption,
     EngineOption,
     JsonOption,
+    LayersOption,
     OutOption,
     PhaseOption,
     PolicyOption,
@@ -29,6 +30,7 @@ from accelsim.cli.options import (
     show_json,
     warn,
 )
+from accelsim.run.following import DEFAULT_LAYERS
 
 if TYPE_CHECKING:
     from accelsim.config import Architecture
@@ -51,6 +53,7 @@ def command(
     policy: PolicyOption = None,
     overrides: SetOption = None,
     engine: EngineOption = "recurrence",
+    layers: LayersOption = DEFAULT_LAYERS,
     cache: CacheOption = True,
     json_: JsonOption = False,
     csv: CsvOption = None,
@@ -67,7 +70,7 @@ def command(
     from accelsim.trace import load_trace
     from accelsim.trace.coverage import coverage_line
 
-    check_run_flags(phase, batch, engine)
+    check_run_flags(phase, batch, engine, layers)
     machines = [load_arch(path, overrides or ()) for path in archs]
     names = [machine.name for machine in machines]
     if out is not None and len(set(names)) < len(names):
@@ -79,6 +82,7 @@ def command(
         "phase": phase,
         "batch": batch,
         "engine": engine,
+        "layers": layers,
         "cache": selection_cache(cache),
         "policies": rules,
     }

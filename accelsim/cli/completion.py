@@ -119,6 +119,7 @@ BY_PARAMETER: dict[str, Completer] = {
     **dict.fromkeys(("x", "y"), names(_metrics)),
     "phase": _known("prefill", "decode"),
     "engine": names(_engines),
+    "layers": _known("chained", "isolated"),
     "baseline": either(_known("dense", "none"), _YAML),
     "overrides": names(_keys),
     "block": _known("selector", "crossbar", "mac", "dot_product"),

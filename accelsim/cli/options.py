@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from accelsim.cli.streams import tell
+from accelsim.run.following import DEFAULT_LAYERS, LAYERS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,6 +50,14 @@ PolicyOption = Annotated[
 ]
 EngineOption = Annotated[
     str, typer.Option("--engine", help="recurrence (fast), or simpy (the reference); same answer.")
+]
+LayersOption = Annotated[
+    str,
+    typer.Option(
+        "--layers",
+        help="chained: weights of the next layer load while this one computes, layers that read "
+        "one input load it once, outputs that fit stay on chip; isolated: one by one.",
+    ),
 ]
 CacheOption = Annotated[
     bool,
@@ -197,12 +206,15 @@ def check_choice(flag: str, value: str, allowed: tuple[str, ...]) -> None:
         raise InputError(f"{flag} '{value}'{near}: allowed: {', '.join(allowed)}")
 
 
-def check_run_flags(phase: str, batch: int | None, engine: str) -> None:
+def check_run_flags(
+    phase: str, batch: int | None, engine: str, layers: str = DEFAULT_LAYERS
+) -> None:
     """Check the flags of commands that simulate."""
     from accelsim.base.errors import InputError
     from accelsim.engine import ENGINES
 
     check_choice("--phase", phase, ("prefill", "decode"))
     check_choice("--engine", engine, ENGINES)
+    check_choice("--layers", layers, LAYERS)
     if batch is not None and batch < 1:
         raise InputError(f"--batch {batch}: must be at least 1")

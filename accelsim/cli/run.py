@@ -15,6 +15,7 @@ from accelsim.cli.options import (
     CsvOption,
     EngineOption,
     JsonOption,
+    LayersOption,
     OutOption,
     PhaseOption,
     PolicyOption,
@@ -29,6 +30,7 @@ from accelsim.cli.options import (
     show_json,
     warn,
 )
+from accelsim.run.following import DEFAULT_LAYERS
 
 if TYPE_CHECKING:
     from accelsim.config import Architecture
@@ -74,6 +76,7 @@ def command(
         typer.Option(help="Tiles of each layer that they show.", metavar="FIRST:END"),
     ] = ":",
     engine: EngineOption = "recurrence",
+    layers: LayersOption = DEFAULT_LAYERS,
     cache: CacheOption = True,
     json_: JsonOption = False,
     csv: CsvOption = None,
@@ -88,7 +91,7 @@ def command(
     from accelsim.run.simulation import equip
     from accelsim.trace import load_trace
 
-    check_run_flags(phase, batch, engine)
+    check_run_flags(phase, batch, engine, layers)
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
     rules = _policy(policy, machine)
@@ -107,6 +110,7 @@ def command(
             "phase": phase,
             "batch": batch,
             "engine": engine,
+            "layers": layers,
             "cache": selection_cache(cache),
             "policies": [rules, None][: len(machines)],
             "watches": window.shows,
@@ -268,11 +272,11 @@ def _explained(
 def _print(
     result: Result, against: Result | None, *, explained: list[Any], checked: dict[str, Any] | None
 ) -> None:
-    from accelsim.report.summary import headline, speedup_line
+    from accelsim.report.summary import headline, one_by_one_line, speedup_line
     from accelsim.report.tables import cycle_table, layer_table, unit_table
     from accelsim.trace.coverage import coverage_line
 
-    show(headline(result), "", *explained)
+    show(headline(result), *one_by_one_line(result), "", *explained)
     show(layer_table(result, against), cycle_table(result), unit_table(result))
     if against is not None:
         show(*speedup_line(result, against))

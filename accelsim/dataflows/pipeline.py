@@ -58,6 +58,11 @@ class Member:
         """Who is to blame where the others of the stage wait for it: of a stream, its resource."""
         return self.resource or self.unit
 
+    @property
+    def is_still(self) -> bool:
+        """Whether it is a stream that moves nothing."""
+        return self.role is Role.STREAM and not self.busy.any()
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
@@ -113,18 +118,20 @@ def build_pipeline(machine: Drawn, work: Work) -> Pipeline:
         stages,
         busy={name: slowest(found) for name, found in members.items()},
         latency={name: latency_of(machine, work, found) for name, found in members.items()},
+        resource={name: resource_of(found) for name, found in members.items()},
     )
     check_cycles(float(np.sum(network.bound_cycles * work.repeats)))
     once = next((stage.name for stage in stages if stage.is_once), "")
     return Pipeline(network, members, once)
 
 
-def connected(
+def connected(  # noqa: PLR0913, PLR0917 - what a network is made of
     machine: Drawn,
     work: Work,
     stages: list[Stage],
     busy: Mapping[str, Ints],
     latency: Mapping[str, int],
+    resource: Mapping[str, str | None],
 ) -> Network:
     """Return the network of stages with these service times, for tiles in the order of `work`.
 
@@ -134,6 +141,7 @@ def connected(
         stages: those that are present.
         busy: by stage, `[jobs]` or `[runs, jobs]`.
         latency: by stage.
+        resource: by stage, what it shares with others.
     """
     served = {
         stage.name: ServedStage(
@@ -142,7 +150,7 @@ def connected(
             inputs=tuple(wait.stage for wait in stage.after),
             rooms=tuple(_rooms(machine, work, stage, stages)),
             latency=latency[stage.name],
-            resource=stage.stream.resource if stage.stream else None,
+            resource=resource.get(stage.name),
         )
         for stage in stages
     }
@@ -172,8 +180,10 @@ def _exists(machine: Drawn, work: Work, stage: Stage) -> bool:
 
 
 def _moved(machine: Drawn, work: Work, stream: Part | None) -> Ints:
-    """Return the bytes that a stream moves, `[jobs]` or `[runs, jobs]`."""
+    """Return the bytes that a stream moves, `[jobs]` or `[runs, jobs]`; none of what is there."""
     assert stream is not None
+    if stream.operand in work.on_chip:
+        return np.zeros(len(work.jobs), np.int64)
     return resource_named(machine, stream.resource).moved_bytes(stream.operand, work)
 
 
@@ -187,7 +197,7 @@ def resource_named(machine: Drawn, name: str) -> Resource:
 def resource_cycles(machine: Drawn, name: str, work: Work) -> Ints:
     """Return the cycles in which each job occupies a shared resource, over all of its streams."""
     resource, clock_mhz = resource_named(machine, name), work.path.clock_mhz
-    moved = (resource.moved_bytes(part.operand, work) for part in _streams_on(machine, name))
+    moved = (_moved(machine, work, part) for part in _streams_on(machine, name))
     cycles = [resource.transfer_cycles(size_bytes, clock_mhz=clock_mhz) for size_bytes in moved]
     return sum(cycles, start=np.zeros(len(work.jobs), np.int64))
 
@@ -203,8 +213,8 @@ def actions_of(machine: Drawn, name: str, work: Work) -> Mapping[str, int]:
     """Count the actions of a unit in a whole layer; of a resource, those of its streams."""
     found = machine.units[name]
     if isinstance(found, Resource):
-        moves = [(part.operand, part.direction) for part in _streams_on(machine, name)]
-        return found.actions_of(moves, work)
+        streams = [s for s in _streams_on(machine, name) if s.operand not in work.on_chip]
+        return found.actions_of([(s.operand, s.direction) for s in streams], work)
     return found.actions(work)
 
 
@@ -239,12 +249,21 @@ def _port(machine: Drawn, work: Work, name: str, port: str) -> Member:
 
 
 def latency_of(machine: Drawn, work: Work, members: tuple[Member, ...]) -> int:
-    """Return the pipeline depth of a stage: the sum over its members. Nobody waits for a store."""
+    """Return the pipeline depth of a stage: the sum over its members. Nobody waits for a store.
+
+    A stream that moves nothing has none.
+    """
     return sum(
         machine.units[member.cause].latency_cycles(work.path)
         for member in members
-        if member.is_charged and member.direction is READ
+        if member.is_charged and member.direction is READ and not member.is_still
     )
+
+
+def resource_of(members: tuple[Member, ...]) -> str | None:
+    """Return what a stage shares with others: that of its stream, if that moves anything."""
+    streams = (m for m in members if m.role is Role.STREAM and not m.is_still)
+    return next((member.resource for member in streams), None)
 
 
 def _rooms(machine: Drawn, work: Work, stage: Stage, stages: list[Stage]) -> Iterator[Room]:
@@ -280,13 +299,23 @@ def _order(
     the next tile, so that the selection of the next tile overlaps the fetch for this one. Stores
     lag behind all loads of the machine.
     """
-    loads = {s.name: 1 if s.after else 0 for s in stages if s.stream and s.stream.direction is READ}
-    behind = store_lag(work.tiling, work.gemm, work.path, machine.stores)
-    store = behind + max(loads.values(), default=0)
+    loads, store = _load_lags(stages), store_lag_jobs(machine, work, stages)
     return program_order(
         [
             (served[stage.name], loads.get(stage.name, store))
             for stage in stages
-            if stage.stream and stage.stream.resource == resource
+            if served[stage.name].resource == resource
         ]
     )
+
+
+def store_lag_jobs(machine: Drawn, work: Work, stages: Iterable[Stage]) -> int:
+    """Return how many jobs' loads go before the store of a job."""
+    behind = store_lag(work.tiling, work.gemm, work.path, machine.stores)
+    return behind + max(_load_lags(stages).values(), default=0)
+
+
+def _load_lags(stages: Iterable[Stage]) -> dict[str, int]:
+    """Return by how many jobs the loads of each stage lag behind those of the others."""
+    loading = (s for s in stages if s.stream and s.stream.direction is READ)
+    return {stage.name: 1 if stage.after else 0 for stage in loading}

@@ -59,19 +59,24 @@ class Repetition(Generic[Run]):
 
 
 def find_repetition(
-    run_of: Callable[[int], Run], outer_tiles: int, walked: int, *, most_walked: int | None = None
+    run_of: Callable[[int], Run],
+    outer_tiles: int,
+    period: int,
+    walked: int,
+    *,
+    most_walked: int | None = None,
 ) -> Repetition[Run] | None:
     """Walk more and more outer iterations until they repeat; None: it does not pay to look.
 
     Args:
         run_of: runs the layer made shorter, to so many iterations (`Tiling.shortened`).
         outer_tiles: how many it has.
+        period: jobs of one iteration.
         walked: how many to begin with, see `first_walk`.
         most_walked: do not look at more iterations than that.
     """
     while 2 * walked < outer_tiles and (most_walked is None or walked <= most_walked):
         run = run_of(walked)
-        period = run.network.jobs // walked
         # The last iteration may differ, and what comes shortly before may wait for it.
         end = (walked - 1 - ceil_div(reach(run.network), period)) * period
         for cycle in _CYCLES:

@@ -13,6 +13,7 @@ from accelsim.engine.network import (
     Times,
     check_cycles,
     program_order,
+    visible,
 )
 
 ENGINES = ("recurrence", "simpy")
@@ -38,4 +39,5 @@ __all__ = [
     "check_cycles",
     "engine_named",
     "program_order",
+    "visible",
 ]

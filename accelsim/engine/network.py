@@ -232,7 +232,7 @@ class Times:
             stage.name: StageTimes(*(table[..., kind, row, :] for kind in range(4)))
             for row, stage in enumerate(network.stages)
         }
-        cycles = _visible(network, table).max(axis=(-2, -1), initial=0)
+        cycles = visible(network, table).max(axis=(-2, -1), initial=0)
         return cls(named, cycles if cycles.ndim else int(cycles), table)
 
 
@@ -280,15 +280,15 @@ def deadlock(network: Network, done: Sequence[int], table: Ints) -> DeadlockErro
         if finished[stage.name] < network.jobs
     )
     is_over = np.arange(network.jobs) < np.array(done)[:, None]
-    cycle = _visible(network, table).max(where=is_over, initial=0)
+    cycle = visible(network, table).max(where=is_over, initial=0)
     return DeadlockError(f"deadlock at cycle {cycle}: {reasons}")
 
 
-def _visible(network: Network, table: Ints) -> Ints:
+def visible(network: Network, table: Ints) -> Ints:
     """Return when each result is visible, `[stages, jobs]` or `[runs, stages, jobs]`."""
     latency = np.array([[stage.latency] for stage in network.stages])
-    visible: Ints = table[..., 3, :, :] + latency * (network.busy > 0)
-    return visible
+    seen: Ints = table[..., 3, :, :] + latency * (network.busy > 0)
+    return seen
 
 
 def _missing(stage: Stage, done: Mapping[str, int]) -> str:

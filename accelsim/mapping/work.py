@@ -33,6 +33,8 @@ class Work:
         layer: the whole layer, where `gemm` is a part of it.
         found: how selection packed each tile, on machines on which that varies with the values;
             None: all groups alike, as `path` says.
+        on_chip: operands, `x` or `y`, that no stream moves: X is where the layer before left it, Y
+            stays for the next one.
 
     Raises:
         ValueError: what was found is not `[jobs]`, or a tile of it has no room in its buffer slot.
@@ -49,6 +51,7 @@ class Work:
     repeats: Ints | int = 1
     layer: Gemm | None = None
     found: Packing | None = None
+    on_chip: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.found is None:

@@ -89,7 +89,8 @@ class ExactRuns:
         jobs = prod(tiling.counts(self.gemm))
         walked = first_walk(self._work(tiling, FEWEST), self.machine)
         most = max(1, most_jobs * outer_tiles // jobs)
-        found = find_repetition(walk, outer_tiles, walked, most_walked=most)
+        period = jobs // outer_tiles
+        found = find_repetition(walk, outer_tiles, period, walked, most_walked=most)
         if found is None:
             return int(walk(outer_tiles).times.cycles) if jobs <= most_jobs else None
         shorter, more = found.split(outer_tiles)
@@ -103,7 +104,14 @@ class ExactRuns:
         kinds = kinds_of_jobs(*place_of_jobs(shorter, tiling))
         busy = {name: found[at][kinds] for name, found in self.services.busy.items()}
         work = self._work(tiling, outer_tiles)
-        return connected(self.machine, work, self.services.stages, busy, self.services.latency)
+        return connected(
+            self.machine,
+            work,
+            self.services.stages,
+            busy,
+            self.services.latency,
+            self.services.resource,
+        )
 
     def _work(self, tiling: Tiling, outer_tiles: int) -> Work:
         """Return the jobs of the layer made shorter, for what does not depend on their times."""

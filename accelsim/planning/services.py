@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.dataflows.layer_machine import LayerMachine
-from accelsim.dataflows.pipeline import latency_of, present_stages, slowest, stage_members
+from accelsim.dataflows.pipeline import (
+    latency_of,
+    present_stages,
+    resource_of,
+    slowest,
+    stage_members,
+)
 from accelsim.dataflows.stages import Stage
 from accelsim.hardware import Buffer
 from accelsim.mapping import Gemm, Ints, Work
@@ -26,6 +32,7 @@ class Services:
         stages: that are present.
         busy: by stage, `[tilings, 27]`: cycles of a job of each kind.
         latency: by stage.
+        resource: by stage, what it shares with others.
         fills: by buffer that is filled, `[tilings, 27]`: how often jobs of each kind do that.
         keys: by buffer, its key in `buffers`.
         kinds: the jobs.
@@ -35,6 +42,7 @@ class Services:
     stages: list[Stage]
     busy: Mapping[str, Ints]
     latency: Mapping[str, int]
+    resource: Mapping[str, str | None]
     fills: Mapping[str, Ints]
     keys: Mapping[str, str]
     kinds: JobKinds
@@ -101,4 +109,5 @@ class Services:
                 flags = buffer.fills(kinds.jobs).reshape(shape)
                 fills[stage.fills], keys[stage.fills] = flags * kinds.number, buffer.key
         latency = {name: latency_of(machine, work, found) for name, found in members.items()}
-        return cls(stages, busy, latency, fills, keys, kinds, work)
+        resource = {name: resource_of(found) for name, found in members.items()}
+        return cls(stages, busy, latency, resource, fills, keys, kinds, work)

@@ -84,6 +84,14 @@ def _policy_line(result: Result) -> str:
     return f"policy {escaped(result.policy.name)}: {methods}\n"
 
 
+def one_by_one_line(result: Result) -> Iterator[str]:
+    """Yield what it is worth that layers follow each other, where they do."""
+    if result.isolated_cycles is not None:
+        gain = change(result.cycles / result.isolated_cycles - 1)
+        parts = [f"{gain} cycles, one by one {result.isolated_cycles:,}", result.chain_note]
+        yield f"layers follow each other: {'; '.join(filter(None, parts))}"
+
+
 def speedup_line(result: Result, against: Result) -> Iterator[str]:
     """Yield the comparison with a baseline, and the factors that the speed-up is made of."""
     ratios = Ratios.of(result, against)

@@ -274,6 +274,9 @@ class Result:
         layers: the layers, in the order of the trace.
         policy: which layer was pruned how; None: all as the machine says.
         notes: warnings of what the trace cannot show, such as more sequences than it has.
+        isolated_cycles: where layers follow each other, what they take one by one, each from an
+            empty machine; None where they do run so.
+        chain_note: what to know of layers that follow each other.
     """
 
     arch: Mapping[str, Any]
@@ -287,6 +290,8 @@ class Result:
     layers: tuple[LayerResult, ...]
     policy: Policy | None = None
     notes: tuple[str, ...] = ()
+    isolated_cycles: int | None = None
+    chain_note: str = ""
 
     @property
     def cycles(self) -> int:
@@ -378,11 +383,16 @@ class Result:
             "engine": self.engine,
             "policy": self.policy and self.policy.to_dict(),
             "warnings": list(self.warnings),
-            "totals": self.totals(),
+            "totals": self.totals() | self._one_by_one,
             "power": self.chip_power(),
             "units": {name: unit.to_dict() for name, unit in self.units.items()},
             "layers": [layer.to_dict() for layer in self.layers],
         }
+
+    @property
+    def _one_by_one(self) -> dict[str, int]:
+        """What the layers take one by one, where they follow each other."""
+        return {} if self.isolated_cycles is None else {"isolated_cycles": self.isolated_cycles}
 
     def to_json(self) -> str:
         """Return the result as JSON text; equal runs give equal text."""

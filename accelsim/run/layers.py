@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
@@ -34,6 +34,7 @@ class TiledProduct:
         kept_per_token: activations of a token that survive, zeros included.
         is_decode: whether it is a decode step.
         tiling: tile and loop order.
+        on_chip: operands that are on chip before it, or stay there (`Work`).
     """
 
     machine: LayerMachine
@@ -41,6 +42,7 @@ class TiledProduct:
     kept_per_token: int
     is_decode: bool
     tiling: Tiling
+    on_chip: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -84,6 +86,11 @@ class TiledProduct:
         return self.machine.gathers(is_decode=self.is_decode)
 
     @property
+    def content(self) -> tuple[Hashable, ...]:
+        """All that a run of it depends on besides its machine, if every row of W is fetched."""
+        return self.gemm, self.tiling, self.kept_per_token, self.is_decode, self.on_chip
+
+    @property
     def outer_tiles(self) -> int:
         """Iterations of the outer loop over tiles."""
         return self.tiling.outer_tiles(self.gemm)
@@ -107,6 +114,7 @@ class TiledProduct:
             nonzero=0,
             is_decode=self.is_decode,
             layer=gemm,
+            on_chip=self.on_chip,
         )
 
     def works(

@@ -32,13 +32,15 @@ def periodic_tally(
         machine: as the layer finds it.
         run: runs a layer.
     """
-    walked = FEWEST
+    walked, period = FEWEST, 1
     if outer_tiles > 2 * walked:
         short = work_of(FEWEST)
         if not short.is_even:
             return run(work_of(outer_tiles)).tally
-        walked = first_walk(short, machine)
-    found = find_repetition(lambda iterations: run(work_of(iterations)), outer_tiles, walked)
+        walked, period = first_walk(short, machine), len(short.jobs) // FEWEST
+    found = find_repetition(
+        lambda iterations: run(work_of(iterations)), outer_tiles, period, walked
+    )
     if found is None:
         return run(work_of(outer_tiles)).tally
     return _continued(work_of, outer_tiles, run, found)

@@ -6,25 +6,26 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
-from accelsim.accounting.breakdown import bound, leaders
-from accelsim.accounting.cost import PricedTally, Prices
-from accelsim.accounting.ledger import UnitLedger
+from accelsim.accounting.cost import Prices
 from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.memory import Key, Memory, timing_key
 from accelsim.dataflows.pipeline import build_pipeline
+from accelsim.dataflows.seams import NO_SEAMS, Seams, joined_pipeline
+from accelsim.dataflows.windows import Window, cut, late_loads
 from accelsim.engine import check_cycles, engine_named
 from accelsim.mapping import Ints, Work
-from accelsim.mapping.tiling import describe
 from accelsim.planning import Planner
-from accelsim.results.result import LayerResult, Result, UnitResult, over_steps, with_products
+from accelsim.results.result import LayerResult, Result, over_steps, with_products
 from accelsim.run.layers import TiledProduct, method_of, naming
 from accelsim.run.periodic import periodic_tally
+from accelsim.run.pricing import Placed, priced_layer
 from accelsim.run.products import Product, layer_products
 from accelsim.selection.decode import decode_notes
 from accelsim.selection.sparsify import Selection
@@ -36,6 +37,7 @@ _REMEMBERED_RUNS = 512
 _WALKED_TILES = 4096  # a layer of so many is walked sooner than looked at for repetition
 
 Observer = Callable[[Linear, Work, LayerRun], None]
+Found = TypeVar("Found")
 
 
 class Runner:
@@ -133,26 +135,39 @@ class Runner:
             parts = self._watched(tiled, product, steps, observer)
         with naming(self.arch, linear):
             tally = combine(parts)
-        count, gemm = 1 if steps is None else len(steps), tiled.gemm
-        return LayerResult(
-            name=linear.name,
-            kind=linear.kind,
-            method=method,
-            tokens=count * gemm.tokens,
-            in_features=linear.in_features,
-            out_features=linear.out_features,
-            cycles=tally.cycles,
-            macs_dense=count * gemm.macs,
-            macs_executed=count * gemm.tokens * product.kept_per_token * gemm.out_features,
-            dropped_squared_magnitude_ratio=product.selection.dropped_squared_magnitude_ratio,
-            needed_rows_ratio=product.needed_rows_ratio(steps),
-            bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),
-            leaders=leaders(product.machine.diagram),
-            bound_cycles=tally.bound_cycles,
-            breakdown=tally.breakdown,
-            tiling=describe(tiled.tiling),
-            units=self._unit_results(tally, product.nonzero(steps)),
-        )
+        return priced_layer(self.arch, self.prices, method, product, steps, (tiled, tally))
+
+    def linked(
+        self,
+        linear: Linear,
+        selection: Selection,
+        steps: Ints | None,
+        placed: Placed,
+    ) -> LayerResult:
+        """Price a layer that ran as a link of a chain.
+
+        Args:
+            linear: the layer.
+            selection: what survives of its input.
+            steps: `[steps, batch]`, rows of each decode step; None for prefill.
+            placed: the product that it ran in, and what the layer comes to.
+        """
+        method = self.method(linear)
+        (product,) = layer_products(self.machine, method, linear, selection)
+        return priced_layer(self.arch, self.prices, method, product, steps, placed)
+
+    def alone_cycles(
+        self, linear: Linear, selection: Selection, steps: Sequence[Ints] | None
+    ) -> int:
+        """Return the cycles of a layer from an empty machine to its last output."""
+        cycles = 0
+        for product in layer_products(self.machine, self.method(linear), linear, selection):
+            for part in [None] if steps is None else steps:
+                with naming(self.arch, linear):
+                    tiled = product.tiled(part, self.planner)
+                    parts = self._parts(tiled, product.selection, part)
+                cycles += sum(number * tally.cycles for number, tally in parts)
+        return cycles
 
     def _parts(
         self, tiled: TiledProduct, selection: Selection, steps: Ints | None
@@ -181,19 +196,27 @@ class Runner:
         return parts
 
     def whole(self, tiled: TiledProduct) -> Tally:
-        """Return what a product adds up to if every row of W is fetched."""
-        machine = tiled.machine
+        """Return what a product adds up to by itself if every row of W is fetched."""
+        return self.window(tiled, NO_SEAMS)[0]
+
+    def window(self, tiled: TiledProduct, seams: Seams) -> tuple[Tally, Seams]:
+        """Return what such a product adds up to between others, and what the next one finds."""
+        machine, found = tiled.machine, NO_SEAMS
 
         def run(work: Work) -> LayerRun:
-            return self.run(work, machine)
+            nonlocal found
+            latest = self.run(work, machine, seams)
+            found = latest.found
+            return latest
 
-        def make() -> Tally:
+        def make() -> tuple[Tally, Seams]:
             if prod(tiled.tiling.counts(tiled.gemm)) <= _WALKED_TILES:
-                return run(tiled.work()).tally
-            return periodic_tally(tiled.work, tiled.outer_tiles, machine, run)
+                tally = run(tiled.work()).tally
+            else:
+                tally = periodic_tally(tiled.work, tiled.outer_tiles, machine, run)
+            return tally, found
 
-        key = tiled.gemm, tiled.tiling, tiled.kept_per_token, tiled.is_decode
-        return self.remembered(machine, key, make)
+        return self.remembered(machine, (*tiled.content, seams), make)
 
     def gathered(
         self, tiled: TiledProduct, selection: Selection, steps: Ints
@@ -212,22 +235,37 @@ class Runner:
         return self.remembered(machine, work.content, lambda: self.run(work, machine).tally)
 
     def remembered(
-        self, machine: LayerMachine, key: tuple[Hashable, ...], make: Callable[[], Tally]
-    ) -> Tally:
+        self, machine: LayerMachine, key: tuple[Hashable, ...], make: Callable[[], Found]
+    ) -> Found:
         """Return what is known of a machine by a key of all else that it depends on, or make it."""
+        whole = Key(self.key(machine), self.engine, self._is_brief, *key)
+        found: Found = self._memory.get(whole, make)
+        return found
+
+    def key(self, machine: LayerMachine) -> Key:
+        """Return all of a machine that runs depend on; found once for each."""
         if id(machine) not in self._keys:
             self._keys[id(machine)] = machine, timing_key(machine)
-        _, of_machine = self._keys[id(machine)]
-        tally: Tally = self._memory.get(Key(of_machine, self.engine, self._is_brief, *key), make)
-        return tally
+        return self._keys[id(machine)][1]
 
-    def run(self, work: Work, machine: LayerMachine | None = None) -> LayerRun:
+    def run(
+        self, work: Work, machine: LayerMachine | None = None, seams: Seams = NO_SEAMS
+    ) -> LayerRun:
         """Run work on the machine as it is set for it; default: as for layers by its own method."""
         machine = machine or self.arch.running()
-        pipeline = build_pipeline(machine, work)
-        times = self._run_network(pipeline.network)
-        tally = Tally.of(machine, pipeline, times, work, is_brief=self._is_brief)
-        return LayerRun(pipeline, times, tally)
+        if seams == NO_SEAMS:
+            pipeline = build_pipeline(machine, work)
+            window = Window(pipeline, self._run_network(pipeline.network), NO_SEAMS)
+        else:
+            pipeline = joined_pipeline(machine, work, seams)
+            times = self._run_network(pipeline.network)
+            late = late_loads(pipeline, times, work, machine)
+            if late:
+                return self.run(work, machine, seams.without(late))
+            window = cut(pipeline, times, work, machine)
+        parts = window.pipeline, window.times
+        tally = Tally.of(machine, *parts, work, is_brief=self._is_brief)
+        return LayerRun(*parts, tally, window.found)
 
     def result(self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> Result:
         """Put the layers of a trace together; their kinds are told from all of their names.
@@ -257,27 +295,3 @@ class Runner:
         if steps is None or all(layer.method.pattern.is_dense for layer in layers):
             return ()
         return tuple(decode_notes(trace.meta.sequence_lengths, steps))
-
-    def _unit_results(self, tally: Tally, nonzero: int) -> dict[str, UnitResult]:
-        """Price every unit; the DMA engines have a ledger but no cost of their own.
-
-        Units that the layer has no use for are idle all the time, and leak.
-        """
-        priced = PricedTally(self.prices, tally)
-        idle = UnitLedger(idle_cycles=tally.cycles)
-        results = {}
-        for name, unit in self.arch.units.items():
-            actions = dict.fromkeys(sorted(unit.action_names), 0)
-            if name in tally.actions:
-                actions = tally.actions_with(name, nonzero)
-            results[name] = UnitResult(
-                area_um2=self.prices.area_um2[name],
-                leakage_pj=priced.leakage_pj(name),
-                ledger=tally.ledgers.get(name, idle),
-                actions=actions,
-                action_pj=priced.action_pj(name, nonzero),
-                is_off_chip=unit.is_off_chip,
-            )
-        for name in self.arch.streams:
-            results[name] = UnitResult(0.0, 0.0, tally.ledgers.get(name, idle), {}, {})
-        return results

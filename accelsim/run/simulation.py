@@ -17,8 +17,10 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture, load_arch
 from accelsim.mapping import Gemm, Ints
 from accelsim.results.comparison import comparison_rows
-from accelsim.results.result import LayerResult, Result
+from accelsim.results.result import Result
+from accelsim.run.following import DEFAULT_LAYERS, Layers, check_layers
 from accelsim.run.layers import method_of, naming
+from accelsim.run.line import ChainedLine, Line
 from accelsim.run.runner import DEFAULT_ENGINE, Observer, Runner
 from accelsim.selection.decode import decode_batches, rows_of_steps
 from accelsim.selection.selections import Wish, selections_of
@@ -42,6 +44,7 @@ def simulate(  # noqa: PLR0913 - all but two are optional, and named
     phase: Phase = "prefill",
     batch: int | None = None,
     engine: str = DEFAULT_ENGINE,
+    layers: Layers = DEFAULT_LAYERS,
     cache: DiskCache | None = None,
     on_layer: Callable[[Linear], None] | None = None,
     observer: Observer | None = None,
@@ -59,9 +62,11 @@ def simulate(  # noqa: PLR0913 - all but two are optional, and named
             that are routed to it.
         batch: sequences of a decode step; default 1.
         engine: `recurrence`, or `simpy`, the reference; the results are the same.
+        layers: `chained`, each begins where the one before ends; `isolated`, each begins with an
+            empty machine.
         cache: where selections and tiles are kept from run to run, e.g. `DiskCache.of_user()`.
         on_layer: called before each layer, for progress.
-        observer: called after each layer run, for timelines.
+        observer: called after each layer run, for timelines; it sees each layer by itself.
         watches: layers that the observer is called for; default all.
 
     Raises:
@@ -76,6 +81,7 @@ def simulate(  # noqa: PLR0913 - all but two are optional, and named
         phase=phase,
         batch=batch,
         engine=engine,
+        layers=layers,
         cache=cache,
         on_layer=on_layer,
         observer=observer,
@@ -92,6 +98,7 @@ def compare(  # noqa: PLR0913
     phase: Phase = "prefill",
     batch: int | None = None,
     engine: str = DEFAULT_ENGINE,
+    layers: Layers = DEFAULT_LAYERS,
     cache: DiskCache | None = None,
     on_layer: Callable[[Linear], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -106,6 +113,7 @@ def compare(  # noqa: PLR0913
         phase: `prefill` or `decode`, as in `simulate`.
         batch: sequences of a decode step; default 1.
         engine: as in `simulate`.
+        layers: as in `simulate`.
         cache: as in `simulate`.
         on_layer: called before each layer on each machine, for progress.
 
@@ -120,6 +128,7 @@ def compare(  # noqa: PLR0913
         phase=phase,
         batch=batch,
         engine=engine,
+        layers=layers,
         cache=cache,
         on_layer=on_layer,
     )
@@ -134,6 +143,7 @@ def simulate_all(  # noqa: PLR0913
     phase: Phase = "prefill",
     batch: int | None = None,
     engine: str = DEFAULT_ENGINE,
+    layers: Layers = DEFAULT_LAYERS,
     cache: DiskCache | None = None,
     on_layer: Callable[[Linear], None] | None = None,
     observer: Observer | None = None,
@@ -148,9 +158,10 @@ def simulate_all(  # noqa: PLR0913
         phase: `prefill` or `decode`, as in `simulate`.
         batch: sequences of a decode step; default 1.
         engine: as in `simulate`.
+        layers: as in `simulate`.
         cache: as in `simulate`.
         on_layer: called before each layer on each machine, for progress.
-        observer: called after each layer run on the first machine, for timelines.
+        observer: called after each layer run on the first machine, by itself, for timelines.
         watches: layers that the observer is called for; default all.
 
     Raises:
@@ -158,31 +169,26 @@ def simulate_all(  # noqa: PLR0913
         ArgumentError: an argument has a type that it cannot have.
     """
     trace = held(trace, Trace, load_trace, "trace")
+    check_layers(layers)
     steps = decode_steps(trace, phase, batch)
     machines, rules = _opened(archs, policies)
     machines = [equip(arch, trace, rule) for arch, rule in zip(machines, rules, strict=True)]
-    runners = [
-        Runner(arch, engine, policy, cache=cache)
-        for arch, policy in zip(machines, rules, strict=True)
-    ]
-    layers: list[list[LayerResult]] = [[] for _ in machines]
     found = selections(machines, trace, rules, with_masks=steps is not None, cache=cache)
+    kind = ChainedLine if layers == "chained" else Line
+    lines = [
+        kind(Runner(arch, engine, rule, cache=cache), trace, steps)
+        for arch, rule in zip(machines, rules, strict=True)
+    ]
     for linear, chosen in found:
         own = layer_steps(trace, linear, steps)
         if own is not None and not own:
             continue  # no token of any step reaches this layer
-        for runner, selection, results in zip(runners, chosen, layers, strict=True):
+        for line, selection in zip(lines, chosen, strict=True):
             if on_layer is not None:
                 on_layer(linear)
-            is_watched = runner is runners[0] and watches(linear)
-            watcher = observer if is_watched else None
-            results.append(runner.layer(linear, selection, own, watcher))
-    if not layers[0]:
-        raise InputError(f"{trace.path}: no token of any decode step reaches a layer of the trace")
-    return [
-        runner.result(trace, steps, results)
-        for runner, results in zip(runners, layers, strict=True)
-    ]
+            is_watched = line is lines[0] and watches(linear)
+            line.add(linear, selection, own, observer if is_watched else None)
+    return [line.result() for line in lines]
 
 
 def _opened(

@@ -110,6 +110,7 @@ class Plan:
         axes = [(axis.keys, axis.settings) for axis in self.grid.axes]
         parts = {"objectives": bests, "constraints": limits, "axes": axes}
         parts |= {name: self.contents[name] for name in _SHARED}
+        parts["layers"] = self.file.layers
         parts["iso_area"] = self.file.iso_area and self.file.iso_area.scale
         return {name: digest_of(part)[:16] for name, part in parts.items()}
 

@@ -23,6 +23,7 @@ from accelsim.base.registry import did_you_mean
 from accelsim.base.renamed import new_name
 from accelsim.base.yaml_source import KeyPath, YamlSource, dotted, hint, read_yaml
 from accelsim.config.keys import is_key, keys_below
+from accelsim.run.following import DEFAULT_LAYERS, Layers
 from accelsim.sweeps.axes import Range
 from accelsim.sweeps.constraints import Constraint
 from accelsim.sweeps.metrics import DEFAULT_METRICS, check_metric, columns_of
@@ -150,6 +151,7 @@ class SweepFile(BaseModel):
     objectives: Annotated[list[Metric], BeforeValidator(_listed)] = []
     mode: Literal["grid", "random", "optuna"] = "grid"
     points: Count | None = None
+    layers: Layers = DEFAULT_LAYERS
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
     search: Search = Search()
 

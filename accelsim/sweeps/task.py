@@ -19,6 +19,7 @@ from accelsim.base.yaml_source import KeyPath, YamlSource, read_yaml
 from accelsim.config import Architecture
 from accelsim.config.loader import arch_of
 from accelsim.mapping import Gemm
+from accelsim.run.following import DEFAULT_LAYERS
 from accelsim.run.layers import naming
 from accelsim.run.simulation import decode_steps, equip, layer_runs
 from accelsim.selection.selections import Wish
@@ -48,6 +49,7 @@ class Task:
         batch: sequences of a decode step.
         policy: contents of the policy file.
         table_sha256: of the user's own technology table, if it is one.
+        layers: whether they follow each other.
         version: of accelsim.
     """
 
@@ -57,6 +59,7 @@ class Task:
     batch: int | None
     policy: str
     table_sha256: str = ""
+    layers: str = DEFAULT_LAYERS
     version: str = __version__
 
     @property
@@ -138,7 +141,8 @@ class Bench:
             ready = self.ready(settings)
             workload = self.workload(settings["trace"])
             self.runs += 1
-            totals = totals_of(ready.arch, workload, ready.policy, settings["batch"], self._memory)
+            rest = settings["batch"], self._memory, self.plan.file.layers
+            totals = totals_of(ready.arch, workload, ready.policy, *rest)
             totals |= both("dropped_energy_ratio", totals["dropped_squared_magnitude_ratio"])
             _check_finite(ready.arch, totals)
         except InputError as error:
@@ -230,6 +234,7 @@ class Bench:
             batch=batch,
             policy=self.plan.policies[settings["policy"]][1],
             table_sha256=table.sha256 if table else "",
+            layers=self.plan.file.layers,
         )
         return Ready(arch, policy, task, scaled)
 

@@ -7,20 +7,25 @@ up to (`Memory`); what is left of a point is to price a few counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from math import prod
 from typing import Any
+
+from typing_extensions import override
 
 from accelsim.accounting.cost import PricedTally
 from accelsim.accounting.tally import Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
-from accelsim.dataflows.memory import Memory
+from accelsim.dataflows.memory import Key, Memory
 from accelsim.engine import check_cycles
 from accelsim.mapping import Gemm
 from accelsim.results.result import headline, mean_if_known
+from accelsim.run.chain import Walk
+from accelsim.run.following import DEFAULT_LAYERS, Layers
 from accelsim.run.layers import TiledProduct, naming
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import Phase, decode_steps, simulate, wish_of
@@ -54,6 +59,7 @@ class Workload:
         trace: the trace.
         cache: where selections are found from process to process.
         selections: how many layer inputs were selected here or read from the cache.
+        layout: the trace and its layers, as a key.
     """
 
     trace: Trace
@@ -61,6 +67,10 @@ class Workload:
     selections: int = 0
     _known: Memory = field(default_factory=lambda: Memory(_REMEMBERED_SURVIVORS))
     _selected: Memory = field(default_factory=lambda: Memory(_REMEMBERED_SELECTIONS))
+    layout: Key = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.layout = Key(self.trace.sha256, *self.trace.linears)
 
     def survivors(self, wish: Wish, batch: int | None) -> dict[str, Survivors]:
         """Return the survivors of each input, for one wish; `batch` None is prefill."""
@@ -118,11 +128,11 @@ class Totals:
             method = runner.method(linear)
             source = linear.input if self._gathers(method) else ""
             count, tokens = self._runs(linear)
-            key = (method, linear.in_features, linear.out_features, source, tokens)
+            shape = (method, linear.in_features, linear.out_features, source, tokens)
+            key = (*shape, self._place(linear))
             if key not in alike:
-                is_decode = self._steps is not None
-                wish = wish_of(runner.arch, runner.policy, linear, is_decode=is_decode)
-                tally, kept = self._layer(linear, method, wish)
+                wish, kept = self._wish(linear), method.pattern.kept_count(linear.in_features)
+                tally = self._layer(linear, method, wish)
                 found = self._workload.survivors(wish, self._batch)
                 alike[key] = tally, PricedTally(runner.prices, tally), kept, found
             tally, priced, kept, found = alike[key]
@@ -148,6 +158,15 @@ class Totals:
         }
         return totals | {"dropped_squared_magnitude_ratio": mean_if_known(ratios)}
 
+    def _wish(self, linear: Linear) -> Wish:
+        """Return what a layer wants to know of its input."""
+        runner, is_decode = self._runner, self._steps is not None
+        return wish_of(runner.arch, runner.policy, linear, is_decode=is_decode)
+
+    def _place(self, linear: Linear) -> Hashable:  # noqa: ARG002
+        """Return what else than its own sizes a layer's time depends on: one by one, nothing."""
+        return None
+
     def _runs(self, linear: Linear) -> tuple[int, int]:
         """Return how often a layer runs how many rows of its input."""
         if self._steps is None:
@@ -158,8 +177,8 @@ class Totals:
         """Whether rows of W are fetched one by one: then runs depend on the values of the input."""
         return self._steps is not None and not method.pattern.is_dense
 
-    def _layer(self, linear: Linear, method: Method, wish: Wish) -> tuple[Tally, int]:
-        """Return what a layer adds up to, and how many values of a token it keeps."""
+    def _layer(self, linear: Linear, method: Method, wish: Wish) -> Tally:
+        """Return what a layer adds up to."""
         kept = method.pattern.kept_count(linear.in_features)
         count, tokens = self._runs(linear)
         gemm = Gemm(tokens, linear.in_features, linear.out_features)
@@ -183,11 +202,50 @@ class Totals:
                 return combine(runner.gathered(tiled, selection, self._steps))
 
         key = (method, gemm, count, is_decode, source)
-        return self._runner.remembered(self._runner.arch.running(), key, make), kept
+        return self._runner.remembered(self._runner.arch.running(), key, make)
 
 
-def totals_of(
-    arch: Architecture, workload: Workload, policy: Policy | None, batch: int | None, memory: Memory
+class ChainedTotals(Totals):
+    """Adds up the layers of a trace that follow each other; a chain that is known is not walked."""
+
+    @cached_property
+    def _tallies(self) -> dict[str, Tally]:
+        """What each layer adds up to; equal tallies are the same object."""
+        runner, workload = self._runner, self._workload
+        methods = tuple(map(runner.method, workload.trace.linears))
+        key = ("chain", workload.layout, methods, self._batch)
+        return runner.remembered(runner.arch.running(), key, self._walked)
+
+    def _walked(self) -> dict[str, Tally]:
+        walk = Walk(self._runner, self._workload.trace, self._steps)
+        return dict(self._walk(walk))
+
+    def _walk(self, walk: Walk) -> Iterator[tuple[str, Tally]]:
+        for linear in self._workload.trace.linears:
+
+            def selected(linear: Linear = linear) -> Selection:
+                return self._workload.selection(linear.input, self._wish(linear))
+
+            placed = walk.of(linear, selected)
+            assert placed is not None  # those that run by themselves are left to `simulate`
+            yield linear.name, placed[1]
+
+    @override
+    def _place(self, linear: Linear) -> Hashable:
+        return id(self._tallies[linear.name])
+
+    @override
+    def _layer(self, linear: Linear, method: Method, wish: Wish) -> Tally:
+        return self._tallies[linear.name]
+
+
+def totals_of(  # noqa: PLR0913, PLR0917
+    arch: Architecture,
+    workload: Workload,
+    policy: Policy | None,
+    batch: int | None,
+    memory: Memory,
+    layers: Layers = DEFAULT_LAYERS,
 ) -> dict[str, float | None]:
     """Return the headline numbers of a run on an equipped machine; `batch` None is prefill.
 
@@ -199,14 +257,15 @@ def totals_of(
     is_partial = batch is not None and any(x.sequence_lengths is not None for x in inputs)
     if is_partial or any(method.demands.rank for method in methods):
         phase: Phase = "prefill" if batch is None else "decode"
-        options: dict[str, Any] = {"phase": phase, "batch": batch, "cache": workload.cache}
-        result = simulate(arch, workload.trace, policy=policy, **options)
+        options: dict[str, Any] = {"batch": batch, "layers": layers, "cache": workload.cache}
+        result = simulate(arch, workload.trace, policy=policy, phase=phase, **options)
         return {
             **result.totals(),
             "dropped_squared_magnitude_ratio": result.dropped_squared_magnitude_ratio,
         }
     runner = Runner(arch, policy=policy, memory=memory, is_brief=True, cache=workload.cache)
-    return Totals(runner, workload, batch).totals()
+    kind = ChainedTotals if layers == "chained" else Totals
+    return kind(runner, workload, batch).totals()
 
 
 def new_memory() -> Memory:

@@ -251,6 +251,12 @@ def test_decode_without_a_batch_takes_one_sequence(run_json):
     assert data["layers"][0]["tokens"] == 21
 
 
+def test_layers_follow_each_other_if_asked(run_json):
+    chained, alone = (run_json("--layers", layers) for layers in ("chained", "isolated"))
+    assert chained["totals"]["isolated_cycles"] == alone["totals"]["cycles"]
+    assert chained["totals"]["cycles"] < alone["totals"]["cycles"]
+
+
 def test_decode_of_one_sequence_fetches_half_of_the_weights(run_json):
     flags = ("--phase", "decode", "--set", "dram.burst_bytes=1")
     sparse, dense = (run_json(*flags, name=name)["layers"][0] for name in ("nm816", "dense"))

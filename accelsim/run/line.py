@@ -1,0 +1,80 @@
+"""The layers of a trace on one machine, in a line: one by one, or as links of a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from accelsim.base.errors import InputError
+from accelsim.mapping import Ints
+from accelsim.results.result import LayerResult, Result
+from accelsim.run.chain import Walk
+from accelsim.run.runner import Observer, Runner
+from accelsim.selection.sparsify import Selection
+from accelsim.trace import Linear, Trace
+
+
+@dataclass(slots=True)
+class Line:
+    """Layers that run one by one, each from an empty machine.
+
+    Attributes:
+        runner: of the machine.
+        trace: that they are of.
+        steps: `[steps, batch]`, tokens of each decode step; None for prefill.
+        results: of the layers so far.
+    """
+
+    runner: Runner
+    trace: Trace
+    steps: Ints | None
+    results: list[LayerResult] = field(default_factory=list)
+
+    def add(
+        self,
+        linear: Linear,
+        selection: Selection,
+        steps: Sequence[Ints] | None,
+        observer: Observer | None,
+    ) -> None:
+        """Run the next layer; arguments as of `Runner.layer`."""
+        self.results.append(self.runner.layer(linear, selection, steps, observer))
+
+    def result(self) -> Result:
+        """Return the whole run; raise InputError if there was no layer to run."""
+        if not self.results:
+            path = self.trace.path
+            raise InputError(f"{path}: no token of any decode step reaches a layer of the trace")
+        return self.runner.result(self.trace, self.steps, self.results)
+
+
+class ChainedLine(Line):
+    """Layers that follow each other. An observer sees each by itself all the same."""
+
+    def __init__(self, runner: Runner, trace: Trace, steps: Ints | None) -> None:
+        """Get the chain ready, and a runner that counts what the layers take one by one."""
+        super().__init__(runner, trace, steps)
+        self._alone = Runner(runner.arch, runner.engine, runner.policy, is_brief=True)
+        self._walk = Walk(runner, trace, steps, self._alone)
+        self._alone_cycles = 0
+
+    def add(
+        self,
+        linear: Linear,
+        selection: Selection,
+        steps: Sequence[Ints] | None,
+        observer: Observer | None,
+    ) -> None:
+        """Run the next layer as a link of the chain, and by itself for the comparison."""
+        self._alone_cycles += self._alone.alone_cycles(linear, selection, steps)
+        placed = self._walk.of(linear, lambda: selection)
+        if observer is not None or placed is None:
+            result = self.runner.layer(linear, selection, steps, observer)
+        if placed is not None:
+            result = self.runner.linked(linear, selection, self.steps, placed)
+        self.results.append(result)
+
+    def result(self) -> Result:
+        """Return the whole run, with what the layers would take one by one."""
+        found = super().result()
+        return replace(found, isolated_cycles=self._alone_cycles, chain_note=self._walk.note)

@@ -1,0 +1,213 @@
+"""The links of a chain: layers of a trace as the products that a machine runs one after the other.
+
+Layers that read the same input are one link; an output that fits stays on chip for its consumer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from typing import Self
+
+from accelsim.config import Architecture
+from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.mapping import Gemm
+from accelsim.mapping.tiling import TileBytes
+from accelsim.planning import Planner
+from accelsim.run.layers import TiledProduct, naming
+from accelsim.sparsity.policy import Method
+from accelsim.trace import Linear, Trace
+from accelsim.trace.places import block_of
+
+FEEDS = {
+    "o_proj": ("gate_proj", "up_proj"),
+    "gate_proj": ("down_proj",),
+    "up_proj": ("down_proj",),
+    "down_proj": ("q_proj", "k_proj", "v_proj"),
+}
+"""By kinds of layers: whose input is made of whose output token by token.
+
+Between them stand the addition to the residual stream, a normalisation, or the product of gate and
+up. What q, k and v feed is the attention, which is not modelled and needs the tokens before.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Layers that run as one product.
+
+    Attributes:
+        linears: the layers; several read the same input.
+        method: how they are pruned.
+        tiled: their product, all columns side by side; None where a layer has to run by itself.
+    """
+
+    linears: tuple[Linear, ...]
+    method: Method
+    tiled: TiledProduct | None
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Outputs of each layer."""
+        return tuple(linear.out_features for linear in self.linears)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """What a trace is on a machine, link after link.
+
+    Attributes:
+        links: in the order of the trace.
+        kinds_are_known: whether names of layers tell what is made of what.
+    """
+
+    links: tuple[Link, ...]
+    kinds_are_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How the layers of a trace run on a machine.
+
+    Attributes:
+        arch: the machine.
+        machines: it as each method sets it.
+        methods: how each layer is pruned, by its name.
+        batch: sequences of a decode step; None is prefill.
+        planner: finds tiles.
+        cycles: returns what a product takes by itself, every row of W fetched.
+    """
+
+    arch: Architecture
+    machines: dict[Method, LayerMachine]
+    methods: dict[str, Method]
+    batch: int | None
+    planner: Planner
+    cycles: Callable[[TiledProduct], int]
+
+
+def chain_of(trace: Trace, setting: Setting) -> Chain:
+    """Return the links of a trace on a machine."""
+    links: list[Link] = []
+    for _, group in groupby(trace.linears, lambda x: (x.input, setting.methods[x.name])):
+        links += _links(tuple(group), trace, setting)
+    known = any(linear.kind in FEEDS for linear in trace.linears)
+    return Chain(links=tuple(_staying(links, trace.linears)), kinds_are_known=known)
+
+
+def _links(linears: Sequence[Linear], trace: Trace, setting: Setting) -> Iterator[Link]:
+    """Yield layers with one input and method as one link where that pays, or each as its own.
+
+    It does not where tiles of one layer stay in the weight buffer, and those of all do not.
+    """
+    method = setting.methods[linears[0].name]
+    rows = trace.meta.rows(linears[0].input)
+    is_partial = setting.batch is not None and rows != trace.tokens
+    if method.demands.rank or is_partial:  # has products of its own, or steps of its own
+        yield from (Link(linears=(one,), method=method, tiled=None) for one in linears)
+        return
+    tokens = rows if setting.batch is None else setting.batch
+    alone = [_link((one,), method, tokens, setting) for one in linears]
+    has_column_table = method.demands.epilogue in ("add", "axpy")  # of the outputs of one layer
+    if len(linears) > 1 and not has_column_table:
+        joined = _link(tuple(linears), method, tokens, setting)
+        if _cycles(joined, setting) <= sum(_cycles(link, setting) for link in alone):
+            alone = [joined]
+    yield from alone
+
+
+def _link(linears: tuple[Linear, ...], method: Method, tokens: int, setting: Setting) -> Link:
+    """Return layers with one input as one product."""
+    width = linears[0].in_features
+    gemm = Gemm(tokens, width, sum(linear.out_features for linear in linears))
+    with naming(setting.arch, linears[0]):
+        tiled = TiledProduct.of(
+            setting.machines[method],
+            gemm,
+            kept_per_token=method.pattern.kept_count(width),
+            is_decode=setting.batch is not None,
+            planner=setting.planner,
+        )
+    return Link(linears=linears, method=method, tiled=tiled)
+
+
+def _cycles(link: Link, setting: Setting) -> int:
+    """Return what a link takes by itself."""
+    assert link.tiled is not None
+    with naming(setting.arch, link.linears[0]):
+        return setting.cycles(link.tiled)
+
+
+def _staying(links: Sequence[Link], linears: Sequence[Linear]) -> Iterator[Link]:
+    """Yield the links, with what stays on chip between them."""
+    names = _Names.of(linears)
+    inside = [names.feeds(*pair) and _has_room(*pair) for pair in pairwise(links)]
+    for link, before, behind in zip(links, [False, *inside], [*inside, False], strict=True):
+        on_chip = {operand for operand, there in (("x", before), ("y", behind)) if there}
+        tiled = link.tiled and replace(link.tiled, on_chip=frozenset(on_chip))
+        yield replace(link, tiled=tiled)
+
+
+def _has_room(link: Link, consumer: Link) -> bool:
+    """Whether all of the input of a link fits beside what the one before needs of its buffer."""
+    here, there = link.tiled, consumer.tiled
+    if here is None or there is None or here.gemm.tokens != there.gemm.tokens:
+        return False
+    if consumer.method.demands.statistics:  # reads its input twice, the first time as a table
+        return False
+    store = there.machine.stores.activations
+    own_tiles, own_bytes = _input(here)
+    tiles, tile_bytes = _input(there)
+    own_slots = min(own_tiles, store.slots(own_bytes))
+    return (
+        tiles <= store.slots(tile_bytes)
+        and own_slots * own_bytes + tiles * tile_bytes <= store.capacity_bytes
+    )
+
+
+def _input(tiled: TiledProduct) -> tuple[int, int]:
+    """Return the tiles of the input of a product, and the bytes that each takes."""
+    token_tiles, _, reduction_tiles = tiled.tiling.counts(tiled.gemm)
+    size = TileBytes.of(tiled.tiling, tiled.gemm, tiled.machine.path)
+    return token_tiles * reduction_tiles, size.activations
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What the names and widths of layers tell.
+
+    Attributes:
+        counts: layers of each block and kind.
+        readers: layers that read each input.
+    """
+
+    counts: Counter[tuple[str, str]]
+    readers: Counter[str]
+
+    @classmethod
+    def of(cls, linears: Sequence[Linear]) -> Self:
+        return cls(Counter(map(_place, linears)), Counter(linear.input for linear in linears))
+
+    def feeds(self, link: Link, consumer: Link) -> bool:
+        """Whether a link makes all of the input of the next one, and for nobody else.
+
+        Each kind must be there once in its block: the output of an expert is only a part of what
+        comes next.
+        """
+        width, (block, kind) = consumer.linears[0].in_features, _place(consumer.linears[0])
+        own_block = _place(link.linears[0])[0]
+        feeding = {k for b, k in self.counts if b == own_block and kind in FEEDS.get(k, ())}
+        return (
+            {linear.kind for linear in link.linears} == feeding
+            and (block == own_block) != ("down_proj" in feeding)
+            and self.readers[consumer.linears[0].input] == len(consumer.linears)
+            and all(linear.out_features == width for linear in link.linears)
+            and all(self.counts[_place(x)] == 1 for x in (*link.linears, *consumer.linears))
+        )
+
+
+def _place(linear: Linear) -> tuple[str, str]:
+    """Return block and kind of a layer, as far as its own name tells them."""
+    return block_of(linear.name), linear.kind
