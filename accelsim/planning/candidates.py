@@ -137,11 +137,11 @@ def _tiling(tokens: Any, columns: Any, reduction: Any, order: Any = ORDERS[0]) -
 def extents(unit: int, limit: int) -> Ints:
     """Return the extents of a tile along one dimension, smallest first, the whole of it last.
 
-    They are multiples of what the array takes at once: 1 to 7 units, then 4, 5, 6 and 7 times each
-    power of two; and those that cut the dimension evenly into up to 16 tiles.
+    They are multiples of what the array takes at once: 1, 2, 3, and then twice and three times each
+    power of two; and those that cut the dimension evenly into up to 8 tiles.
 
     >>> extents(8, 100).tolist()
-    [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 100]
+    [8, 16, 24, 32, 40, 48, 56, 64, 96, 100]
     """
     units = {step << shift >> 2 for shift in range(64) for step in _STEPS if step << shift >> 2}
     sizes = set(takewhile(lambda size: size < limit, (unit * n for n in sorted(units))))

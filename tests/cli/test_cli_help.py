@@ -65,7 +65,7 @@ def test_no_command_shows_the_help(cli):
 
 # --- the examples --------------------------------------------------------------------------------
 
-SLOW = {"sweep", "pareto", "capture", "accuracy", "policy"}  # minutes, or torch: files only
+SLOW = {"sweep", "pareto", "capture", "accuracy", "policy", "tune"}  # minutes, or torch: files only
 FOLDERS = ("arch_configs", "experiments", "traces")
 
 

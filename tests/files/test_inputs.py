@@ -57,6 +57,9 @@ INPUTS = {
     "accuracy --load-calibration": (
         *("accuracy", "--model", str(MODEL), "--tokens", "40", "--load-calibration", BAD),
     ),
+    "tune arch": ("tune", BAD, "--trace", LLAMA),
+    "tune --trace": ("tune", NM24, "--trace", BAD),
+    "tune --policy": ("tune", NM24, "--trace", LLAMA, "--policy", BAD),
     "policy arch": (
         "policy",
         "search",
@@ -84,7 +87,7 @@ OUTPUTS = {
     *("run --csv", "run --out", "run --timeline", "run --vcd", "compare --csv"),
     *("compare --out", "plot --out", "sweep --out", "pareto --plot", "rtl --out", "capture --out"),
     *("synth --out", "accuracy --csv", "accuracy --save-calibration", "accuracy --heatmap"),
-    *("policy --out", "area --csv", "inspect --csv"),
+    *("policy --out", "area --csv", "inspect --csv", "tune --out"),
 }
 SWEEP = f"""schema: 1
 name: tiny
