@@ -101,7 +101,7 @@ class SearchChoice(BaseModel):
 def check_tiling_choice(raw: object) -> object:
     """Return `auto`, `quick` or the section that `raw` is; raise InputError if it is neither."""
     if isinstance(raw, dict):
-        kind = SearchChoice if set(raw) <= {"objective"} else TilingChoice
+        kind = SearchChoice if set(raw) == {"objective"} else TilingChoice
         return kind.model_validate(raw)
     if raw not in ("auto", "quick") and not isinstance(raw, TilingChoice | SearchChoice):
         raise InputError(
