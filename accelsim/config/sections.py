@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from accelsim.base.errors import InputError
 from accelsim.config.values import of_dataflow
-from accelsim.dataflows.layer_machine import Aim
+from accelsim.dataflows.layer_machine import Aim, Objective
 from accelsim.hardware import ActivationBuffer, CompressedBuffer, OutputBuffer, WeightBuffer
 from accelsim.mapping import Tiling
 from accelsim.mapping.tiling import Order
@@ -93,7 +93,7 @@ class SearchChoice(BaseModel):
     model_config = _STRICT
 
     objective: Annotated[
-        Literal["cycles", "energy", "edp"],
+        Objective,
         Field(description="What is least: cycles, energy, or their product"),
     ] = "cycles"
 

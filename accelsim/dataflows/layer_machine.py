@@ -14,8 +14,10 @@ from accelsim.sparsity import Pattern
 from accelsim.sparsity.policy import Method
 from accelsim.tech.source import CostSource
 
-Aim = Literal["cycles", "energy", "edp", "quick"]
-"""What a search for a tile is to make least; `quick`: no search, but an estimate."""
+Objective = Literal["cycles", "energy", "edp"]
+"""What the search for a tile makes least: cycles, energy, or their product."""
+Aim = Objective | Literal["quick"]
+"""How a tile is found: by a search with an objective, or, `quick`, by an estimate."""
 
 
 @dataclass(frozen=True, slots=True)

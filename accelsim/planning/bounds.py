@@ -16,34 +16,34 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.stages import Stage
-from accelsim.hardware import READ, Buffer
-from accelsim.mapping import Gemm, Ints
+from accelsim.hardware import READ
+from accelsim.mapping import Ints
 from accelsim.mapping.jobs import Flags
-from accelsim.mapping.tiling import LOOPS, ORDERS, TileBytes
+from accelsim.mapping.tiling import LOOPS, ORDERS
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.services import Services
 
 
-def lower_bounds(
-    services: Services, machine: LayerMachine, gemm: Gemm, candidates: Candidates
-) -> dict[str, Ints]:
+def lower_bounds(services: Services, candidates: Candidates, lag: int) -> dict[str, Ints]:
     """Return by what bounds it the fewest cycles of each tiling, `[tilings]`.
 
     Keys are stages, resources and buffers.
+
+    Args:
+        services: of the tilings.
+        candidates: the tilings.
+        lag: tiles whose loads go before a store at most.
     """
     number = services.kinds.number
     total = {name: (busy * number).sum(axis=1) for name, busy in services.busy.items()}
     heads, tails = _heads(services), _tails(services)
     bounds = {name: heads[name] + total[name] + tails[name] for name in total}
-    lag = machine.stores.store_lag_tiles
     bounds |= dict(_of_resources(services, total, tails, lag))
     beginnings = _of_beginnings(services, candidates, total, tails)
     bounds |= {name: np.maximum(bounds[name], found) for name, found in beginnings.items()}
     bounds |= dict(_of_spills(services, total, lag))
-    slots = slots_of(machine, gemm, candidates)
-    bounds |= dict(_of_buffers(services, machine, slots, total, heads))
+    bounds |= dict(_of_buffers(services, total, heads))
     return bounds
 
 
@@ -173,37 +173,14 @@ def _way(load: str, stages: list[Stage]) -> list[str]:
 
 
 def _of_buffers(
-    services: Services,
-    machine: LayerMachine,
-    slots: Mapping[str, Ints],
-    total: Mapping[str, Ints],
-    heads: Mapping[str, Ints],
+    services: Services, total: Mapping[str, Ints], heads: Mapping[str, Ints]
 ) -> Iterator[tuple[str, Ints]]:
     """Yield of each buffer the time in which its slots are filled, visible and used in turn."""
-    for stage in services.stages:
-        buffer = machine.units.get(stage.fills)
-        if not isinstance(buffer, Buffer) or buffer.key not in slots:
-            continue
-        reader = next(s.name for s in services.stages if stage.fills in s.reads)
+    for stage, reader in services.filling():
         visible = services.fills[stage.fills].sum(axis=1) * services.latency[stage.name]
         in_turn = total[stage.name] + total[reader] + visible
-        yield stage.fills, heads[stage.name] + in_turn // np.maximum(1, slots[buffer.key])
-
-
-def slots_of(machine: LayerMachine, gemm: Gemm, candidates: Candidates) -> dict[str, Ints]:
-    """Return the slots of each buffer for the tiles of each tiling, by the buffer's key."""
-    stores = machine.stores
-    found = {
-        name: np.zeros(len(candidates), np.int64)
-        for name in ("activations", "weights", "outputs", "compressed")
-    }
-    for which, tiling in candidates.by_order():
-        size = TileBytes.of(tiling, gemm, machine.path)
-        for name, values in found.items():
-            store = getattr(stores, name)
-            if store is not None:
-                values[which] = store.slots(getattr(size, name))
-    return found
+        slots = np.maximum(1, services.slots[stage.fills])
+        yield stage.fills, heads[stage.name] + in_turn // slots
 
 
 def _heads(services: Services) -> dict[str, Ints]:

@@ -11,8 +11,7 @@ import numpy as np
 
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Gemm, Ints, Tiling, ceil_div
-from accelsim.mapping.jobs import MAX_JOBS as MOST_JOBS
-from accelsim.mapping.jobs import Flags
+from accelsim.mapping.jobs import MAX_JOBS, Flags
 from accelsim.mapping.tiling import ORDERS, Order, TileBytes
 
 _STEPS = (4, 6)  # quarters of a power of two
@@ -71,7 +70,7 @@ class Candidates:
         """Leave out what takes long to walk, unless there is nothing else."""
         jobs, outer = self.jobs(gemm), self.outer_tiles(gemm)
         walked = np.minimum(jobs, jobs // outer * _WALKED_ITERATIONS)
-        return self[walked <= max(_MOST_WALKED_JOBS, 4 * walked.min(initial=MOST_JOBS))]
+        return self[walked <= max(_MOST_WALKED_JOBS, 4 * walked.min(initial=MAX_JOBS))]
 
     def jobs(self, gemm: Gemm) -> Ints:
         """Return the tiles of a layer, `[tilings]`."""

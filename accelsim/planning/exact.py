@@ -12,11 +12,9 @@ from accelsim.dataflows.pipeline import connected
 from accelsim.dataflows.repetition import FEWEST, find_repetition, first_walk
 from accelsim.engine import Network, Times
 from accelsim.engine.recurrence import run
-from accelsim.hardware import Buffer
 from accelsim.mapping import Gemm, Ints, Tiling, Work, tile_jobs
 from accelsim.mapping.jobs import MAX_JOBS, place_of_jobs
 from accelsim.mapping.tiling import ORDERS
-from accelsim.planning.bounds import slots_of
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.kinds import kinds_of_jobs, middle_of_outer_loop
 from accelsim.planning.services import Services
@@ -24,23 +22,18 @@ from accelsim.planning.services import Services
 _WALKED_JOBS = 1024  # a layer of so many is walked sooner than looked at for repetition
 
 
-def jobs_to_walk(
-    services: Services, machine: LayerMachine, gemm: Gemm, candidates: Candidates
-) -> Ints:
+def jobs_to_walk(services: Services, gemm: Gemm, candidates: Candidates) -> Ints:
     """Return how many jobs of a layer are walked at least before it repeats itself, `[tilings]`.
 
     So many outer iterations that each buffer that is refilled has been filled once, and a few more;
     see `first_walk`. It is what a run costs.
     """
     jobs, outer = candidates.jobs(gemm), candidates.outer_tiles(gemm)
-    slots = slots_of(machine, gemm, candidates)
     is_between = np.array([middle_of_outer_loop(order) for order in ORDERS])[candidates.order]
     most = np.zeros(len(candidates), np.int64)
     for name, fills in services.fills.items():
-        buffer = machine.units[name]
-        assert isinstance(buffer, Buffer)
         refills = (fills * is_between).sum(axis=1) // np.maximum(1, outer - 2)
-        filled = np.where(refills > 0, -(-slots[buffer.key] // np.maximum(1, refills)), 0)
+        filled = np.where(refills > 0, -(-services.slots[name] // np.maximum(1, refills)), 0)
         most = np.maximum(most, filled)
     walked: Ints = np.minimum(jobs, jobs // outer * (FEWEST + most + 1))
     return walked

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.base.cache import DiskCache
-from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.layer_machine import LayerMachine, Objective
 from accelsim.dataflows.memory import Memory, timing_key
 from accelsim.mapping import Gemm, Tiling, check_tiling
 from accelsim.mapping.mapper import choose_tiling
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
-    from accelsim.planning.search import Objective, Plan
+    from accelsim.planning.search import Plan
 
 _ROOMS = ("mapping", "hardware", "dataflows", "engine", "planning", "precision", "tech")
 _known = Memory(8192)

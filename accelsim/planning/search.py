@@ -5,7 +5,7 @@
                   tiles             resource, buffer  faster by more than the slack
 
 So the best that was run is, within the slack, the best of the grid; only where so many jobs would
-have to be walked that it takes too long (`MOST_JOBS`), it is the best that was run. Tilings within
+have to be walked that it takes too long (`Effort`), it is the best that was run. Tilings within
 the slack of the best count as equal, and the one that moves least is taken.
 """
 
@@ -13,17 +13,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from accelsim.base.compiled import pays
 from accelsim.base.errors import DeadlockError, InputError
-from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.layer_machine import LayerMachine, Objective
 from accelsim.mapping import Gemm, Ints, Tiling
 from accelsim.mapping.jobs import MAX_JOBS, Flags
 from accelsim.mapping.mapper import check_room
-from accelsim.planning.bounds import lower_bounds, slots_of
+from accelsim.planning.bounds import lower_bounds
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.coarse import coarse_bounds
 from accelsim.planning.energy import Energy
@@ -31,7 +30,6 @@ from accelsim.planning.exact import ExactRuns, jobs_to_walk
 from accelsim.planning.services import Services
 from accelsim.planning.traffic import Traffic, off_chip_bytes, on_chip_bytes, traffic_of
 
-Objective = Literal["cycles", "energy", "edp"]
 _MOST_WALKED_JOBS = 40_000  # of one run that does not repeat itself sooner
 _JOBS_OF_A_RUN = 1000  # as long as it takes to get one ready
 _FIRST_JOBS = 30_000  # whose runs tell what is worth a look
@@ -224,22 +222,21 @@ class Search:
     def _look_at(self, candidates: Candidates) -> None:
         """Bound tilings, and keep those that may be the best."""
         services = Services.of(self._machine, self._gemm, candidates, is_decode=self._is_decode)
-        by_cause = lower_bounds(services, self._machine, self._gemm, candidates)
+        by_cause = lower_bounds(services, candidates, self._machine.stores.store_lag_tiles)
         table = np.stack(list(by_cause.values()))
         part = _Part(
             candidates,
             ExactRuns(self._machine, self._gemm, services, self._is_decode),
             bound_cycles=table.max(axis=0),
             bound_by=table.argmax(axis=0),
-            walked_jobs=jobs_to_walk(services, self._machine, self._gemm, candidates),
+            walked_jobs=jobs_to_walk(services, self._gemm, candidates),
             causes=tuple(by_cause),
         )
         serving = np.max([by_cause[stage.name] for stage in services.stages], axis=0)
         moving = np.max([by_cause[name] for name in by_cause if name not in services.busy], axis=0)
         jobs = candidates.jobs(self._gemm)
         latencies = jobs * max(services.latency.values())
-        held_up = services.held_up(slots_of(self._machine, self._gemm, candidates))
-        promise = _promise(serving, moving + held_up, latencies, services.spills)
+        promise = _promise(serving, moving + services.held_up(), latencies, services.spills)
         places = np.arange(len(candidates))
         numbers = np.full(len(candidates), len(self._parts))
         rows = np.stack([part.bound_cycles, promise, numbers, places], axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from accelsim.dataflows.stages import Stage
 from accelsim.hardware import Buffer
 from accelsim.mapping import Gemm, Ints, Work
 from accelsim.mapping.jobs import Flags
+from accelsim.mapping.tiling import TileBytes
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.kinds import KINDS, JobKinds
 from accelsim.planning.weights import planned_weight_bytes
@@ -33,8 +34,9 @@ class Services:
         busy: by stage, `[tilings, 27]`: cycles of a job of each kind.
         latency: by stage.
         resource: by stage, what it shares with others.
-        fills: by buffer that is filled, `[tilings, 27]`: how often jobs of each kind do that.
-        keys: by buffer, its key in `buffers`.
+        fills: by buffer that is filled and that tilings know of, `[tilings, 27]`: how often jobs of
+            each kind do that.
+        slots: by such a buffer, `[tilings]`: tiles that it holds.
         kinds: the jobs.
         work: one job of each kind.
     """
@@ -44,7 +46,7 @@ class Services:
     latency: Mapping[str, int]
     resource: Mapping[str, str | None]
     fills: Mapping[str, Ints]
-    keys: Mapping[str, str]
+    slots: Mapping[str, Ints]
     kinds: JobKinds
     work: Work
 
@@ -55,20 +57,23 @@ class Services:
         flags: Flags = np.logical_or.reduce(spills, axis=1)
         return flags
 
-    def held_up(self, slots: Mapping[str, Ints]) -> Ints:
+    def filling(self) -> Iterator[tuple[Stage, str]]:
+        """Yield the stages that fill buffers that tilings know of, and who reads each."""
+        for stage in self.stages:
+            if stage.fills in self.fills:
+                yield stage, next(s.name for s in self.stages if stage.fills in s.reads)
+
+    def held_up(self) -> Ints:
         """Return the cycles in which loads may be held up by a buffer of one slot, `[tilings]`.
 
         Such a buffer is filled again only after its tile has been used, and all that stands behind
         that load in program order waits as well.
-
-        Args:
-            slots: by the key of a buffer, `[tilings]`.
         """
         cycles = np.zeros(len(self.kinds.number), np.int64)
-        for stage in (stage for stage in self.stages if stage.stream and stage.fills in self.fills):
-            reader = next(other.name for other in self.stages if stage.fills in other.reads)
-            used = (self.busy[reader] * self.kinds.number).sum(axis=1)
-            cycles += used * (slots[self.keys[stage.fills]] == 1)
+        for stage, reader in self.filling():
+            if stage.stream:
+                used = (self.busy[reader] * self.kinds.number).sum(axis=1)
+                cycles += used * (self.slots[stage.fills] == 1)
         return cycles
 
     @classmethod
@@ -102,12 +107,29 @@ class Services:
         for stage in stages:
             if stage.is_once:  # units charge the very first job; that is one of each tiling
                 busy[stage.name][:, 0] = busy[stage.name][0, 0]
-        fills, keys = {}, {}
+        known = slots_by_key(machine, gemm, candidates)
+        fills, slots = {}, {}
         for stage in stages:
             buffer = machine.units.get(stage.fills)
-            if isinstance(buffer, Buffer):
+            if isinstance(buffer, Buffer) and buffer.key in known:
                 flags = buffer.fills(kinds.jobs).reshape(shape)
-                fills[stage.fills], keys[stage.fills] = flags * kinds.number, buffer.key
+                fills[stage.fills], slots[stage.fills] = flags * kinds.number, known[buffer.key]
         latency = {name: latency_of(machine, work, found) for name, found in members.items()}
         resource = {name: resource_of(found) for name, found in members.items()}
-        return cls(stages, busy, latency, resource, fills, keys, kinds, work)
+        return cls(stages, busy, latency, resource, fills, slots, kinds, work)
+
+
+def slots_by_key(machine: LayerMachine, gemm: Gemm, candidates: Candidates) -> dict[str, Ints]:
+    """Return the tiles that each buffer holds, `[tilings]`, by the keys that tilings know."""
+    stores = machine.stores
+    found = {
+        name: np.zeros(len(candidates), np.int64)
+        for name in ("activations", "weights", "outputs", "compressed")
+    }
+    for which, tiling in candidates.by_order():
+        size = TileBytes.of(tiling, gemm, machine.path)
+        for name, values in found.items():
+            store = getattr(stores, name)
+            if store is not None:
+                values[which] = store.slots(getattr(size, name))
+    return found

@@ -1,6 +1,7 @@
 """The search for a tile: what it proves, what it runs, and what it finds."""
 
 from math import prod
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def cycles_of(machine, gemm, tiling, *, is_decode):
 def test_bounds_hold_and_quick_runs_are_exact(arch, gemm, is_decode, data):
     machine = arch.running()
     candidates, services, runs = all_of(machine, gemm, is_decode=is_decode)
-    by_cause = lower_bounds(services, machine, gemm, candidates)
+    by_cause = lower_bounds(services, candidates, machine.stores.store_lag_tiles)
     coarse = coarse_bounds(machine, gemm, candidates, is_decode=is_decode)
     for _ in range(4):
         at = data.draw(st.integers(0, len(candidates) - 1))
@@ -139,6 +140,14 @@ def test_a_larger_buffer_takes_no_candidate_away():
     )
     few, many = (Candidates.of(gemm, machine) for machine in (small, large))
     assert {few.tiling(at) for at in range(len(few))} < {many.tiling(at) for at in range(len(many))}
+
+
+def test_a_buffer_that_tilings_do_not_know_bounds_nothing():
+    machine, gemm = load("nm816").running(), Gemm(64, 256, 128)
+    known = Search(machine, gemm, is_decode=False).plan(effort=EXHAUSTIVE)
+    with patch.object(type(machine.units["activation_buffer"]), "key", "somebody's"):
+        found = Search(machine, gemm, is_decode=False).plan(effort=EXHAUSTIVE)
+    assert found.best.cycles == known.best.cycles
 
 
 def test_a_layer_of_one_tile_is_one_tile():
