@@ -54,7 +54,8 @@ class ChainedLine(Line):
     def __init__(self, runner: Runner, trace: Trace, steps: Ints | None) -> None:
         """Get the chain ready, and a runner that counts what the layers take one by one."""
         super().__init__(runner, trace, steps)
-        self._alone = Runner(runner.arch, runner.engine, runner.policy, is_brief=True)
+        cache = runner.planner.cache
+        self._alone = Runner(runner.arch, runner.engine, runner.policy, is_brief=True, cache=cache)
         self._walk = Walk(runner, trace, steps, self._alone)
         self._alone_cycles = 0
 

@@ -10,9 +10,10 @@ import pytest
 from accelsim.base.cache import DiskCache
 from accelsim.mapping import Gemm
 from accelsim.planning import Planner, planner
+from accelsim.run.simulation import simulate
 from benchmarks.mapping.losses import losses_of
 from benchmarks.mapping.pairs import pairs
-from tests.helpers.small import ROOT, load
+from tests.helpers.small import ROOT, load, trace_of
 
 LAYER = Gemm(24, 192, 96)
 
@@ -70,6 +71,18 @@ def test_another_process_finds_it_on_disk(searches, tmp_path):
     forget()
     assert Planner(store).tile(machine(), LAYER) == first
     assert len(searches) == 2
+
+
+@pytest.mark.parametrize("layers", ["isolated", "chained"])
+def test_a_run_stores_what_it_finds_and_finds_it_again(searches, tmp_path, layers):
+    store, arch = DiskCache(tmp_path), load("nm816", {"tiling": "auto"})
+    trace = trace_of([(64, 32), (32, 64)], lengths=(6,))
+    first = simulate(arch, trace, layers=layers, cache=store)
+    made = len(searches)
+    forget()
+    assert made
+    assert simulate(arch, trace, layers=layers, cache=store).cycles == first.cycles
+    assert len(searches) == made
 
 
 def test_a_program_that_has_changed_searches_again(searches, tmp_path):
