@@ -383,16 +383,12 @@ class Result:
             "engine": self.engine,
             "policy": self.policy and self.policy.to_dict(),
             "warnings": list(self.warnings),
-            "totals": self.totals() | self._one_by_one,
+            "totals": self.totals(),
+            "isolated_cycles": self.isolated_cycles,
             "power": self.chip_power(),
             "units": {name: unit.to_dict() for name, unit in self.units.items()},
             "layers": [layer.to_dict() for layer in self.layers],
         }
-
-    @property
-    def _one_by_one(self) -> dict[str, int]:
-        """What the layers take one by one, where they follow each other."""
-        return {} if self.isolated_cycles is None else {"isolated_cycles": self.isolated_cycles}
 
     def to_json(self) -> str:
         """Return the result as JSON text; equal runs give equal text."""

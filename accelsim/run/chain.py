@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from accelsim.accounting.shares import shares
-from accelsim.accounting.tally import Tally, combine
+from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.dataflows.pipeline import build_pipeline, present_stages, store_lag_jobs
 from accelsim.dataflows.seams import NO_SEAMS, Seams, first_loads, most_ahead, weight_stage
 from accelsim.mapping import Ints, Work
 from accelsim.run.layers import TiledProduct, naming
 from accelsim.run.links import FEEDS, Chain, Link, Setting, chain_of
 from accelsim.run.pricing import Placed
-from accelsim.run.runner import Runner
+from accelsim.run.runner import Observer, Runner
 from accelsim.selection.sparsify import Selection
 from accelsim.trace import Linear, Trace
 
 Selected = Callable[[], Selection]
+Watcher = Callable[[Sequence[Linear]], Observer | None]
+
+
+def nobody(_: Sequence[Linear]) -> None:
+    """Return who watches the run of some layers: nobody."""
 
 
 class Walk:
@@ -28,7 +33,12 @@ class Walk:
     """
 
     def __init__(
-        self, runner: Runner, trace: Trace, steps: Ints | None, scout: Runner | None = None
+        self,
+        runner: Runner,
+        trace: Trace,
+        steps: Ints | None,
+        scout: Runner | None = None,
+        watcher: Watcher = nobody,
     ) -> None:
         """Find out what follows what, and what stays on chip.
 
@@ -37,6 +47,7 @@ class Walk:
             trace: the layers.
             steps: `[steps, batch]`, tokens of each decode step; None for prefill.
             scout: runs layers by themselves, to see which are worth joining; default: the same.
+            watcher: returns who watches the run of some layers; default: nobody.
         """
         scout = scout or runner
         methods = {linear.name: runner.method(linear) for linear in trace.linears}
@@ -50,6 +61,7 @@ class Walk:
         self.chain: Chain = chain_of(trace, setting)
         self._runner = runner
         self._steps = steps
+        self._watcher = watcher
         self._left = [*pairwise([*self.chain.links, None])][::-1]
         self._found = NO_SEAMS  # by the next link; nothing where none was loaded ahead
         self._placed: dict[str, Placed | None] = {}
@@ -86,13 +98,43 @@ class Walk:
             return {linear.name: None for linear in link.linears}
         with naming(self._runner.arch, link.linears[0]):
             if tiled.gathers and self._steps is not None:
-                tally = combine(self._runner.gathered(tiled, selected(), self._steps))
+                tally = combine(self._gathered(link, tiled, selected, self._steps))
                 parts = shares(tally, link.columns)
             else:
                 seams = self._found.then(self._ahead(tiled, behind))
-                tally, self._found = self._runner.window(tiled, seams)
+                tally, self._found = self._window(link, tiled, selected, seams)
                 parts = self._shares(tally, link.columns)
         return {x.name: (tiled, part) for x, part in zip(link.linears, parts, strict=True)}
+
+    def _gathered(
+        self, link: Link, tiled: TiledProduct, selected: Selected, steps: Ints
+    ) -> list[tuple[int, Tally]]:
+        """Return what the decode steps of a link that fetches what was kept add up to, in parts."""
+        observer = self._watcher(link.linears)
+        if observer is None:
+            return self._runner.gathered(tiled, selected(), steps)
+        return [(1, run.tally) for run in self._watched(link, tiled, selected, observer)]
+
+    def _window(
+        self, link: Link, tiled: TiledProduct, selected: Selected, seams: Seams
+    ) -> tuple[Tally, Seams]:
+        """Return what a link adds up to in its window, and what the next one finds."""
+        observer = self._watcher(link.linears)
+        if observer is None:
+            return self._runner.window(tiled, seams)
+        run, *_ = self._watched(link, tiled, selected, observer, seams)
+        return run.tally, run.found
+
+    def _watched(
+        self,
+        link: Link,
+        tiled: TiledProduct,
+        selected: Selected,
+        observer: Observer,
+        seams: Seams = NO_SEAMS,
+    ) -> list[LayerRun]:
+        works = tiled.works(selected(), self._steps, one_by_one=True)
+        return self._runner.watched(link.as_one, works, tiled.machine, observer, seams)
 
     def _shares(self, tally: Tally, columns: tuple[int, ...]) -> list[Tally]:
         """Return what each layer of a link adds up to; of equal windows, the same objects."""

@@ -7,7 +7,7 @@ from accelsim.base.registry import did_you_mean
 
 Layers = Literal["chained", "isolated"]
 LAYERS: tuple[Layers, ...] = ("chained", "isolated")
-DEFAULT_LAYERS: Layers = "isolated"
+DEFAULT_LAYERS: Layers = "chained"
 
 
 def check_layers(layers: str) -> None:

@@ -53,6 +53,14 @@ class Link:
         """Outputs of each layer."""
         return tuple(linear.out_features for linear in self.linears)
 
+    @property
+    def as_one(self) -> Linear:
+        """The layers as one, named after all of them."""
+        first, *others = self.linears
+        names = [first.name, *(other.name.rsplit(".", 1)[-1] for other in others)]
+        update = {"name": " + ".join(names), "out_features": sum(self.columns)}
+        return first.model_copy(update=update)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -132,7 +132,10 @@ class Runner:
             tiled = product.tiled(steps, self.planner)
             parts = self._parts(tiled, product.selection, steps) if observer is None else []
         if observer is not None:
-            parts = self._watched(tiled, product, steps, observer)
+            with naming(self.arch, linear):
+                works = tiled.works(product.selection, steps, one_by_one=True)
+            runs = self.watched(linear, works, tiled.machine, observer)
+            parts = [(1, run.tally) for run in runs]
         with naming(self.arch, linear):
             tally = combine(parts)
         return priced_layer(self.arch, self.prices, method, product, steps, (tiled, tally))
@@ -179,21 +182,24 @@ class Runner:
             return [(len(steps), self.whole(tiled))]
         return self.gathered(tiled, selection, steps)
 
-    def _watched(
-        self, tiled: TiledProduct, product: Product, steps: Ints | None, observer: Observer
-    ) -> list[tuple[int, Tally]]:
+    def watched(
+        self,
+        linear: Linear,
+        works: Iterable[Work],
+        machine: LayerMachine,
+        observer: Observer,
+        seams: Seams = NO_SEAMS,
+    ) -> list[LayerRun]:
         """Run one step after the other, before the eyes of an observer; like steps run once."""
-        linear, parts = product.linear, []
-        with naming(self.arch, linear):
-            works = list(tiled.works(product.selection, steps, one_by_one=True))
+        runs: list[LayerRun] = []
         weights: Ints | None = None
         for work in works:
             if weights is None or not np.array_equal(weights, work.weight_bytes):
                 with naming(self.arch, linear):
-                    run, weights = self.run(work, tiled.machine), work.weight_bytes
+                    run, weights = self.run(work, machine, seams), work.weight_bytes
             observer(linear, work, run)
-            parts.append((1, run.tally))
-        return parts
+            runs.append(run)
+        return runs
 
     def whole(self, tiled: TiledProduct) -> Tally:
         """Return what a product adds up to by itself if every row of W is fetched."""

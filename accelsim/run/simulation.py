@@ -66,7 +66,8 @@ def simulate(  # noqa: PLR0913 - all but two are optional, and named
             empty machine.
         cache: where selections and tiles are kept from run to run, e.g. `DiskCache.of_user()`.
         on_layer: called before each layer, for progress.
-        observer: called after each layer run, for timelines; it sees each layer by itself.
+        observer: called after each run of a layer, or of several that read the same input and run
+            as one, for timelines.
         watches: layers that the observer is called for; default all.
 
     Raises:
@@ -161,7 +162,7 @@ def simulate_all(  # noqa: PLR0913
         layers: as in `simulate`.
         cache: as in `simulate`.
         on_layer: called before each layer on each machine, for progress.
-        observer: called after each layer run on the first machine, by itself, for timelines.
+        observer: called after each such run on the first machine, for timelines.
         watches: layers that the observer is called for; default all.
 
     Raises:
@@ -175,9 +176,10 @@ def simulate_all(  # noqa: PLR0913
     machines = [equip(arch, trace, rule) for arch, rule in zip(machines, rules, strict=True)]
     found = selections(machines, trace, rules, with_masks=steps is not None, cache=cache)
     kind = ChainedLine if layers == "chained" else Line
+    observers = [observer, *[None] * (len(machines) - 1)]
     lines = [
-        kind(Runner(arch, engine, rule, cache=cache), trace, steps)
-        for arch, rule in zip(machines, rules, strict=True)
+        kind(Runner(arch, engine, rule, cache=cache), trace, steps, own_observer, watches)
+        for arch, rule, own_observer in zip(machines, rules, observers, strict=True)
     ]
     for linear, chosen in found:
         own = layer_steps(trace, linear, steps)
@@ -186,8 +188,7 @@ def simulate_all(  # noqa: PLR0913
         for line, selection in zip(lines, chosen, strict=True):
             if on_layer is not None:
                 on_layer(linear)
-            is_watched = line is lines[0] and watches(linear)
-            line.add(linear, selection, own, observer if is_watched else None)
+            line.add(linear, selection, own)
     return [line.result() for line in lines]
 
 

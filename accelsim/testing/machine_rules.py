@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,11 @@ from accelsim.dataflows.pipeline import resource_named
 from accelsim.engine import ENGINES, engine_named
 from accelsim.mapping import Work
 from accelsim.results.result import Result
-from accelsim.run.simulation import equip, simulate
+from accelsim.run.simulation import Phase, equip, simulate
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from accelsim.testing.rules import Findings
 from accelsim.testing.traces import trace_of
-from accelsim.trace import Trace
+from accelsim.trace import Linear, Trace
 
 PHASES = (None, 2)
 """Batches: None is prefill, a number the sequences of a decode step."""
@@ -41,28 +42,30 @@ class Observed:
         arch: the machine, with the units that its method asks for.
         trace: the layers.
         batch: sequences of a decode step; None is prefill.
-        result: of the whole trace.
-        runs: each layer run, or decode step of a layer, one after the other.
+        result: of the whole trace, layers one by one.
+        chained: the same of layers that follow each other.
+        runs: each layer run, or decode step of a layer, one after the other, each by itself.
     """
 
     arch: Architecture
     trace: Trace
     batch: int | None
     result: Result
+    chained: Result
     runs: list[tuple[Work, LayerRun]]
 
     @classmethod
     def of(cls, arch: Architecture, trace: Trace, batch: int | None) -> Observed:
         """Run a trace on a machine and look at each run."""
         runs: list[tuple[Work, LayerRun]] = []
-        result = simulate(
-            arch,
-            trace,
-            phase="prefill" if batch is None else "decode",
-            batch=batch,
-            observer=lambda _, work, run: runs.append((work, run)),
-        )
-        return cls(equip(arch, trace, None), trace, batch, result, runs)
+
+        def watch(_: Linear, work: Work, run: LayerRun) -> None:
+            runs.append((work, run))
+
+        flags: dict[str, Any] = {"phase": "prefill" if batch is None else "decode", "batch": batch}
+        result = simulate(arch, trace, **flags, layers="isolated", observer=watch)
+        chained = simulate(arch, trace, **flags)
+        return cls(equip(arch, trace, None), trace, batch, result, chained, runs)
 
 
 def engines_agree(seen: Observed) -> Findings:
@@ -77,13 +80,33 @@ def engines_agree(seen: Observed) -> Findings:
                 )
 
 
+def chains_are_like_runs(seen: Observed) -> Findings:
+    """Layers that follow each other are timed alike by both engines, and know their own sums."""
+    phase: Phase = "prefill" if seen.batch is None else "decode"
+    for name in ENGINES:
+        again = simulate(seen.arch, seen.trace, phase=phase, batch=seen.batch, engine=name)
+        if again.cycles != seen.chained.cycles or again.units != seen.chained.units:
+            yield (
+                f"engine {name} takes {again.cycles} cycles for layers that follow each other; "
+                f"expected {seen.chained.cycles}, with the same ledgers"
+            )
+    if seen.chained.isolated_cycles != seen.result.cycles:
+        yield (
+            f"layers one by one take {seen.result.cycles} cycles, and beside those that follow "
+            f"each other {seen.chained.isolated_cycles} are reported; expected the same"
+        )
+
+
 def cycles_are_conserved(seen: Observed) -> Findings:
     """Each cycle of each unit, stream and resource has one cause; none is negative."""
     tallies = [
         (f"a run of {work.gemm}", run.times.cycles, run.tally.ledgers) for work, run in seen.runs
     ]
-    whole = {name: unit.ledger for name, unit in seen.result.units.items()}
-    for what, cycles, ledgers in [*tallies, ("the result", seen.result.cycles, whole)]:
+    tallies += [
+        (what, result.cycles, {name: unit.ledger for name, unit in result.units.items()})
+        for what, result in (("the result", seen.result), ("the chain", seen.chained))
+    ]
+    for what, cycles, ledgers in tallies:
         for name, ledger in ledgers.items():
             if ledger.total_cycles != cycles:
                 yield (
@@ -180,6 +203,7 @@ def energy_is_priced(seen: Observed) -> Findings:
 
 OF_RUNS: dict[str, Callable[[Observed], Findings]] = {
     "both engines agree": engines_agree,
+    "chains are like runs": chains_are_like_runs,
     "cycles are conserved": cycles_are_conserved,
     "ledgers are the network": ledgers_are_the_network,
     "breakdowns add up": breakdowns_add_up,
@@ -218,7 +242,7 @@ def sweep_rows_are_runs(
             return {"reason": str(error)}
 
     rows: list[tuple[str, Mapping[str, object], Mapping[str, object]]]
-    rows = [("as it is", row_of(seen.arch, memory), seen.result.totals())]
+    rows = [("as it is", row_of(seen.arch, memory), seen.chained.totals())]
     for what, arch in neighbours:
         rows.append((what, row_of(arch, memory), row_of(arch, new_memory())))
     for what, row, alone in rows:

@@ -40,9 +40,8 @@ def observed(request, arch, small_trace):
     """Result, and (work, run) of every layer run, on one machine in one phase."""
     phase, batch = request.param
     runs = []
-    result = simulate(
-        arch, small_trace, phase=phase, batch=batch, observer=lambda _, *pair: runs.append(pair)
-    )
+    options = {"layers": "isolated", "observer": lambda _, *pair: runs.append(pair)}
+    result = simulate(arch, small_trace, phase=phase, batch=batch, **options)
     return result, runs
 
 

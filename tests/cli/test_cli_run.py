@@ -253,7 +253,7 @@ def test_decode_without_a_batch_takes_one_sequence(run_json):
 
 def test_layers_follow_each_other_if_asked(run_json):
     chained, alone = (run_json("--layers", layers) for layers in ("chained", "isolated"))
-    assert chained["totals"]["isolated_cycles"] == alone["totals"]["cycles"]
+    assert chained["isolated_cycles"] == alone["totals"]["cycles"]
     assert chained["totals"]["cycles"] < alone["totals"]["cycles"]
 
 

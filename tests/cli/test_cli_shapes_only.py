@@ -107,5 +107,5 @@ def test_a_machine_that_would_need_too_many_tiles_says_so(refused, arch, synth):
     path = synth("--distribution", "none", tokens=10_000_000)
     tiny = "tiling={tokens: 8, columns: 8, reduction: 16}"
     message = refused("run", arch("nm816"), "--trace", path, "--set", tiny)
-    assert "nm816, layer 'model.layers.0.mlp.gate_proj': tiling" in message
+    assert "nm816, layer 'model.layers.0." in message
     assert "tiles; at most" in message

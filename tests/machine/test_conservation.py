@@ -120,7 +120,7 @@ def test_equal_runs_give_equal_bytes(result, arch, small_trace):
 def test_layers_do_not_depend_on_each_other(small_trace):
     """Runs of equal layers are remembered; a layer alone gives what it gives among others."""
     arch = load("nm816")
-    together = simulate(arch, small_trace).layers
+    together = simulate(arch, small_trace, layers="isolated").layers
     for index, linear in enumerate(small_trace.linears):
         ((_, run),) = layer_runs(
             arch,

@@ -41,7 +41,7 @@ DENSE = Policy(method("dense"))
 @by_phase
 @pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n != "dense"])
 def test_dense_layers_take_what_the_dense_machine_takes(name, phase, batch, small_trace):
-    sparse, options = load(name), {"phase": phase, "batch": batch}
+    sparse, options = load(name), {"phase": phase, "batch": batch, "layers": "isolated"}
     ours = simulate(sparse, small_trace, policy=DENSE, **options)
     theirs = simulate(sparse.dense(), small_trace, **options)
     for layer, dense in zip(ours.layers, theirs.layers, strict=True):
@@ -119,7 +119,7 @@ def test_decode_fetches_by_the_layers_pattern_as_its_own_machine_does():
 @by_phase
 def test_everything_but_up_and_o_is_the_sum_of_its_layers(phase, batch):
     trace, arch = load_trace(SHIPPED_TRACE), load("nm816")
-    options = {"phase": phase, "batch": batch}
+    options = {"phase": phase, "batch": batch, "layers": "isolated"}
     rules = Policy(
         method("8:16"), (("*.up_proj", method("dense")), ("*.o_proj", method("dense"))), "p"
     )
@@ -138,7 +138,7 @@ def test_everything_but_up_and_o_is_the_sum_of_its_layers(phase, batch):
 def test_layers_that_share_an_input_may_have_different_methods():
     trace = load_trace(SHIPPED_TRACE)
     rules = policy(("8:16",), q_proj=("dense",), k_proj=("2:4", "clact"))
-    both = simulate_all([load("nm816")] * 2, trace, policies=[rules, None])
+    both = simulate_all([load("nm816")] * 2, trace, policies=[rules, None], layers="isolated")
     kinds = {layer.kind: str(layer.method) for layer in both[0].layers}
     assert (kinds["q_proj"], kinds["k_proj"], kinds["v_proj"]) == ("dense", "2:4 clact", "8:16")
     plain = [layer.cycles for layer in both[1].layers if layer.kind == "v_proj"]

@@ -68,7 +68,7 @@ def test_layers_turn_dram_bound_one_by_one(name, bandwidth):
     """
     layers = [(64, 64), (128, 512), (256, 64), (512, 32), (64, 8), (32, 256)]
     arch = machine(name, {"dram.bandwidth_gb_per_s": bandwidth, "dram.burst_bytes": 128})
-    result = simulate(arch, trace_of(layers, lengths=(32,)))
+    result = simulate(arch, trace_of(layers, lengths=(32,)), layers="isolated")
     for layer, (reduction, columns) in zip(result.layers, layers, strict=True):
         compute = array_cycles((32, reduction, columns), 1 if name == "dense" else 2)
         dram = (32 * reduction + reduction * columns + 32 * columns) // bandwidth

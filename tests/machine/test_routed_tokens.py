@@ -74,8 +74,9 @@ def facts(*layers):
 @pytest.mark.parametrize("engine", ["recurrence", "simpy"])
 def test_prefill_runs_the_rows_of_each_layer(mixture, tmp_path, name, engine):
     arch = load(name)
-    alone = simulate(arch, plain(tmp_path / "a.npz", [0, 3, 4], (3,)), engine=engine)
-    dense, expert = simulate(arch, mixture, engine=engine).layers
+    options = {"engine": engine, "layers": "isolated"}
+    alone = simulate(arch, plain(tmp_path / "a.npz", [0, 3, 4], (3,)), **options)
+    dense, expert = simulate(arch, mixture, **options).layers
     assert dense.tokens == 6
     assert facts(expert) == facts(*alone.layers)
     assert expert.dropped_squared_magnitude_ratio == alone.layers[0].dropped_squared_magnitude_ratio

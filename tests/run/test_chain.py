@@ -283,27 +283,39 @@ def test_sweep_rows_equal_runs(name, phase, batch):
         assert {key: row[key] for key in result.totals()} == result.totals()
 
 
-def test_an_observer_sees_each_layer_by_itself():
-    seen = {"chained": [], "isolated": []}
-    trace = block_trace(WIDTHS, blocks=1)
-    results = [
-        simulate(
-            load("nm816"),
-            trace,
-            layers=layers,
-            observer=lambda linear, _, run, runs=runs: runs.append((linear.name, run.tally)),
-        )
-        for layers, runs in seen.items()
-    ]
-    assert seen["chained"] == seen["isolated"]
-    assert results[0].cycles < results[1].cycles == results[0].isolated_cycles
+@pytest.mark.parametrize("name", ["nm816", "dense"])
+@pytest.mark.parametrize(("phase", "batch"), [("prefill", None), ("decode", 2)])
+def test_an_observer_sees_each_link_and_changes_nothing(name, phase, batch):
+    """Links in order, with names of all of their layers; q, k and v are one."""
+    seen = []
+    trace, flags = block_trace(WIDTHS, blocks=2, lengths=(6,)), {"phase": phase, "batch": batch}
+
+    def watch(linear, _, run):
+        seen.append((linear.name, run.times.cycles))
+
+    watched = simulate(load(name), trace, layers="chained", observer=watch, **flags)
+    assert watched == simulate(load(name), trace, layers="chained", **flags)
+    assert sum(cycles for _, cycles in seen) == watched.cycles < watched.isolated_cycles
+    links = list(dict.fromkeys(name for name, _ in seen))
+    assert [len(name.split(" + ")) for name in links] == [3, 1, 2, 1] * 2
+    assert links[0].endswith("q_proj + k_proj + v_proj")
+    assert len(seen) == len(links) * (1 if batch is None else 3)
+
+
+def test_an_observer_of_one_layer_sees_the_link_that_it_runs_in():
+    seen = []
+    options = {"watches": lambda x: x.kind == "k_proj", "observer": lambda x, *_: seen.append(x)}
+    simulate(load("dense"), block_trace(WIDTHS, blocks=1), layers="chained", **options)
+    (link,) = seen
+    assert link.name.endswith("q_proj + k_proj + v_proj")
+    assert link.out_features == 64 + 32 + 32
 
 
 def test_json_says_what_the_layers_take_one_by_one():
     trace = block_trace(WIDTHS, blocks=1)
     chained, alone = (simulate(load("dense"), trace, layers=x) for x in ("chained", "isolated"))
-    assert chained.to_dict()["totals"]["isolated_cycles"] == alone.cycles
-    assert "isolated_cycles" not in alone.to_dict()["totals"]
+    assert chained.to_dict()["isolated_cycles"] == alone.cycles
+    assert alone.to_dict()["isolated_cycles"] is None
 
 
 def test_the_summary_says_the_gain():

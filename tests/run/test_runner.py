@@ -34,7 +34,7 @@ def asked(monkeypatch):
 def test_a_layer_asks_once_for_its_tile_and_a_method_once_for_its_machine(asked, phase, batch):
     """Three layers in one way of pruning: three tiles, and the machine as that way sets it."""
     trace = trace_of([(64, 32), (64, 48), (32, 64)], lengths=(6,))
-    simulate(load("nm816"), trace, phase=phase, batch=batch)
+    simulate(load("nm816"), trace, phase=phase, batch=batch, layers="isolated")
     assert asked.count("tile") == 3
     assert asked.count("running") == 1
 

@@ -123,8 +123,8 @@ def benches(tmp_path_factory, trace):
 
 def test_runs_are_shared_by_machines_that_differ_in_cost_only(plan, monkeypatch):
     runs = []
-    real = runner.build_pipeline
-    monkeypatch.setattr(runner, "build_pipeline", lambda *a: runs.append(1) or real(*a))
+    real = runner.Runner.run
+    monkeypatch.setattr(runner.Runner, "run", lambda *a: runs.append(1) or real(*a))
     bench = Bench(plan(axes={"technology.node_nm": [45, 32, 22], "mac_array.lanes": [8, 16]}))
     bench.run(0)
     once = len(runs)

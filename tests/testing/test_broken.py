@@ -11,6 +11,7 @@ from accelsim.accounting import breakdown, ledger
 from accelsim.dataflows import DATAFLOWS
 from accelsim.engine import simpy_engine
 from accelsim.hardware import MacArray, Unit
+from accelsim.run.runner import Runner
 from accelsim.testing import check_dataflow, check_unit, harness, machine_rules
 from accelsim.testing.harness import problems_in, with_defaults
 from accelsim.testing.rules import keep
@@ -206,6 +207,7 @@ def test_an_undeclared_action_is_found_in_a_run():
         (ledger, "previous_finish", lambda stage: 0 * stage.finish, "cycles are conserved"),
         (breakdown, "_lockstep_stalls", lambda *_: breakdown.Counter(), "breakdowns add up"),
         (simpy_engine, "run", late, "both engines agree"),
+        (Runner, "alone_cycles", lambda *_: 1, "chains are like runs"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
