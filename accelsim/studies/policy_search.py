@@ -216,7 +216,7 @@ def _choices(
     harms: Mapping[str, float],
     simulation: Mapping[str, Any],
 ) -> tuple[list[Choice], dict[str, float]]:
-    """Simulate every layer both ways, on a machine that has what the method asks for.
+    """Simulate every layer both ways, by itself, on a machine that has what the method asks for.
 
     Beside the choices: what the dense machine of the same array costs.
     """
@@ -231,6 +231,7 @@ def _choices(
         [machine, machine, machine.dense()],
         trace,
         policies=[Policy(DENSE), Policy(method), None],
+        layers="isolated",  # what a layer takes then does not depend on how its neighbours run
         **simulation,
     )
     choices = [
