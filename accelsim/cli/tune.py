@@ -182,6 +182,6 @@ def _progress() -> Iterator[Note]:
         nonlocal printed_s
         if time.monotonic() - printed_s > _LINE_S:
             printed_s = time.monotonic()
-            tell(f"tune: {stage}, {done}{'' if total is None else f' of {total}'}")
+            tell(f"tune: {stage}, {done}{' steps' if total is None else f' of {total}'}")
 
     yield listen

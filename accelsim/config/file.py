@@ -208,8 +208,9 @@ class ArchitectureFile(BaseModel):
         BeforeValidator(check_tiling_choice),
         Field(
             description=(
-                "auto: the fewest cycles that a search by exact runs finds; or its objective; "
-                "quick: an estimate instead; or a tile set by hand"
+                "auto: a search by exact runs for the fewest cycles; {objective: energy} or edp: "
+                "that search for less energy, or energy × delay; quick: an estimate; or a tile by "
+                "hand: {tokens: 64, columns: 64, reduction: 128}"
             )
         ),
     ] = "auto"

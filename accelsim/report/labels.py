@@ -38,11 +38,12 @@ def plain(name: object) -> str:
 
 def name_groups(ax: Axes, groups: Sequence[str]) -> None:
     """Write names under groups at 0, 1, …, at an angle where they are too long to stand."""
-    names = [plain(group) for group in groups]
+    names = ["\n".join(map(plain, group.split("\n"))) for group in groups]
     ax.set_xticks(range(len(names)), names)
     width = 72 * ax.figure.get_figwidth() / _columns(ax)  # type: ignore[union-attr]
     room = 0.6 * width / len(names)
-    if _POINTS_PER_LETTER * (max(map(len, names)) + 1) > 1.3 * room:
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    if _POINTS_PER_LETTER * (longest + 1) > 1.3 * room:
         slant(ax, 35 if room > _SLANTED_POINTS else 90)
 
 

@@ -64,6 +64,12 @@ def test_long_names_of_many_groups_do_not_lie_on_each_other():
     assert not overlaps(boxes(figure, ax.get_xticklabels()))
 
 
+def test_names_of_two_lines_stand_on_two_lines():
+    _, (ax,) = style.figure()
+    name_groups(ax, ["int8\ndense", "$x$\x1b"])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["int8\ndense", "\\$x\\$\\x1b"]
+
+
 @pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
 def test_a_full_disk_is_named(kind, tmp_path):
     (tmp_path / f"full.{kind}").symlink_to("/dev/full")
