@@ -13,6 +13,7 @@ from accelsim.base.errors import DeadlockError, InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Datapath, Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
+from accelsim.mapping.tiling import Reuse
 from accelsim.planning import Planner
 from accelsim.selection.decode import Fetches, dense_weight_bytes
 from accelsim.selection.sparsify import Selection
@@ -89,6 +90,12 @@ class TiledProduct:
     def content(self) -> tuple[Hashable, ...]:
         """All that a run of it depends on besides its machine, if every row of W is fetched."""
         return self.gemm, self.tiling, self.kept_per_token, self.is_decode, self.on_chip
+
+    @property
+    def spills(self) -> bool:
+        """Whether partial sums go to DRAM and come back."""
+        machine = self.machine
+        return bool(Reuse.of(self.tiling, self.gemm, machine.path, machine.stores).spills)
 
     @property
     def outer_tiles(self) -> int:

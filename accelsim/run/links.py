@@ -165,6 +165,8 @@ def _has_room(link: Link, consumer: Link) -> bool:
         return False
     if consumer.method.demands.statistics:  # reads its input twice, the first time as a table
         return False
+    if here.spills or there.spills:  # partial sums go to DRAM and back as Y does, and with X
+        return False
     store = there.machine.stores.activations
     own_tiles, own_bytes = _input(here)
     tiles, tile_bytes = _input(there)

@@ -157,6 +157,24 @@ def test_layers_with_one_input_load_it_once():
     assert selected[0] * (3 + 1 + 2 + 96 / 64) == pytest.approx(selected[1] * (1 + 1 + 1 + 1.5))
 
 
+@pytest.mark.parametrize("order", ["reduction_outer", "tokens_outer"])
+def test_partial_sums_go_to_dram_and_come_back_in_a_chain_too(order):
+    """Sums in pieces move over DRAM with X and Y: where they do, neither stays on chip.
+
+    64 × 64 and 64 × 64, 48 tokens; the output buffer holds few tiles of 16 × 16 sums.
+    """
+    changes = {"tiling": tile(16, 16, 16, order), "buffers.outputs.capacity_kib": 2}
+    trace = trace_of_kinds(["o_proj", "gate_proj"], [(64, 64), (64, 64)], lengths=(48,))
+    chained, alone = (
+        simulate(changed(load("dense"), changes), trace, layers=layers)
+        for layers in ("chained", "isolated")
+    )
+    saved_bytes = 2 * 48 * 64 if order == "tokens_outer" else 0
+    moved = [result.totals()["dram_bytes"] for result in (chained, alone)]
+    assert moved[0] == moved[1] - saved_bytes
+    assert (alone.totals()["dram_bytes"] > 2 * (48 * 64 * 2 + 64 * 64)) == (not saved_bytes)
+
+
 # Against the whole chain --------------------------------------------------------------------------
 
 
