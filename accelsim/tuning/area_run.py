@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from accelsim.tuning.area_plan import AreaPlan, load_area_plan
 from accelsim.tuning.bench import Contents, Workbench, changed, got
 from accelsim.tuning.descent import tune
 from accelsim.tuning.journal import Journal, code_digest
+from accelsim.tuning.processes import processes
 from accelsim.tuning.search import AreaSearch, Found
 from accelsim.tuning.space import Places, Space
 
@@ -211,12 +211,12 @@ def run_area_plan(
     begun_s = time.monotonic()
     first = {chain.work: chain for chain in reversed(chains)}
     pairs = [(chain, pattern) for chain in reversed(first.values()) for pattern in plan.bases]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        tuned = [pool.submit(tune_base, *pair) for pair in pairs]
+    with processes(workers) as submit:
+        tuned = [submit(tune_base, *pair) for pair in pairs]
         for done, it in enumerate(as_completed(tuned), start=1):
             it.result()
             note(f"tuned {done} of {len(tuned)}, {time.monotonic() - begun_s:.0f} s")
-        running = [pool.submit(chain.rows) for chain in chains]
+        running = [submit(chain.rows) for chain in chains]
         for done, one in enumerate(as_completed(running), start=1):
             one.result()
             seconds = time.monotonic() - begun_s
