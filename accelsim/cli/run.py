@@ -84,7 +84,7 @@ def command(
     out: OutOption = None,
 ) -> None:
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
-    from accelsim.base.files import folder, write_texts
+    from accelsim.base.files import check_apart, folder, write_texts
     from accelsim.config import load_arch
     from accelsim.results.comparison import Ratios
     from accelsim.results.export import csv_text, folder_files, layer_rows
@@ -93,6 +93,7 @@ def command(
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine, layers)
+    check_apart([csv, timeline, vcd], [arch, trace, policy, Path(baseline)])
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
     rules = _policy(policy, machine)

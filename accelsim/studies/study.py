@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ class Study:
     def main(self) -> None:
         """Do what the flags of the script say: measure again, compare, or write the page.
 
-        What is wrong with an input ends the script with one line and code 2.
+        What is wrong with an input ends the script with one line and code 2, Ctrl-C with 130.
         """
         flags = self._parsed()
         try:
@@ -103,6 +104,9 @@ class Study:
         except InputError as error:
             sys.stderr.write(f"error: {error}\n")
             sys.exit(2)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted; started again, a search goes on where it was\n")
+            sys.exit(128 + signal.SIGINT)
 
     def _parsed(self) -> argparse.Namespace:
         parser = argparse.ArgumentParser(description=self.question)

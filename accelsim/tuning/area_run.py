@@ -12,21 +12,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from accelsim.base.cache import DiskCache
+from accelsim.base.errors import InputError
+from accelsim.base.files import folder as output_folder
 from accelsim.base.files import write_texts
 from accelsim.base.yaml_source import YamlSource, read_yaml
 from accelsim.config import load_arch
+from accelsim.run.simulation import decode_steps
 from accelsim.sweeps.totals import Workload
 from accelsim.tuning.area_plan import AreaPlan, load_area_plan
 from accelsim.tuning.bench import Contents, Workbench, changed, got
 from accelsim.tuning.descent import tune
 from accelsim.tuning.journal import Journal, code_digest
+from accelsim.tuning.processes import processes
 from accelsim.tuning.search import AreaSearch, Found
 from accelsim.tuning.space import Places, Space
 
@@ -140,8 +144,9 @@ def tune_base(chain: Chain, pattern: str) -> None:
     """Tune the machine of a pattern's file for the work of a chain, unless that is on disk."""
     bench = _bench(chain, load_area_plan(chain.plan_path), pattern)
     path, identity = chain.path("tuned", pattern), _identity(bench)
-    if path.is_file() and json.loads(path.read_text("utf-8")).get("identity") == identity:
-        return
+    with suppress(OSError, ValueError, AttributeError):  # not there, or damaged: made again
+        if json.loads(path.read_text("utf-8")).get("identity") == identity:
+            return
     text = json.dumps({"identity": identity, "contents": tune(bench).after.contents})
     write_texts({path: text})
 
@@ -181,6 +186,19 @@ def _identity(bench: Workbench) -> str:
     return f"{code_digest()} {bench.workload.trace.sha256} {bench.duties[0]}"
 
 
+def _check(plan: AreaPlan, path: Path, folder: Path) -> None:
+    """Raise InputError if a machine or the work of a plan is none: before the search, not after."""
+    load_arch(path.parent / plan.reference)
+    for base in plan.bases.values():
+        for bandwidth in (plan.tuned_at_gb_per_s, *plan.bandwidths_gb_per_s):
+            load_arch(path.parent / base, [f"dram.bandwidth_gb_per_s={bandwidth}"])
+    for name, work in plan.works.items():
+        try:
+            decode_steps(work.load(path.parent, folder), work.duty.phase, work.batch)
+        except InputError as error:
+            raise InputError(f"{path}: work '{name}': {error}") from error
+
+
 def run_area_plan(
     path: Path, folder: Path, *, trials: int | None = None, workers: int = 2, note: Note = print
 ) -> list[Row]:
@@ -199,24 +217,21 @@ def run_area_plan(
         InputError: the plan or one of its files is wrong.
     """
     plan = load_area_plan(path)
-    folder.mkdir(parents=True, exist_ok=True)
+    with output_folder(folder):
+        _check(plan, path, folder)
     chains = [
         Chain(path, folder, trials or plan.trials, *which)  # in the order of the plan
         for which in plan.chains()
     ]
-    for name in (plan.reference, *plan.bases.values()):  # what is wrong is told before the work
-        load_arch(path.parent / name)
-    for work in plan.works.values():
-        work.load(path.parent, folder)
     begun_s = time.monotonic()
     first = {chain.work: chain for chain in reversed(chains)}
     pairs = [(chain, pattern) for chain in reversed(first.values()) for pattern in plan.bases]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        tuned = [pool.submit(tune_base, *pair) for pair in pairs]
+    with processes(workers) as submit:
+        tuned = [submit(tune_base, *pair) for pair in pairs]
         for done, it in enumerate(as_completed(tuned), start=1):
             it.result()
             note(f"tuned {done} of {len(tuned)}, {time.monotonic() - begun_s:.0f} s")
-        running = [pool.submit(chain.rows) for chain in chains]
+        running = [submit(chain.rows) for chain in chains]
         for done, one in enumerate(as_completed(running), start=1):
             one.result()
             seconds = time.monotonic() - begun_s

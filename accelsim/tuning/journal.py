@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from accelsim.base.files import write_texts
+
 Measured = Mapping[str, float] | None
 """What a machine came to, by metric; None: a layer has no place on it."""
 
@@ -41,13 +43,12 @@ class Journal:
         head = json.dumps({"identity": self.identity})
         kept = [head] if lines[:1] == [head.encode()] else []
         for line in lines[1:] if kept else ():
-            try:
-                key, measured = json.loads(line)
-            except ValueError:  # half a line: the process ended while it was written
+            entry = _entry(line)
+            if entry is None:  # half a line: the process ended while it was written
                 break
-            self._known[key] = measured
+            self._known[entry[0]] = entry[1]
             kept.append(line.decode())
-        self.path.write_text("".join(f"{line}\n" for line in kept or [head]), encoding="utf-8")
+        write_texts({self.path: "".join(f"{line}\n" for line in kept or [head])})
 
     def measured(self, machine: Mapping[str, Any], make: Callable[[], Measured]) -> Measured:
         """Return what a machine came to, from the file or measured now."""
@@ -62,6 +63,16 @@ class Journal:
     def simulations(self) -> int:
         """Different machines that are known."""
         return len(self._known)
+
+
+def _entry(line: bytes) -> tuple[str, Measured] | None:
+    """Return the machine of a line and what it came to; None if the line is damaged."""
+    try:
+        key, measured = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    is_whole = isinstance(key, str) and (measured is None or isinstance(measured, dict))
+    return (key, measured) if is_whole else None
 
 
 @cache
