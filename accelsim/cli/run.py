@@ -189,7 +189,7 @@ def _warn_of_size(
     for linear in filter(window.shows, workload.linears):
         for times, tokens in layer_runs(workload, linear, steps):
             gemm = Gemm(tokens, linear.in_features, linear.out_features)
-            tiling = Planner().tile(machine.running(), gemm, is_decode=batch is not None)
+            _, tiling = Planner().fitted(machine.running(), gemm, is_decode=batch is not None)
             tiles += times * len(range(prod(tiling.counts(gemm)))[window.first : window.end])
     if tiles > _MANY_TILES:
         size_gb = tiles * _BYTES_PER_TILE / 1e9

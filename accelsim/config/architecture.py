@@ -139,6 +139,22 @@ class Architecture(ArchitectureFile):
     @cached_property
     def _as_set(self) -> LayerMachine:
         """The machine as a layer finds it for which it need not be set."""
+        shared = self.buffers.shared
+        if shared is None:
+            return self._as_layers_find_it()
+        splits = []
+        for x_macros in range(1, shared.macros):
+            parts = shared.split(x_macros)
+            buffers = {
+                name: type(half).model_validate(parts[name])
+                for name, half in self.buffers
+                if name in parts
+            }
+            machine = self.model_copy(update={"buffers": self.buffers.model_copy(update=buffers)})
+            splits.append(machine._as_layers_find_it())
+        return self._as_layers_find_it(tuple(splits))
+
+    def _as_layers_find_it(self, splits: tuple[LayerMachine, ...] = ()) -> LayerMachine:
         return LayerMachine(
             name=self.name,
             method=self.method,
@@ -149,6 +165,7 @@ class Architecture(ArchitectureFile):
             technology=self.load_technology,
             costs=self.technology,
             tiling=tiling_of(self.tiling),
+            splits=splits,
         )
 
     def rate(self, key: str) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
 from accelsim.base.errors import InputError
 from accelsim.config.values import of_dataflow
@@ -37,10 +37,90 @@ class TechnologyChoice(BaseModel):
     ) = None  # None: the table's own
 
 
-class Buffers(BaseModel):
-    """The on-chip buffers; `compressed` exists only on a sparse machine."""
+_MOST_SHARED_MACROS = 32  # each split of them is tried for each layer
+
+
+class SharedBuffer(BaseModel):
+    """One memory for X and W, of equal macros: each layer has some of them for X, the rest for W.
+
+    A macro serves one operand as long as a layer runs, so that its ports serve one stage each, and
+    the two never wait for each other. The port of an operand is as wide as its macros together.
+
+    Example:
+        >>> shared = SharedBuffer(capacity_kib=96, port_bytes=96, macros=3)
+        >>> shared.part(2)["capacity_kib"], shared.part(1)["port_bytes"]
+        (64.0, 32)
+    """
 
     model_config = _STRICT
+
+    capacity_kib: Annotated[
+        float, Field(strict=True, gt=0, le=65536), Field(description="Size, all macros together")
+    ]
+    port_bytes: Annotated[
+        int,
+        Field(strict=True, gt=0, le=65536),
+        Field(description="Bytes a cycle of all macros together, of each of their two ports"),
+    ]
+    macros: Annotated[
+        int,
+        Field(strict=True, ge=2, le=_MOST_SHARED_MACROS),
+        Field(description="Equal memories, each wholly for X or wholly for W in a layer"),
+    ]
+    banks: Annotated[
+        int, Field(strict=True, gt=0, le=8), Field(description="Banks of each macro")
+    ] = 1
+    double_buffered: Annotated[
+        bool,
+        Field(strict=True),
+        Field(description="One tile is filled while another is used; halves what a tile may take"),
+    ] = True
+
+    @model_validator(mode="after")
+    def _macros_are_whole(self) -> Self:
+        if self.port_bytes % self.macros:
+            raise InputError(f"port_bytes {self.port_bytes} must divide by macros {self.macros}")
+        if self.capacity_kib * 1024 % self.macros:
+            raise InputError(
+                f"capacity_kib {self.capacity_kib:g} must divide by macros {self.macros}, in bytes"
+            )
+        return self
+
+    def part(self, macros: int) -> dict[str, Any]:
+        """Return the keys of a buffer of so many of the macros."""
+        return {
+            "capacity_kib": self.capacity_kib * macros / self.macros,
+            "port_bytes": self.port_bytes // self.macros * macros,
+            "macros": macros,
+            "banks": self.banks,
+            "double_buffered": self.double_buffered,
+        }
+
+    def split(self, x_macros: int) -> dict[str, dict[str, Any]]:
+        """Return the keys of the buffers of X and W if X has so many of the macros."""
+        return {
+            "activations": self.part(x_macros),
+            "weights": self.part(self.macros - x_macros),
+        }
+
+
+_ANY = {"capacity_kib": 1, "port_bytes": 1}
+
+
+def _either(schema: dict[str, Any]) -> None:
+    """Make a schema ask for the buffers of X and W, or for a shared one."""
+    own = [key for key in schema["required"] if key in ("activations", "weights")]
+    schema["required"] = [key for key in schema["required"] if key not in own]
+    schema["anyOf"] = [{"required": own}, {"required": ["shared"]}]
+
+
+class Buffers(BaseModel):
+    """The on-chip buffers; `compressed` exists only on a sparse machine.
+
+    Of a shared one, the buffers of X and W are halves here; each layer has its own split.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_either)
 
     activations: Annotated[
         SerializeAsAny[ActivationBuffer],
@@ -62,6 +142,28 @@ class Buffers(BaseModel):
         of_dataflow("compressed_buffer"),
         Field(description="Holds what was selected; sparse machines need it"),
     ] = None
+    shared: Annotated[
+        SharedBuffer | None,
+        Field(description="One memory for X and W, instead of activations and weights"),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _halve(cls, raw: Any) -> Any:
+        """Return the section with halves of a shared memory as the buffers of X and W."""
+        if not isinstance(raw, dict) or raw.get("shared") is None:
+            return raw
+        try:
+            shared = SharedBuffer.model_validate(raw["shared"])
+        except ValidationError:  # told at its own key, and nothing else
+            return {**raw, **dict.fromkeys(("activations", "weights"), _ANY)}
+        halves = shared.split(shared.macros // 2)
+        for name in halves:
+            if raw.get(name) not in (None, halves[name]):
+                raise InputError(
+                    f"'shared' is the memory of activations and weights: leave out '{name}'"
+                )
+        return {**raw, **halves}
 
 
 class TilingChoice(BaseModel):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
+from accelsim.base.errors import InputError
 from accelsim.dataflows.diagram import Diagram
 from accelsim.hardware import LaneUnit, Unit
 from accelsim.mapping import Datapath, Gemm, Stores, Tiling, ceil_div, check_tiling
@@ -13,6 +14,8 @@ from accelsim.mapping.mapper import check_room
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.policy import Method
 from accelsim.tech.source import CostSource
+
+Found = TypeVar("Found")
 
 Objective = Literal["cycles", "energy", "edp"]
 """What the search for a tile makes least: cycles, energy, or their product."""
@@ -34,6 +37,8 @@ class LayerMachine:
         technology: returns the source of costs, which a search for a tile may ask.
         costs: all that those costs depend on.
         tiling: the tile set by hand, or the aim of the search for one.
+        splits: of a machine with one memory for X and W, it with each share of that memory for X,
+            smallest first; a layer runs on one of these.
     """
 
     name: str
@@ -45,6 +50,7 @@ class LayerMachine:
     technology: Callable[[], CostSource]
     costs: Hashable
     tiling: Tiling | Aim = "cycles"
+    splits: tuple[LayerMachine, ...] = ()
 
     @property
     def pattern(self) -> Pattern:
@@ -74,7 +80,9 @@ class LayerMachine:
     def check_room(self, gemm: Gemm) -> None:
         """Raise InputError if no tile of a layer, or not a table that it needs, fits."""
         self.check_tables(gemm)
-        if isinstance(self.tiling, Tiling):
+        if self.splits:
+            those_that(self.splits, lambda split: split.check_room(gemm))
+        elif isinstance(self.tiling, Tiling):
             check_tiling(self.tiling, gemm, self.path, self.stores)
         else:
             check_room(gemm, self.path, self.stores)
@@ -84,3 +92,22 @@ class LayerMachine:
         for unit in self.units.values():
             if isinstance(unit, LaneUnit):
                 unit.check_layer(gemm, self.path)
+
+
+def those_that(
+    splits: Sequence[LayerMachine], find: Callable[[LayerMachine], Found]
+) -> list[tuple[LayerMachine, Found]]:
+    """Return what is found for each split in which a layer fits.
+
+    Raises:
+        InputError: it fits in none of them.
+    """
+    found, problem = [], None
+    for split in splits:
+        try:
+            found.append((split, find(split)))
+        except InputError as error:
+            problem = error
+    if not found and problem is not None:
+        raise InputError(f"in no split of buffers.shared: {problem}") from problem
+    return found

@@ -18,16 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.base.cache import DiskCache
-from accelsim.dataflows.layer_machine import LayerMachine, Objective
+from accelsim.dataflows.layer_machine import LayerMachine, Objective, those_that
 from accelsim.dataflows.memory import Memory, timing_key
 from accelsim.mapping import Gemm, Tiling, check_tiling
 from accelsim.mapping.mapper import choose_tiling
+from accelsim.mapping.tiling import Reuse, dram_bytes
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
-    from accelsim.planning.search import Plan
+    from accelsim.planning.search import Found, Plan
 
 _ROOMS = ("mapping", "hardware", "dataflows", "engine", "planning", "precision", "tech")
+_EQUAL = 1.001  # so near to each other, splits are taken by what they move
 _known = Memory(8192)
 
 
@@ -62,6 +64,59 @@ class Planner:
         found: Tiling = _known.get(key, lambda: self._stored(machine, gemm, is_decode=is_decode))
         return found
 
+    def fitted(
+        self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool = False
+    ) -> tuple[LayerMachine, Tiling]:
+        """Return the machine as a layer runs on it, and its tile; arguments and errors: `tile`.
+
+        Where X and W share a memory, that is the split of it with which the layer is fastest; equal
+        ones (within 0.1 %) by what moves off chip, then on chip. Without a search, for a tile by
+        hand or by estimate, it is the split that moves least off chip, then the most even one.
+        """
+        if not machine.splits:
+            return machine, self.tile(machine, gemm, is_decode=is_decode)
+        key = "split", timing_key(machine), gemm, is_decode
+
+        def choose() -> tuple[int, Tiling]:
+            return self._stored_split(machine, gemm, is_decode=is_decode)
+
+        split, tiling = _known.get(key, choose)
+        return machine.splits[split], tiling
+
+    def _stored_split(
+        self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool
+    ) -> tuple[int, Tiling]:
+        """Return number of a split and tile from disk, or choose them and store them."""
+        is_searched = not (isinstance(machine.tiling, Tiling) or machine.tiling == "quick")
+        choose = _fastest_split if is_searched else self._estimated_split
+        if self.cache is None or not is_searched:
+            return choose(machine, gemm, is_decode=is_decode)
+        key = json.dumps([_written(machine), asdict(gemm), is_decode, "split", _program(machine)])
+        stored = self.cache.get(key)
+        if stored is not None:
+            split, tiling = json.loads(stored)
+            return split, Tiling(**tiling)
+        split, found = choose(machine, gemm, is_decode=is_decode)
+        self.cache.put(key, json.dumps([split, asdict(found)]).encode())
+        return split, found
+
+    def _estimated_split(
+        self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool
+    ) -> tuple[int, Tiling]:
+        """Choose a split without a search."""
+        tiles = those_that(
+            machine.splits, lambda split: self.tile(split, gemm, is_decode=is_decode)
+        )
+
+        def rank(pair: tuple[LayerMachine, Tiling]) -> tuple[int, int]:
+            split, tiling = pair
+            reuse = Reuse.of(tiling, gemm, split.path, split.stores)
+            x, w = split.stores.activations, split.stores.weights
+            return dram_bytes(gemm, split.path, reuse), abs(x.capacity_bytes - w.capacity_bytes)
+
+        split, tiling = min(tiles, key=rank)
+        return machine.splits.index(split), tiling
+
     def _stored(self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> Tiling:
         """Return a tile from disk, or search for it and store it."""
         if self.cache is None:
@@ -84,6 +139,20 @@ def plan(machine: LayerMachine, gemm: Gemm, *, is_decode: bool = False) -> Plan:
     if machine.tiling in ("energy", "edp"):
         objective = machine.tiling
     return Search(machine, gemm, is_decode=is_decode).plan(objective)
+
+
+def _fastest_split(machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> tuple[int, Tiling]:
+    """Search for a tile in each split, and return the number of the best one, and its tile."""
+    plans = those_that(machine.splits, lambda split: plan(split, gemm, is_decode=is_decode).best)
+
+    def aim(found: Found) -> float:
+        cost = {"energy": found.energy_pj, "edp": (found.energy_pj or 0) * found.cycles}
+        return cost.get(str(machine.tiling)) or found.cycles
+
+    least = min(aim(found) for _, found in plans)
+    near = [pair for pair in plans if aim(pair[1]) <= _EQUAL * least]
+    split, best = min(near, key=lambda pair: (pair[1].off_chip_bytes, pair[1].on_chip_bytes))
+    return machine.splits.index(split), best.tiling
 
 
 def _written(machine: LayerMachine) -> list[str]:

@@ -133,6 +133,10 @@ def plan_table(plans: Iterable[LayerPlan]) -> Table:
     )
     for column in (1, 3, 4, 5):
         table.columns[column].justify = "left"
+    plans = list(plans)
+    is_shared = any(each.x_share is not None for each in plans)
+    if is_shared:
+        table.add_column("X of memory", justify="right")
     for each in plans:
         second = _short(each.runner_up) if each.runner_up else "-"
         table.add_row(
@@ -143,6 +147,7 @@ def plan_table(plans: Iterable[LayerPlan]) -> Table:
             each.on_chip or "-",
             second,
             percent(each.slower) if each.runner_up else "-",
+            *([percent(each.x_share or 0)] if is_shared else []),
         )
     return table
 

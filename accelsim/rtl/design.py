@@ -36,6 +36,8 @@ def parameters(arch: Architecture) -> Parameters:
             f"pattern '{arch.pattern}' has no selector and no crossbar; the tile pipeline is "
             "written for N:M patterns (a dense array is mac_array.sv with N = M = 1)"
         )
+    if arch.buffers.shared is not None:
+        raise InputError("'buffers.shared' has no RTL; only activations and weights apart have")
     _choice("criterion", arch.criterion, {"act": 0})
     _choice("mitigation", arch.mitigation, {"none": 0})
     if not arch.diagram.has_rtl or arch.diagram.classes:

@@ -60,7 +60,7 @@ def narrow_ports(arch: Architecture) -> Iterator[Bottleneck]:
     """Yield the keys of a machine with which its array can never run at full speed."""
     for unit, needed in balanced_ports(arch).items():
         key, value = _width(arch, unit)
-        if value < needed:
+        if value < needed and not _is_share(arch, unit):
             yield Bottleneck(key, value, _whole_macros(arch, unit, needed))
 
 
@@ -78,6 +78,8 @@ def bottlenecks(arch: Architecture, result: Result) -> list[Bottleneck]:
     judged = result.layers if result.cycles >= _LONG_CYCLES else ()
     found, waited = {}, {}
     for unit in (name for name, unit in arch.units.items() if _field(unit)):
+        if _is_share(arch, unit):
+            continue
         slowed = [layer for layer in judged if _excess(layer, unit) > 0]
         excess = sum(_excess(layer, unit) for layer in slowed)
         waited[unit] = max(result.breakdown.stall_cycles.get(unit, 0), excess)
@@ -112,6 +114,11 @@ def run_notes(arch: Architecture, result: Result) -> Iterator[str]:
         yield (
             f"{arch.name}: {found.key} {found.value} keeps the array waiting; write {found.needed}"
         )
+
+
+def _is_share(arch: Architecture, name: str) -> bool:
+    """Whether a unit is a share of a memory, which is another one in each layer."""
+    return arch.buffers.shared is not None and name in ("activation_buffer", "weight_buffer")
 
 
 def _width(arch: Architecture, name: str) -> tuple[str, int]:

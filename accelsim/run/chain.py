@@ -148,6 +148,8 @@ class Walk:
         """Return the first loads of the next link, as far as this one makes them."""
         if behind is None or behind.gathers:
             return NO_SEAMS
+        if tiled.machine.stores != behind.machine.stores:  # macros change hands at the seam
+            return NO_SEAMS
         runner = self._runner
 
         def make() -> Seams:

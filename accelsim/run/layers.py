@@ -68,7 +68,7 @@ class TiledProduct:
             InputError: no tile, or not a table that the layer's method needs, fits; or the layer is
                 too large to count its bits.
         """
-        tiling = planner.tile(machine, gemm, is_decode=is_decode)
+        machine, tiling = planner.fitted(machine, gemm, is_decode=is_decode)
         _check_size(gemm, machine.path)
         machine.check_tables(gemm)
         if kept_per_token is None:

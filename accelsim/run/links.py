@@ -181,6 +181,8 @@ def _has_room(link: Link, consumer: Link) -> bool:
         return False
     if here.spills or there.spills:  # partial sums go to DRAM and back as Y does, and with X
         return False
+    if here.machine.stores != there.machine.stores:  # of a shared memory, macros change hands
+        return False
     store = there.machine.stores.activations
     own_tiles, own_bytes = _input(here)
     tiles, tile_bytes = _input(there)

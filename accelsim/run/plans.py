@@ -10,7 +10,7 @@ from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Gemm, Ints, Tiling
 from accelsim.mapping.tiling import Reuse
-from accelsim.planning import plan
+from accelsim.planning import Planner, plan
 from accelsim.run.chain import Walk
 from accelsim.run.following import Layers
 from accelsim.run.layers import naming
@@ -31,6 +31,7 @@ class LayerPlan:
         over_bound: cycles beyond what is proven of the chosen tiling, as a share.
         bound_by: the stage, resource or buffer that this bound comes from.
         left: cycles that another tiling could save at most, as a share: what is not proven.
+        x_share: share of the memory of X and W that is X's, where they share one; else None.
         stays: operands that are brought on chip once: `X W`; `Y out` if partial sums do not stay.
         on_chip: operands that do not move over DRAM at all, since a neighbour has them: `X Y`.
         runner_up: the best tiling of another kind that was run, if there is one.
@@ -42,6 +43,7 @@ class LayerPlan:
     over_bound: float
     bound_by: str
     left: float
+    x_share: float | None
     stays: str
     on_chip: str
     runner_up: Tiling | None
@@ -80,7 +82,9 @@ def layer_plans(  # noqa: PLR0913, PLR0917
             if (key := (kind, gemm, on_chip, machine.method)) not in seen:
                 seen.add(key)
                 with naming(arch, linear):
-                    yield _plan(machine, kind, gemm, on_chip, is_decode=steps is not None)
+                    yield _plan(
+                        machine, runner.planner, kind, gemm, on_chip, is_decode=steps is not None
+                    )
 
 
 def _products(
@@ -98,12 +102,21 @@ def _products(
         yield trace.places[linear.name].kind, gemm, ""
 
 
-def _plan(
-    machine: LayerMachine, kind: str, gemm: Gemm, on_chip: str, *, is_decode: bool
+def _plan(  # noqa: PLR0913
+    machine: LayerMachine,
+    planner: Planner,
+    kind: str,
+    gemm: Gemm,
+    on_chip: str,
+    *,
+    is_decode: bool,
 ) -> LayerPlan:
     """Search for the tile of a product."""
+    is_shared = bool(machine.splits)
+    machine, _ = planner.fitted(machine, gemm, is_decode=is_decode)
     found = plan(machine, gemm, is_decode=is_decode)
-    best = found.best
+    best, stores = found.best, machine.stores
+    both_bytes = stores.activations.capacity_bytes + stores.weights.capacity_bytes
     others = (each for each in found.found[1:] if each.tiling != best.tiling)
     second = min(others, key=lambda each: each.cycles, default=None)
     return LayerPlan(
@@ -112,6 +125,7 @@ def _plan(
         over_bound=best.cycles / best.bound_cycles - 1,
         bound_by=best.bound_by,
         left=max(0.0, 1 - found.bound_cycles / best.cycles),
+        x_share=stores.activations.capacity_bytes / both_bytes if is_shared else None,
         stays=_stays(Reuse.of(best.tiling, gemm, machine.path, machine.stores)),
         on_chip=on_chip,
         runner_up=second.tiling if second else None,

@@ -154,11 +154,12 @@ def machine_matmul(
     path = machine.path
     tokens, in_features = operands.shape
     gemm = Gemm(tokens, in_features, weights.shape[1])
+    machine, tiling = Planner().fitted(machine, gemm)
     stored = compress(machine, operands, mask)
     offsets = _offsets(machine, stored).reshape(tokens, -1)
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
-    jobs = tile_jobs(gemm, Planner().tile(machine, gemm), path, machine.stores)
+    jobs = tile_jobs(gemm, tiling, path, machine.stores)
     for job in range(len(jobs)):
         rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
         columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])

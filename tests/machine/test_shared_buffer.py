@@ -1,0 +1,111 @@
+"""One memory for X and W: each layer has its own split of the macros."""
+
+import json
+
+import pytest
+
+from accelsim import load_arch, simulate
+from accelsim.base.errors import InputError
+from accelsim.run.verify import verify
+from accelsim.testing.traces import trace_of
+from tests.helpers.small import ROOT
+
+NM816, SHARED = (ROOT / "arch_configs" / f"{name}.yaml" for name in ("nm816", "nm816_shared"))
+KIB = 6
+SMALL = f"buffers.shared={{capacity_kib: {KIB}, port_bytes: 768, macros: 3}}"
+LAYERS = trace_of([(1024, 16), (256, 256), (64, 384)], lengths=(48,))
+
+
+def apart(x_macros, *keys):
+    """Return the machine with so many of the three macros for X, the rest for W."""
+    names = (("activations", x_macros), ("weights", 3 - x_macros))
+    sizes = [f"buffers.{name}.capacity_kib={KIB / 3 * n}" for name, n in names]
+    ports = [f"buffers.{name}.port_bytes={256 * n}" for name, n in names]
+    macros = [f"buffers.{name}.macros={n}" for name, n in names]
+    return load_arch(NM816, [*sizes, *ports, *macros, *keys])
+
+
+def cycles(result):
+    return [layer.cycles for layer in result.layers]
+
+
+@pytest.mark.parametrize("tiling", ["auto", "quick"])
+def test_each_layer_runs_as_on_a_machine_with_its_split(tiling):
+    """Of two splits, a layer has the faster one; cycles and energy are those of two memories."""
+    key = f"tiling={tiling}"
+    shared = simulate(load_arch(SHARED, [SMALL, key]), LAYERS, layers="isolated")
+    others = [simulate(apart(n, key), LAYERS, layers="isolated") for n in (1, 2)]
+    for layer, *pair in zip(shared.layers, *(other.layers for other in others), strict=True):
+        alike = [each for each in pair if each.tiling == layer.tiling]
+        alike = [each for each in alike if each.cycles == layer.cycles]
+        assert alike
+        energies = [each.energy_pj for each in alike]
+        assert any(layer.energy_pj == pytest.approx(energy) for energy in energies)
+        if tiling == "auto":
+            assert layer.cycles <= 1.001 * min(each.cycles for each in pair)
+
+
+def test_layers_want_different_splits():
+    """Else the test above would not tell one memory from two."""
+    first, second = (cycles(simulate(apart(n), LAYERS, layers="isolated")) for n in (1, 2))
+    signs = {a < b for a, b in zip(first, second, strict=True) if a != b}
+    assert signs == {True, False}
+
+
+def test_its_area_is_that_of_its_macros():
+    shared, two = load_arch(SHARED, [SMALL]), apart(1)
+    areas = [
+        sum(arch.units[name].area_um2(arch.load_technology(), arch.path) for name in names)
+        for arch in (shared, two)
+        for names in [("activation_buffer", "weight_buffer")]
+    ]
+    assert areas[0] == pytest.approx(areas[1])
+
+
+def test_where_macros_change_hands_nothing_is_loaded_ahead():
+    """Chained or not, q and what follows it take the same cycles if their splits differ."""
+    arch = load_arch(SHARED, [SMALL])
+    trace = trace_of([(1024, 16), (16, 512)], lengths=(48,))
+    chained, alone = (simulate(arch, trace, layers=layers) for layers in ("chained", "isolated"))
+    assert cycles(chained) == cycles(alone)
+
+
+def test_engines_and_values_agree():
+    arch = load_arch(SHARED, [SMALL, "tiling=quick"])
+    fast, slow = (simulate(arch, LAYERS, engine=engine) for engine in ("recurrence", "simpy"))
+    assert fast.cycles == slow.cycles
+    assert fast.units == slow.units
+    assert all(check.passed for check in verify(arch, LAYERS))
+
+
+def test_a_resolved_machine_is_read_again(tmp_path):
+    arch = load_arch(SHARED)
+    path = tmp_path / "again.yaml"
+    path.write_text(json.dumps(arch.resolved()), encoding="utf-8")
+    assert load_arch(path) == arch
+
+
+WRONG = {
+    "buffers.activations={capacity_kib: 8, port_bytes: 32}": "leave out 'activations'",
+    "buffers.shared.macros=1": "buffers.shared.macros",
+    "buffers.shared.macros=33": "buffers.shared.macros",
+    "buffers.shared.macros=7": "must divide by macros 7",
+    "buffers.shared.capacity_kib=-1": "buffers.shared.capacity_kib",
+    "buffers.shared={}": "buffers.shared.capacity_kib",
+    "buffers.shared.capacity_kib=0.001": "capacity_kib",
+    "buffers.shared=12": "buffers",
+}
+
+
+@pytest.mark.parametrize(("key", "message"), WRONG.items())
+def test_what_is_wrong_is_said(key, message):
+    with pytest.raises(InputError, match=r"nm816_shared\.yaml") as caught:
+        load_arch(SHARED, [key])
+    assert message in str(caught.value)
+
+
+def test_what_fits_in_no_split_is_said():
+    keys = ["buffers.shared={capacity_kib: 0.25, port_bytes: 64, macros: 2}"]
+    keys.append("tiling={tokens: 64, columns: 64, reduction: 64}")
+    with pytest.raises(InputError, match=r"in no split of buffers\.shared: .*must fit"):
+        simulate(load_arch(SHARED, keys), LAYERS)
