@@ -159,7 +159,7 @@ class Buffers(BaseModel):
             return {**raw, **dict.fromkeys(("activations", "weights"), _ANY)}
         halves = shared.split(shared.macros // 2)
         for name in halves:
-            if raw.get(name) not in (None, halves[name]):
+            if name in raw and raw[name] != halves[name]:
                 raise InputError(
                     f"'shared' is the memory of activations and weights: leave out '{name}'"
                 )
