@@ -17,9 +17,13 @@ from accelsim.studies.perplexity import Perplexities
 from accelsim.studies.runs import Run, runs_of
 from accelsim.studies.searched import Searched
 from accelsim.studies.tables import Numbers
+from accelsim.studies.tuned import TunedMachines
 
 Source = Callable[[argparse.Namespace], list[Run]]
 """Where the runs of a group come from, given the flags of the script."""
+
+Measured = Perplexities | Searched | TunedMachines
+"""What was found once, is kept in files, and is found again by `--measure`."""
 
 
 class Part(Protocol):
@@ -41,7 +45,7 @@ class Study:
         question: what it asks; the first line of `--help`.
         script: its `__file__`, beside which its sweep files, its page and its figure are.
         groups: by name, the sweep files whose runs are simulated (without `.yaml`), measured
-            perplexities, machines that were searched for, or a function of the flags.
+            perplexities, machines that were searched for or tuned, or a function of the flags.
         parts: what stands on the page.
         figure: what is drawn.
         numbers: the CSV files.
@@ -51,7 +55,7 @@ class Study:
 
     question: str
     script: str
-    groups: Mapping[str, Sequence[str] | Perplexities | Searched | Source]
+    groups: Mapping[str, Sequence[str] | Measured | Source]
     parts: Sequence[Part]
     figure: Figure
     numbers: Sequence[Numbers] = ()
@@ -68,9 +72,9 @@ class Study:
         return Data({name: self._runs(it, flags) for name, it in self.groups.items()})
 
     def _runs(
-        self, source: Sequence[str] | Perplexities | Searched | Source, flags: argparse.Namespace
+        self, source: Sequence[str] | Measured | Source, flags: argparse.Namespace
     ) -> list[Run]:
-        if isinstance(source, Perplexities | Searched):
+        if isinstance(source, Measured):
             return source.records()
         if callable(source):
             return source(flags)
@@ -96,19 +100,28 @@ class Study:
         """
         flags = self._parsed()
         try:
-            for source in self.groups.values():
-                if flags.measure and isinstance(source, Perplexities | Searched):
-                    source.measure()
+            if flags.measure:
+                self._measure(flags)
             self.write(Page(self.folder, flags.check), self.data(flags))
         except InputError as error:
             sys.stderr.write(f"error: {error}\n")
             sys.exit(2)
 
+    def _measure(self, flags: argparse.Namespace) -> None:
+        for source in self.groups.values():
+            if isinstance(source, Searched):
+                source.measure(flags.journal)
+            elif isinstance(source, Perplexities | TunedMachines):
+                source.measure()
+
     def _parsed(self) -> argparse.Namespace:
         parser = argparse.ArgumentParser(description=self.question)
         parser.add_argument("--check", action="store_true", help="compare with what is there")
-        about = "measure perplexities, or search for machines, again, if it has any (minutes)"
+        about = "measure perplexities, and search for machines, again, if it has any (minutes)"
         parser.add_argument("--measure", action="store_true", help=about)
+        if any(isinstance(source, Searched) for source in self.groups.values()):
+            about = "folder of what was simulated; a search that was stopped goes on from it"
+            parser.add_argument("--journal", type=Path, metavar="FOLDER", help=about)
         for name, options in self.flags.items():
             parser.add_argument(f"--{name.replace('_', '-')}", **options)
         return parser.parse_args()

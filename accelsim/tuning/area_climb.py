@@ -136,8 +136,8 @@ class Climb:
             searches, starts = self._searches(share), {}
             for pattern, search in searches.items():
                 search.recall(first.get((share, pattern), ()))
-                known = [search.space.filling(it) for it in beside.get((share, pattern), ())]
-                starts[pattern] = [*self._below(found, pattern), *known]
+                known = [*self._below(found, pattern), *beside.get((share, pattern), ())]
+                starts[pattern] = [*known, *map(search.space.filling, known)]
             found |= _climbed(share, searches, starts, self.trials - self.first_trials)
         return found
 

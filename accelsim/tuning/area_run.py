@@ -146,5 +146,5 @@ def _row(trials: Sequence[Trial]) -> Row:
     best, sources = _best(trials), [trial.source for trial in trials]
     row: Row = {"trials": len(trials)}
     row |= {f"{source}_trials": sources.count(source) for source in SOURCES}
-    row |= {**best.measured, "area_um2": best.candidate.area_um2}
-    return row | {".".join(key): got(best.candidate.contents, key) for key in _KEYS}
+    row |= {**best.measured, "area_um2": best.area_um2}
+    return row | {".".join(key): got(best.contents, key) for key in _KEYS}

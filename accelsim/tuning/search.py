@@ -16,7 +16,7 @@ from itertools import cycle
 from typing import Any, Literal
 
 from accelsim.sweeps.search import optuna_library
-from accelsim.tuning.bench import Candidate, Workbench
+from accelsim.tuning.bench import Candidate, Contents, Workbench
 from accelsim.tuning.bounds import least_prefill_cycles
 from accelsim.tuning.journal import Journal, Measured
 from accelsim.tuning.space import Places, Space
@@ -39,20 +39,22 @@ class Trial:
 
     Attributes:
         places: its choices.
-        candidate: the machine.
+        contents: of its architecture file.
+        area_um2: its area.
         measured: cycles, energy and DRAM bytes of its duty.
         source: where it came from.
     """
 
     places: Places
-    candidate: Candidate
+    contents: Contents
+    area_um2: float
     measured: Mapping[str, float]
     source: Source
 
     @property
     def rank(self) -> tuple[float, float, float]:
         """What machines are compared by: cycles, then energy, then area."""
-        return self.measured["cycles"], self.measured["energy_pj"], self.candidate.area_um2
+        return self.measured["cycles"], self.measured["energy_pj"], self.area_um2
 
 
 @dataclass
@@ -100,7 +102,7 @@ class AreaSearch:
         """Go on from the trials of a search of the same area, as if they had been made here."""
         for trial in trials:
             cycles = trial.measured["cycles"]
-            self._known[repr(trial.candidate.contents)] = cycles
+            self._known[repr(trial.contents)] = cycles
             self.found.append(trial)
             self._tell(trial.places, cycles)
 
@@ -183,7 +185,8 @@ class AreaSearch:
             )
             self._known[key] = None if measured is None else measured["cycles"]
             if measured is not None:
-                self.found.append(Trial(inside, candidate, measured, source))
+                area_um2 = candidate.area_um2
+                self.found.append(Trial(inside, candidate.contents, area_um2, measured, source))
         return self._known[key]
 
     def _fitted(self, places: Places) -> tuple[dict[str, int], Candidate] | None:
