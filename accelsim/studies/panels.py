@@ -70,7 +70,7 @@ class Bars:
             for label, bar in self.bars.items()
             if bar.span is not None
         }
-        options = {"form": self.form, "colours": self.colours}
+        options: Any = {"form": self.form, "colours": self.colours}
         grouped(ax, list(self.groups), series, spans=spans or None, **options)
         if self.rule is not None:
             ax.axhline(self.rule, color="black", linewidth=0.6, linestyle="--", zorder=0)

@@ -14,11 +14,11 @@ from typing_extensions import override
 from accelsim.base.files import read_text, write_texts
 from accelsim.results.export import csv_text
 from accelsim.studies.prose import Span
-from accelsim.studies.quantities import Measure
+from accelsim.studies.quantities import Measure, across, smallest
 from accelsim.studies.runs import Run
 from accelsim.sweeps.run import usable_cores
 from accelsim.tuning.area_run import run_area_plan
-from accelsim.tuning.search import Source
+from accelsim.tuning.search import SOURCES, Source
 
 _TOTALS = ("cycles", "energy_pj", "dram_bytes", "mac_utilization_ratio", "area_um2")
 
@@ -48,9 +48,9 @@ class Searched:
 
         Args:
             journal: a folder for what was simulated, from which a search that was stopped goes on;
-                default: of this experiment, in `out`.
+                default: `out/NAME` of the project.
         """
-        folder = journal or Path("out") / self.file.parent.name
+        folder = journal or self.file.parents[2] / "out" / self.file.parent.name
         rows = run_area_plan(self.plan, folder, workers=usable_cores())
         write_texts({self.file: csv_text(rows)})
 
@@ -130,12 +130,39 @@ def seeds_apart(runs: Sequence[Run]) -> float:
     return float(max(cycles) / min(cycles) - 1)
 
 
+def simulated(runs: Sequence[Run]) -> int:
+    """Return the number of machines that were simulated, by all searches."""
+    return sum(run["point"]["trials"] for run in runs)
+
+
+def effort(far: float) -> dict[str, Measure]:
+    """Return quantities of all searches: how many there were, and how far seeds are apart.
+
+    `count` is the machines that were simulated for each cell by all of its seeds, `all` those of
+    all cells; a source has the share of machines that came from it.
+
+    Args:
+        far: a share of cycles; `apart` counts the cells whose seeds are further apart.
+    """
+    cell = ("work", "share", "bandwidth", "pattern")
+    counts: dict[str, Callable[[list[float]], float]] = {
+        "apart": lambda some: sum(it > far for it in some),
+        "cells": len,
+        "worst": max,
+    }
+    return {
+        "seeds": lambda runs: len({run["point"]["seed"] for run in runs}),
+        "trials": smallest("trials"),
+        "count": across(min, simulated, *cell),
+        "all": simulated,
+        **{source: source_share(source) for source in SOURCES},
+        **{name: across(pick, seeds_apart, *cell) for name, pick in counts.items()},
+    }
+
+
 def source_share(source: Source) -> Measure:
     """Return a quantity: the share of all trials whose machines came from a source."""
-    return lambda runs: (
-        sum(run["point"][f"{source}_trials"] for run in runs)
-        / sum(run["point"]["trials"] for run in runs)
-    )
+    return lambda runs: sum(run["point"][f"{source}_trials"] for run in runs) / simulated(runs)
 
 
 def seeds_span(runs: Sequence[Run]) -> Span:
