@@ -98,23 +98,25 @@ class Study:
 
         What is wrong with an input ends the script with one line and code 2.
         """
-        flags = self._parsed()
+        flags = self.parsed()
         try:
             if flags.measure:
-                self._measure(flags)
+                self.measure(flags)
             self.write(Page(self.folder, flags.check), self.data(flags))
         except InputError as error:
             sys.stderr.write(f"error: {error}\n")
             sys.exit(2)
 
-    def _measure(self, flags: argparse.Namespace) -> None:
+    def measure(self, flags: argparse.Namespace) -> None:
+        """Find again what is kept in files, as the flags say."""
         for source in self.groups.values():
             if isinstance(source, Searched):
                 source.measure(flags.journal)
-            elif isinstance(source, Perplexities | TunedMachines):
+            elif isinstance(source, Measured):
                 source.measure()
 
-    def _parsed(self) -> argparse.Namespace:
+    def parsed(self) -> argparse.Namespace:
+        """Return the flags of the script."""
         parser = argparse.ArgumentParser(description=self.question)
         parser.add_argument("--check", action="store_true", help="compare with what is there")
         about = "measure perplexities, and search for machines, again, if it has any (minutes)"

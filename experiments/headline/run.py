@@ -68,7 +68,7 @@ COSTS = {"pattern": "{pattern}", **st.ratios("speed-up", "energy", "energy × de
 COSTS["smallest crossbar"] = st.Column("{area_overhead_ratio:+.1%} ({crossbar})", chosen=SMALLEST)
 COSTS |= {**st.ratios("work per area"), "perplexity": st.Column("{increase}", chosen=LOSS)}
 ROWS, HEAD = {"bandwidth": (LIMITED, AMPLE)}, {"DRAM": "{bandwidth} GB/s", "pattern": "{pattern}"}
-X, OF = {"xlabel": "activation pattern"}, f"{BUDGETS[0]:g} to {BUDGETS[-1]:g} × the area"
+X, OF = {"xlabel": "activation pattern"}, f"{min(BUDGETS):g} to {max(BUDGETS):g} × the area"
 BARS = {f"{n} GB/s": st.Bar(gain(), {"bandwidth": n}, BY_AREA) for n in (AMPLE, LIMITED)}
 LOOK, ANY = st.Look(legend=1, **X), "any half (no hardware): {perplexity_increase_ratio:.0p}"
 TALL = st.Look(ylabel=f"speed-up, same area; lines: {OF}", ylim=(0, 1.7), legend=3, **X)
