@@ -18,7 +18,7 @@ from accelsim.studies.quantities import Measure, across, smallest
 from accelsim.studies.runs import Run
 from accelsim.sweeps.run import usable_cores
 from accelsim.tuning.area_run import run_area_plan
-from accelsim.tuning.search import SOURCES, Source
+from accelsim.tuning.search import ORIGINS, Origin
 
 _TOTALS = ("cycles", "energy_pj", "dram_bytes", "mac_utilization_ratio", "area_um2")
 
@@ -139,7 +139,7 @@ def effort(far: float) -> dict[str, Measure]:
     """Return quantities of all searches: how many there were, and how far seeds are apart.
 
     `count` is the machines that were simulated for each cell by all of its seeds, `all` those of
-    all cells; a source has the share of machines that came from it.
+    all cells; an origin has the share of machines that came from it.
 
     Args:
         far: a share of cycles; `apart` counts the cells whose seeds are further apart.
@@ -155,14 +155,14 @@ def effort(far: float) -> dict[str, Measure]:
         "trials": smallest("trials"),
         "count": across(min, simulated, *cell),
         "all": simulated,
-        **{source: source_share(source) for source in SOURCES},
+        **{origin: share_of(origin) for origin in ORIGINS},
         **{name: across(pick, seeds_apart, *cell) for name, pick in counts.items()},
     }
 
 
-def source_share(source: Source) -> Measure:
-    """Return a quantity: the share of all trials whose machines came from a source."""
-    return lambda runs: sum(run["point"][f"{source}_trials"] for run in runs) / simulated(runs)
+def share_of(origin: Origin) -> Measure:
+    """Return a quantity: the share of all trials whose machines have an origin."""
+    return lambda runs: sum(run["point"][f"{origin}_trials"] for run in runs) / simulated(runs)
 
 
 def seeds_span(runs: Sequence[Run]) -> Span:

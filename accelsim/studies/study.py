@@ -22,7 +22,7 @@ from accelsim.studies.tuned import TunedMachines
 Source = Callable[[argparse.Namespace], list[Run]]
 """Where the runs of a group come from, given the flags of the script."""
 
-Measured = Perplexities | Searched | TunedMachines
+Kept = Perplexities | Searched | TunedMachines
 """What was found once, is kept in files, and is found again by `--measure`."""
 
 
@@ -55,7 +55,7 @@ class Study:
 
     question: str
     script: str
-    groups: Mapping[str, Sequence[str] | Measured | Source]
+    groups: Mapping[str, Sequence[str] | Kept | Source]
     parts: Sequence[Part]
     figure: Figure
     numbers: Sequence[Numbers] = ()
@@ -71,10 +71,8 @@ class Study:
         """Simulate and read what the study is about."""
         return Data({name: self._runs(it, flags) for name, it in self.groups.items()})
 
-    def _runs(
-        self, source: Sequence[str] | Measured | Source, flags: argparse.Namespace
-    ) -> list[Run]:
-        if isinstance(source, Measured):
+    def _runs(self, source: Sequence[str] | Kept | Source, flags: argparse.Namespace) -> list[Run]:
+        if isinstance(source, Kept):
             return source.records()
         if callable(source):
             return source(flags)
@@ -112,7 +110,7 @@ class Study:
         for source in self.groups.values():
             if isinstance(source, Searched):
                 source.measure(flags.journal)
-            elif isinstance(source, Measured):
+            elif isinstance(source, Kept):
                 source.measure()
 
     def parsed(self) -> argparse.Namespace:

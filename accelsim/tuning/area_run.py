@@ -16,7 +16,7 @@ from accelsim.tuning.area_climb import Climb, Desk, Spot, Trials, tuned_base
 from accelsim.tuning.area_plan import AreaPlan, load_area_plan
 from accelsim.tuning.bench import Contents, got
 from accelsim.tuning.journal import Journal
-from accelsim.tuning.search import SOURCES, Trial
+from accelsim.tuning.search import ORIGINS, Trial
 from accelsim.tuning.space import Places
 
 Row = dict[str, Any]
@@ -142,9 +142,9 @@ def _rows(plan: AreaPlan, climbs: Sequence[Climb], found: Sequence[Trials]) -> I
 
 
 def _row(trials: Sequence[Trial]) -> Row:
-    """Return the best machine of a search, and how many machines came from which source."""
-    best, sources = _best(trials), [trial.source for trial in trials]
+    """Return the best machine of a search, and how many machines have which origin."""
+    best, origins = _best(trials), [trial.origin for trial in trials]
     row: Row = {"trials": len(trials)}
-    row |= {f"{source}_trials": sources.count(source) for source in SOURCES}
+    row |= {f"{origin}_trials": origins.count(origin) for origin in ORIGINS}
     row |= {**best.measured, "area_um2": best.area_um2}
     return row | {".".join(key): got(best.contents, key) for key in _KEYS}

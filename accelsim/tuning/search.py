@@ -1,6 +1,6 @@
 """The fastest machine of a pattern in an area, found among those that fit.
 
-Machines come from three sources. Half of the trials of a run are left to machines that are known
+Machines have three origins. Half of the trials of a run are left to machines that are known
 to be good elsewhere; what follows is asked of Optuna's sampler (TPE) and looked for near the best
 machine so far, in turns. A trial counts if its machine was simulated: machines that were tried
 before, that are too large, or that a bound proves to be slower than the best one, cost no trial.
@@ -21,10 +21,10 @@ from accelsim.tuning.bounds import least_prefill_cycles
 from accelsim.tuning.journal import Journal, Measured
 from accelsim.tuning.space import Places, Space
 
-Source = Literal["known", "sampler", "near"]
+Origin = Literal["known", "sampler", "near"]
 """Where a machine came from: known from elsewhere, Optuna's sampler, or near the best one."""
 
-SOURCES: tuple[Source, ...] = ("known", "sampler", "near")
+ORIGINS: tuple[Origin, ...] = ("known", "sampler", "near")
 _KNOWN_SHARE = 0.5  # of the trials of a run, at most
 _TRIES = 12  # of a machine near the best one that could be better
 _ASKED = 8  # machines at most, until one that the sampler asks for counts
@@ -42,14 +42,14 @@ class Trial:
         contents: of its architecture file.
         area_um2: its area.
         measured: cycles, energy and DRAM bytes of its duty.
-        source: where it came from.
+        origin: where it came from.
     """
 
     places: Places
     contents: Contents
     area_um2: float
     measured: Mapping[str, float]
-    source: Source
+    origin: Origin
 
     @property
     def rank(self) -> tuple[float, float, float]:
@@ -152,9 +152,9 @@ class AreaSearch:
             if len(self.found) > begun:
                 return
 
-    def _told(self, places: Places, source: Source) -> None:
+    def _told(self, places: Places, origin: Origin) -> None:
         """Try a machine, and tell the sampler of it."""
-        cycles = self._cycles(places, source)
+        cycles = self._cycles(places, origin)
         if cycles is not None:
             self._tell(places, cycles)
 
@@ -166,7 +166,7 @@ class AreaSearch:
         )
         self._study.add_trial(trial)
 
-    def _cycles(self, places: Places, source: Source) -> float | None:
+    def _cycles(self, places: Places, origin: Origin) -> float | None:
         """Return the cycles of a machine, or what it takes at least if it cannot be the best.
 
         None if no such machine fits into the area.
@@ -186,7 +186,7 @@ class AreaSearch:
             self._known[key] = None if measured is None else measured["cycles"]
             if measured is not None:
                 area_um2 = candidate.area_um2
-                self.found.append(Trial(inside, candidate.contents, area_um2, measured, source))
+                self.found.append(Trial(inside, candidate.contents, area_um2, measured, origin))
         return self._known[key]
 
     def _fitted(self, places: Places) -> tuple[dict[str, int], Candidate] | None:

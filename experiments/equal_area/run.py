@@ -24,9 +24,9 @@ def at(work: str, bandwidth: float, pattern: str, share: float = 1) -> st.Joined
 LARGE, SMALL = (partial(at, work) for work in PREFILLS)
 GAIN, ENERGY = found.gain_with_seeds, found.gain_over_dense("energy_pj")
 ANSWER = """\
-By {count} machines that were simulated for each pattern, area, bandwidth and work ({seeds:word} \
-searches of {trials}), in prefill of Llama-3-8B and the area of the shipped dense machine \
-{pattern} is {low} as fast as dense at {lowest} GB/s, {tight} at {limited}, {room} at {ample} and \
+In a search of {count} machines for each pattern, area, bandwidth and work ({seeds:word} seeds \
+with {trials} each), {pattern} in the area of the shipped dense machine and prefill of \
+Llama-3-8B is {low} as fast as dense at {lowest} GB/s, {tight} at {limited}, {room} at {ample} and \
 {high} at {highest}; 16:32 is {wide_tight} and {wide_room} at {limited} and {ample}. On the small \
 model {pattern} is {small_tight} and {small_room}. In decode of Llama-3-8B it is {alone} at \
 {limited} GB/s with {few:word} sequence and {batched} with {many:word}. In brackets: from the \
@@ -49,8 +49,8 @@ TOLD = {
     "far": FAR,
 }
 SOURCES = """\
-Of {all} machines {known:.0p} % are known from elsewhere, {sampler:.0p} % are asked of Optuna \
-and {near:.0p} % are near the best one. In {apart} of {cells} cells (a pattern, work, bandwidth \
+Of {all:,} machines {known:.0 %} are known from elsewhere, {sampler:.0 %} are asked of Optuna \
+and {near:.0 %} are near the best one. In {apart} of {cells} cells (a pattern, work, bandwidth \
 and area) the unluckiest seed takes over {far:.0 %} more cycles than the luckiest, at worst \
 {worst:.0 %} more."""
 SAID = {"gain": GAIN}
@@ -74,7 +74,7 @@ ROWS, BEST_GAIN = {"bandwidth": BANDWIDTHS, "pattern": PATTERNS}, found.gain_ove
 ALL_ROWS = {"work": PREFILLS, **ROWS, "pattern": ("dense", *PATTERNS)}
 BARS = {f"{n} GB/s": st.Bar(BEST_GAIN, {"bandwidth": n}, found.seeds_span) for n in BANDWIDTHS}
 LOOKS = {work: st.Look(xlabel=work) for work in (*PREFILLS, *DECODES[: len(BATCHES)])}
-LOOKS[PREFILLS[0]] = st.Look(xlabel=PREFILLS[0], ylabel="speed-up at equal area", legend=4)
+LOOKS[PREFILLS[0]] = st.Look(xlabel=PREFILLS[0], ylabel="speed-up at equal area", legend=2)
 PANELS = [
     st.Bars({it: partial(at, work, pattern=it) for it in PATTERNS}, BARS, look, rule=1)
     for work, look in LOOKS.items()

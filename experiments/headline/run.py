@@ -71,7 +71,7 @@ ROWS, HEAD = {"bandwidth": (LIMITED, AMPLE)}, {"DRAM": "{bandwidth} GB/s", "patt
 X, OF = {"xlabel": "activation pattern"}, f"{min(BUDGETS):g} to {max(BUDGETS):g} × the area"
 BARS = {f"{n} GB/s": st.Bar(gain(), {"bandwidth": n}, BY_AREA) for n in (AMPLE, LIMITED)}
 LOOK, ANY = st.Look(legend=1, **X), "any half (no hardware): {perplexity_increase_ratio:.0p}"
-TALL = st.Look(ylabel=f"speed-up, same area; lines: {OF}", ylim=(0, 1.7), legend=3, **X)
+TALL = st.Look(f"pattern; lines: {OF}", "speed-up at the same area", ylim=(0, 1.7), legend=3)
 PANELS = [
     st.Whiskers({it: LOSS(pattern=it) for it in PATTERNS}, LOOK, LOSS(pattern="topk:0.5"), ANY),
     st.Plotted("cost", FULL(pattern=PATTERNS), st.Look(**X)),

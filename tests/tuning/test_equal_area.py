@@ -58,7 +58,7 @@ def test_every_machine_fits_meets_its_clock_and_takes_the_cycles_that_are_told(s
 def test_all_patterns_get_the_same_number_of_trials_and_the_sampler_its_share(searched):
     for row in searched[2]:
         assert row["trials"] == PLAN["trials"]
-        assert sum(row[f"{source}_trials"] for source in search.SOURCES) == row["trials"]
+        assert sum(row[f"{origin}_trials"] for origin in search.ORIGINS) == row["trials"]
         assert row["sampler_trials"] >= 1
 
 
@@ -72,9 +72,9 @@ def test_known_machines_get_half_of_the_trials_and_the_others_share_the_rest(tmp
     near = found.space.near(MACHINE)
     starts = [{**near, "weight_buffer.capacity_kib": place} for place in range(12)]
     found.run(starts, 8)
-    sources = [trial.source for trial in found.found]
-    assert sources[:4] == ["known"] * 4
-    assert sources[4:].count("sampler") == sources[4:].count("near") == 2
+    origins = [trial.origin for trial in found.found]
+    assert origins[:4] == ["known"] * 4
+    assert origins[4:].count("sampler") == origins[4:].count("near") == 2
 
 
 def test_a_pattern_learns_the_machine_and_the_buffers_of_another(tmp_path):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _GROUP = 0.84  # of the distance between groups
 
 
-Ends = tuple[float, float]
-"""The lower and the upper end of a range."""
+Range = tuple[float, float]
+"""Its lower and its upper end."""
 
 
 def grouped(  # noqa: PLR0913
@@ -26,7 +26,7 @@ def grouped(  # noqa: PLR0913
     *,
     colours: Sequence[str] = COLOURS,
     form: str | None = None,
-    spans: Mapping[str, Sequence[Ends]] | None = None,
+    spans: Mapping[str, Sequence[Range]] | None = None,
 ) -> None:
     """Draw one bar of each series in each group, and above it its value (with three digits).
 
