@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -275,6 +275,19 @@ def check_folders(*paths: Path | None) -> None:
         _check_no_folder(path)
         if not exists(path) and not os.access(path.parent, os.W_OK):
             raise InputError(f"{path}: cannot write here: this folder may not be written to")
+
+
+def check_apart(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Raise InputError if a file to be written is one of those that are read.
+
+    Args:
+        outputs: files to be written; None where nothing is.
+        inputs: files, or folders, that are read; what does not exist is told elsewhere.
+    """
+    read = [path for path in inputs if path is not None and exists(path)]
+    for path in outputs:
+        if path is not None and exists(path) and any(map(path.samefile, read)):
+            raise InputError(f"{path}: is read by this command; choose another file to write")
 
 
 def _check_no_folder(path: Path) -> None:

@@ -153,7 +153,7 @@ def command(
     from accelsim.accuracy.subject import load_subject
     from accelsim.accuracy.texts import load_text
     from accelsim.base.errors import InputError
-    from accelsim.base.files import check_folders, check_inputs, write_texts
+    from accelsim.base.files import check_apart, check_folders, check_inputs, write_texts
     from accelsim.report.style import check_format
     from accelsim.results.export import csv_text
 
@@ -169,6 +169,8 @@ def command(
     settings.check()
     check_folders(csv, save_calibration, heatmap)
     check_inputs(load_calibration)
+    texts = map(Path, (text, calibration))
+    check_apart([csv, save_calibration, heatmap], [load_calibration, policy, *texts])
     if heatmap is not None:
         check_format(heatmap)
     methods = _methods(patterns, criteria, mitigations, policy)

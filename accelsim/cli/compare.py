@@ -61,7 +61,7 @@ def command(
 ) -> None:
     """Put architectures side by side on one trace, with ratios to the first."""
     from accelsim.base.errors import InputError
-    from accelsim.base.files import folder, write_texts
+    from accelsim.base.files import check_apart, folder, write_texts
     from accelsim.config import load_arch
     from accelsim.report.tables import comparison_table, power_table
     from accelsim.results.comparison import comparison_rows
@@ -71,6 +71,7 @@ def command(
     from accelsim.trace.coverage import coverage_line
 
     check_run_flags(phase, batch, engine, layers)
+    check_apart([csv], [*archs, trace, policy])
     machines = [load_arch(path, overrides or ()) for path in archs]
     names = [machine.name for machine in machines]
     if out is not None and len(set(names)) < len(names):

@@ -89,7 +89,7 @@ def search_command(
     from accelsim.accuracy.subject import load_subject
     from accelsim.accuracy.texts import load_text
     from accelsim.base.errors import InputError
-    from accelsim.base.files import check_folders, write_texts
+    from accelsim.base.files import check_apart, check_folders, write_texts
     from accelsim.base.renamed import new_name
     from accelsim.config import load_arch
     from accelsim.sparsity.policy import Method
@@ -114,6 +114,7 @@ def search_command(
     )
     settings.check()
     check_folders(out)
+    check_apart([out], [arch, trace, *map(Path, (text, calibration))])
     content, learned_from = load_text(text), load_text(calibration)
     names = ",".join(linear.name for linear in workload.linears)
     subject = load_subject(

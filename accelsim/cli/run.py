@@ -30,9 +30,10 @@ from accelsim.cli.options import (
     show_json,
     warn,
 )
-from accelsim.run.following import DEFAULT_LAYERS
+from accelsim.run.following import DEFAULT_LAYERS, Layers
 
 if TYPE_CHECKING:
+    from accelsim.base.cache import DiskCache
     from accelsim.config import Architecture
     from accelsim.report.window import Window
     from accelsim.results.result import Result
@@ -83,7 +84,7 @@ def command(
     out: OutOption = None,
 ) -> None:
     """Simulate a trace on an architecture: cycles, throughput, energy and area."""
-    from accelsim.base.files import folder, write_texts
+    from accelsim.base.files import check_apart, folder, write_texts
     from accelsim.config import load_arch
     from accelsim.results.comparison import Ratios
     from accelsim.results.export import csv_text, folder_files, layer_rows
@@ -92,6 +93,7 @@ def command(
     from accelsim.trace import load_trace
 
     check_run_flags(phase, batch, engine, layers)
+    check_apart([csv, timeline, vcd], [arch, trace, policy, Path(baseline)])
     machine, workload = load_arch(arch, overrides or ()), load_trace(trace)
     reference = _baseline(baseline, machine)
     rules = _policy(policy, machine)
@@ -106,12 +108,13 @@ def command(
         outputs.enter_context(nullcontext() if out is None else folder(out))
         observers = _observers(outputs, machine, timeline, vcd, window)
         machines = [machine] if reference is None else [machine, reference]
+        kept = selection_cache(cache)
         flags = {
             "phase": phase,
             "batch": batch,
             "engine": engine,
             "layers": layers,
-            "cache": selection_cache(cache),
+            "cache": kept,
             "policies": [rules, None][: len(machines)],
             "watches": window.shows,
         }
@@ -131,7 +134,7 @@ def command(
     if json_:
         show_json(data)
     else:
-        explained = _explained(machine, workload, rules, result) if explain else []
+        explained = _explained(machine, workload, rules, result, kept) if explain else []
         _print(result, against, explained=explained, checked=data.get("verify"))
 
 
@@ -254,7 +257,11 @@ def _verify(machine: Architecture, workload: Trace, rules: Policy | None) -> dic
 
 
 def _explained(
-    machine: Architecture, workload: Trace, rules: Policy | None, result: Result
+    machine: Architecture,
+    workload: Trace,
+    rules: Policy | None,
+    result: Result,
+    cache: DiskCache | None,
 ) -> list[Any]:
     """Return the block diagram, the tiles, and how they were found."""
     from accelsim.report.diagram import drawing
@@ -263,7 +270,9 @@ def _explained(
     from accelsim.run.simulation import decode_steps, equip
 
     steps = decode_steps(workload, result.phase, result.batch)
-    plans = list(layer_plans(equip(machine, workload, rules), workload, rules, steps))
+    layers: Layers = "isolated" if result.isolated_cycles is None else "chained"
+    machine = equip(machine, workload, rules)
+    plans = list(layer_plans(machine, workload, rules, steps, layers, cache))
     drawn = drawing(machine.diagram, machine.units, machine.streams)
     searched = [plan_table(plans)] if plans else []
     return [drawn, "", tiling_table(result), *searched]

@@ -57,8 +57,10 @@ def command(
     json_: JsonOption = False,
 ) -> None:
     """Make a trace of true shapes without the model; values are drawn when they are read."""
+    from accelsim.base.files import check_apart
     from accelsim.report.quantity import counted
 
+    check_apart([out], [shapes, quantiles])
     options = {"seq_len": seq_len, "distribution": distribution, "seed": seed}
     trace = _made(model, shapes, out, tokens, options, {"quantiles": quantiles, "layers": layers})
     about = trace.describe()

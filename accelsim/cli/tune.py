@@ -90,7 +90,7 @@ def command(
     Cycles are lost against the same array with generous parts, which are doubled until no cycle
     falls away. Every machine on the way is simulated.
     """
-    from accelsim.base.files import check_folders, write_texts
+    from accelsim.base.files import check_apart, check_folders, write_texts
     from accelsim.config.loader import arch_of
     from accelsim.sweeps.totals import Workload
     from accelsim.trace import load_trace
@@ -103,8 +103,8 @@ def command(
     source = _source(arch, overrides or ())
     machine = arch_of(source)
     target = out or Path(f"{tuned_name(machine.name)}.yaml")
-    _check_target(arch, target)
     check_folders(target)
+    check_apart([target], [arch, trace, policy])
     workload = Workload(load_trace(trace), selection_cache(cache))
     bench = Workbench(source, workload, duties, policy_of(policy, machine), kept)
     with _progress() as note:
@@ -140,13 +140,6 @@ def _check_loss(loss: float) -> None:
 
     if not 0 <= loss <= 1:
         raise InputError(f"--loss {loss:g}: must be from 0 to 1; 0.01 is one per cent")
-
-
-def _check_target(arch: Path, target: Path) -> None:
-    from accelsim.base.errors import InputError
-
-    if target.exists() and target.samefile(arch):
-        raise InputError(f"--out {target}: is the file that is tuned; choose another one")
 
 
 def _duties(phase: str, batch: str | None) -> list[Duty]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -56,7 +56,7 @@ def known_keys(path: KeyPath, data: dict[str, Any]) -> list[str]:
         if part in _KINDS and kind in _KINDS[part]:
             model = _KINDS[part][kind]
         else:
-            model = _submodel(model.model_fields[part].annotation)
+            model = _submodels(model.model_fields[part].annotation)[0]
     return _aliases(model)
 
 
@@ -91,18 +91,15 @@ def _sections(model: Any, part: str) -> list[Any]:
     if model is ArchitectureFile and part in _KINDS:
         return _KINDS[part].values()
     field = model.model_fields.get(part)
-    try:
-        return [] if field is None else [_submodel(field.annotation)]
-    except (AttributeError, StopIteration, RuntimeError):  # a plain value, not a section
-        return []
+    return [] if field is None else _submodels(field.annotation)
 
 
 def _aliases(model: Any) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _submodel(annotation: Any) -> Any:
-    """Return the model class inside an annotation such as `X | None`."""
+def _submodels(annotation: Any) -> list[Any]:
+    """Return the model classes inside an annotation such as `X | Y | None`; none of a value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(_submodel(a) for a in annotation.__args__ if a is not type(None))
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _submodels(inner)]

@@ -98,14 +98,18 @@ class SearchChoice(BaseModel):
     ] = "cycles"
 
 
+_OF_A_TILE = tuple(TilingChoice.model_fields)
+
+
 def check_tiling_choice(raw: object) -> object:
     """Return `auto`, `quick` or the section that `raw` is; raise InputError if it is neither."""
-    if isinstance(raw, dict):
-        kind = SearchChoice if set(raw) == {"objective"} else TilingChoice
-        return kind.model_validate(raw)
+    if isinstance(raw, dict) and set(raw) == {"objective"}:
+        return SearchChoice.model_validate(raw)
+    if isinstance(raw, dict) and "objective" not in raw and set(raw) & set(_OF_A_TILE):
+        return TilingChoice.model_validate(raw)
     if raw not in ("auto", "quick") and not isinstance(raw, TilingChoice | SearchChoice):
         raise InputError(
-            "must be auto, quick, a section with an objective, or one with tokens, columns, "
+            "must be auto, quick, a section with an objective alone, or one with tokens, columns, "
             "reduction and order"
         )
     return raw

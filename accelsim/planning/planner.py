@@ -68,8 +68,9 @@ class Planner:
             return plan(machine, gemm, is_decode=is_decode).best.tiling
         key = json.dumps([_written(machine), asdict(gemm), is_decode, _program(machine)])
         stored = self.cache.get(key)
-        if stored is not None:
-            return Tiling(**json.loads(stored))
+        with suppress(ValueError, TypeError):  # of another program, or damaged: found again
+            if stored is not None:
+                return Tiling(**json.loads(stored))
         found = plan(machine, gemm, is_decode=is_decode).best.tiling
         self.cache.put(key, json.dumps(asdict(found)).encode())
         return found

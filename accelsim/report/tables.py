@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from accelsim.accounting.breakdown import Breakdown
 from accelsim.hardware.block_report import SingleBlock
-from accelsim.mapping.tiling import describe
+from accelsim.mapping.tiling import Tiling, describe
 from accelsim.report.quantity import (
     Scale,
     area_scale,
@@ -128,21 +128,29 @@ def tiling_table(result: Result) -> Table:
 def plan_table(plans: Iterable[LayerPlan]) -> Table:
     """Return what the search for tiles found: how close to the bound, and what came second."""
     table = titled_table(
-        "Search for tiles", ["layer", "over bound", "bound by", "once", "runner-up", "slower"]
+        "Search for tiles",
+        ["layers", "over bound", "left", "once", "stays", "runner-up, outer", "slower"],
     )
-    for column in (2, 3, 4):
+    for column in (1, 3, 4, 5):
         table.columns[column].justify = "left"
     for each in plans:
-        second = describe(each.runner_up) if each.runner_up else "-"
+        second = _short(each.runner_up) if each.runner_up else "-"
         table.add_row(
             each.kind,
-            percent(each.over_bound),
-            each.bound_by,
+            f"{percent(each.over_bound)} {each.bound_by}",
+            percent(each.left),
             each.stays,
+            each.on_chip or "-",
             second,
             percent(each.slower) if each.runner_up else "-",
         )
     return table
+
+
+def _short(tiling: Tiling) -> str:
+    """Return `48×128×96 tokens`: tokens × reduction × columns, and the outermost loop."""
+    text = describe(tiling).replace(" × ", "×").replace(",", "")
+    return text.removesuffix("_outer")
 
 
 def area_table(name: str, report: AreaReport) -> Table:

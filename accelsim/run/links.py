@@ -6,7 +6,7 @@ Layers that read the same input are one link; an output that fits stays on chip 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Self
@@ -32,6 +32,9 @@ FEEDS = {
 Between them stand the addition to the residual stream, a normalisation, or the product of gate and
 up. What q, k and v feed is the attention, which is not modelled and needs the tokens before.
 """
+
+
+Products = tuple[TiledProduct, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +102,17 @@ class Setting:
 def chain_of(trace: Trace, setting: Setting) -> Chain:
     """Return the links of a trace on a machine."""
     links: list[Link] = []
+    known: dict[Hashable, Products] = {}  # blocks are alike
     for _, group in groupby(trace.linears, lambda x: (x.input, setting.methods[x.name])):
-        links += _links(tuple(group), trace, setting)
-    known = any(linear.kind in FEEDS for linear in trace.linears)
-    return Chain(links=tuple(_staying(links, trace.linears)), kinds_are_known=known)
+        links += _links(tuple(group), trace, setting, known)
+    kinds_are_known = any(linear.kind in FEEDS for linear in trace.linears)
+    return Chain(links=tuple(_staying(links, trace.linears)), kinds_are_known=kinds_are_known)
 
 
-def _links(linears: Sequence[Linear], trace: Trace, setting: Setting) -> Iterator[Link]:
-    """Yield layers with one input and method as one link where that pays, or each as its own.
-
-    It does not where tiles of one layer stay in the weight buffer, and those of all do not.
-    """
+def _links(
+    linears: tuple[Linear, ...], trace: Trace, setting: Setting, known: dict[Hashable, Products]
+) -> Iterator[Link]:
+    """Yield layers with one input and method as one link where that pays, or each as its own."""
     method = setting.methods[linears[0].name]
     rows = trace.meta.rows(linears[0].input)
     is_partial = setting.batch is not None and rows != trace.tokens
@@ -117,35 +120,46 @@ def _links(linears: Sequence[Linear], trace: Trace, setting: Setting) -> Iterato
         yield from (Link(linears=(one,), method=method, tiled=None) for one in linears)
         return
     tokens = rows if setting.batch is None else setting.batch
-    alone = [_link((one,), method, tokens, setting) for one in linears]
+    key = method, tokens, linears[0].in_features, tuple(x.out_features for x in linears)
+    if key not in known:
+        known[key] = _products(linears, method, tokens, setting)
+    products = known[key]
+    groups = [linears] if len(products) == 1 else [(one,) for one in linears]
+    for group, tiled in zip(groups, products, strict=True):
+        yield Link(linears=group, method=method, tiled=tiled)
+
+
+def _products(
+    linears: tuple[Linear, ...], method: Method, tokens: int, setting: Setting
+) -> Products:
+    """Return layers with one input as one product where that pays, else each as its own.
+
+    It does not where tiles of one layer stay in the weight buffer, and those of all do not.
+    """
+    alone = tuple(_product((one,), method, tokens, setting) for one in linears)
     has_column_table = method.demands.epilogue in ("add", "axpy")  # of the outputs of one layer
-    if len(linears) > 1 and not has_column_table:
-        joined = _link(tuple(linears), method, tokens, setting)
-        if _cycles(joined, setting) <= sum(_cycles(link, setting) for link in alone):
-            alone = [joined]
-    yield from alone
+    if len(linears) == 1 or has_column_table:
+        return alone
+    joined = _product(linears, method, tokens, setting)
+    with naming(setting.arch, linears[0]):
+        pays = setting.cycles(joined) <= sum(map(setting.cycles, alone))
+    return (joined,) if pays else alone
 
 
-def _link(linears: tuple[Linear, ...], method: Method, tokens: int, setting: Setting) -> Link:
+def _product(
+    linears: tuple[Linear, ...], method: Method, tokens: int, setting: Setting
+) -> TiledProduct:
     """Return layers with one input as one product."""
     width = linears[0].in_features
     gemm = Gemm(tokens, width, sum(linear.out_features for linear in linears))
     with naming(setting.arch, linears[0]):
-        tiled = TiledProduct.of(
+        return TiledProduct.of(
             setting.machines[method],
             gemm,
             kept_per_token=method.pattern.kept_count(width),
             is_decode=setting.batch is not None,
             planner=setting.planner,
         )
-    return Link(linears=linears, method=method, tiled=tiled)
-
-
-def _cycles(link: Link, setting: Setting) -> int:
-    """Return what a link takes by itself."""
-    assert link.tiled is not None
-    with naming(setting.arch, link.linears[0]):
-        return setting.cycles(link.tiled)
 
 
 def _staying(links: Sequence[Link], linears: Sequence[Linear]) -> Iterator[Link]:

@@ -96,11 +96,12 @@ def search(  # noqa: PLR0913, PLR0917
 ) -> Found:
     """Choose the layers to prune, so that the budget holds with the least harm.
 
-    Each layer is simulated dense and pruned on the same machine; layers run one after another, so
-    costs add up. Layers are pruned in the order of proxy harm per cycle (or pJ) saved, until the
-    budget holds; then those that turn out not to be needed become dense again, the most harmful
-    first. Under a perplexity budget, as many layers of that order are pruned as the measured
-    perplexity allows, found by bisection.
+    Each layer is simulated dense and pruned on the same machine, by itself (`isolated`), so that
+    costs add up: in a chain they depend on how its neighbours are pruned. Layers are pruned in the
+    order of proxy harm per cycle (or pJ) saved, until the budget holds; then those that turn out
+    not to be needed become dense again, the most harmful first. Under a
+    perplexity budget, as many layers of that order are pruned as the measured perplexity allows;
+    bisection finds them.
 
     Args:
         subject: the model.
@@ -113,11 +114,13 @@ def search(  # noqa: PLR0913, PLR0917
         calibration_text: for methods that learn, and for the proxy: never the text itself.
         proxy: `output_error` or `dropped_squared_magnitude` of each layer by itself.
         progress: told (stage, done, total).
-        simulation: options of `simulate_all`: phase, batch, cache.
+        simulation: options of `simulate_all`: phase, batch, cache; not `layers`.
 
     Raises:
         InputError: the budget cannot be met, or trace and model have other layers.
     """
+    if "layers" in (simulation or {}):
+        raise InputError("layers: a search adds up the costs of isolated layers; leave it out")
     proxy = new_name(proxy)
     if proxy not in PROXIES:
         raise InputError(f"unknown proxy '{proxy}'; allowed: {', '.join(PROXIES)}")

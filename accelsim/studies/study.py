@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ class Study:
     def main(self) -> None:
         """Do what the flags of the script say: measure again, compare, or write the page.
 
-        What is wrong with an input ends the script with one line and code 2.
+        What is wrong with an input ends the script with one line and code 2, Ctrl-C with 130.
         """
         flags = self.parsed()
         try:
@@ -104,6 +105,9 @@ class Study:
         except InputError as error:
             sys.stderr.write(f"error: {error}\n")
             sys.exit(2)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted; started again, a search goes on where it was\n")
+            sys.exit(128 + signal.SIGINT)
 
     def measure(self, flags: argparse.Namespace) -> None:
         """Find again what is kept in files, as the flags say."""

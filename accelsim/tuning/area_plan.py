@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from accelsim.base.errors import InputError
 from accelsim.base.yaml_source import dotted, read_yaml
@@ -39,6 +39,12 @@ class PlannedWork(BaseModel):
     batch: Annotated[int, Field(strict=True, gt=0)] | None = None
     shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.trace is None) == (self.model is None):
+            raise ValueError("needs 'trace' or 'model', and not both")
+        return self
+
     @property
     def duty(self) -> Duty:
         """The phase that machines have to do."""
@@ -55,8 +61,6 @@ class PlannedWork(BaseModel):
             beside: the folder of the plan.
             folder: where a trace may be written.
         """
-        if (self.trace is None) == (self.model is None):
-            raise InputError("work needs 'trace' or 'model', and not both")
         if self.trace is not None:
             return load_trace(beside / self.trace)
         name = f"{self.model}-{self.tokens}-{self.seq_len or self.tokens}-{self.blocks}.npz"
@@ -87,13 +91,13 @@ class AreaPlan(BaseModel):
 
     schema_: Literal[1] = Field(alias="schema")
     reference: str
-    bases: Mapping[str, str]
-    shares: tuple[Annotated[float, Field(gt=0)], ...]
-    bandwidths_gb_per_s: tuple[Annotated[float, Field(gt=0)], ...]
+    bases: Annotated[Mapping[str, str], Field(min_length=1)]
+    shares: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    bandwidths_gb_per_s: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
     tuned_at_gb_per_s: Annotated[float, Field(gt=0)] = 64.0
     trials: Annotated[int, Field(strict=True, gt=0)]
     seeds: Annotated[int, Field(strict=True, gt=0)]
-    works: Mapping[str, PlannedWork]
+    works: Annotated[Mapping[str, PlannedWork], Field(min_length=1)]
 
     def shares_of(self, work: str) -> tuple[float, ...]:
         """Return the areas for some work, ascending."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from accelsim.base.errors import InputError
+from accelsim.base.files import folder as output_folder
 from accelsim.config import load_arch
+from accelsim.run.simulation import decode_steps
 from accelsim.tuning.area_climb import Climb, Desk, Spot, Trials, tuned_base
 from accelsim.tuning.area_plan import AreaPlan, load_area_plan
 from accelsim.tuning.bench import Contents, got
 from accelsim.tuning.journal import Journal
+from accelsim.tuning.processes import Submit, processes
 from accelsim.tuning.search import ORIGINS, Trial
 from accelsim.tuning.space import Places
 
@@ -50,9 +53,10 @@ def run_area_plan(
         InputError: the plan or one of its files is wrong.
     """
     plan, desk = load_area_plan(path), Desk(path, folder)
-    _check(plan, desk)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        crew = _Crew(pool, note)
+    with output_folder(folder):
+        _check(plan, desk)
+    with processes(workers) as submit:
+        crew = _Crew(submit, note)
         pairs = list(product(plan.works, plan.bases))
         found = crew.all("tuned", tuned_base, [(desk, *pair) for pair in pairs])
         tuned = dict(zip(pairs, found, strict=True))
@@ -70,13 +74,17 @@ def run_area_plan(
 
 
 def _check(plan: AreaPlan, desk: Desk) -> None:
-    """Get the folder ready; raise InputError for what is wrong before any work is done."""
-    desk.folder.mkdir(parents=True, exist_ok=True)
-    beside = desk.plan_path.parent
-    for name in (plan.reference, *plan.bases.values()):
-        load_arch(beside / name)
-    for work in plan.works.values():
-        work.load(beside, desk.folder)
+    """Begin the journal; raise InputError for a machine or work that is none, before the search."""
+    path, beside = desk.plan_path, desk.plan_path.parent
+    load_arch(beside / plan.reference)
+    for base in plan.bases.values():
+        for bandwidth in (plan.tuned_at_gb_per_s, *plan.bandwidths_gb_per_s):
+            load_arch(beside / base, [f"dram.bandwidth_gb_per_s={bandwidth}"])
+    for name, work in plan.works.items():
+        try:
+            decode_steps(work.load(beside, desk.folder), work.duty.phase, work.batch)
+        except InputError as error:
+            raise InputError(f"{path}: work '{name}': {error}") from error
     Journal.begun(desk.journal_path)
 
 
@@ -84,13 +92,13 @@ def _check(plan: AreaPlan, desk: Desk) -> None:
 class _Crew:
     """Processes, and who is told how far they are."""
 
-    pool: Executor
+    submit: Submit
     note: Note
     begun_s: float = field(default_factory=time.monotonic)
 
     def all(self, what: str, job: Callable[..., Any], given: Sequence[Sequence[Any]]) -> list[Any]:
         """Return what a job returns for all arguments, in their order."""
-        running = [self.pool.submit(job, *arguments) for arguments in given]
+        running = [self.submit(job, *arguments) for arguments in given]
         for done, one in enumerate(as_completed(running), start=1):
             one.result()
             seconds = time.monotonic() - self.begun_s

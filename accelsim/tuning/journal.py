@@ -7,12 +7,14 @@ kept itself: played again, it finds what it has simulated here, and comes to whe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from accelsim.base.files import write_texts
 
 Measured = Mapping[str, Any] | None
 """What a machine came to, by metric; None: a layer has no place on it."""
@@ -45,18 +47,16 @@ class Journal:
         It is written again, so that no other process may use it yet.
         """
         head = json.dumps({"code": code_digest()})
-        old = path.read_text("utf-8").splitlines() if path.is_file() else []
-        lines: dict[str, Measured] = dict(map(_line, old[1:])) if old[:1] == [head] else {}
-        lines.pop("", None)
+        old = path.read_bytes().splitlines() if path.is_file() else []
+        lines = _known(old[1:]) if old[:1] == [head.encode()] else {}
         whole = [head, *(json.dumps(pair) for pair in lines.items())]
-        path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+        write_texts({path: "".join(f"{line}\n" for line in whole)})
         return cls(path, "", lines)
 
     @classmethod
     def opened(cls, path: Path) -> Journal:
         """Return a journal that another process has begun."""
-        _, *lines = path.read_text("utf-8").splitlines()
-        return cls(path, "", dict(map(_line, lines)))
+        return cls(path, "", _known(path.read_bytes().splitlines()[1:]))
 
     def on(self, about: str) -> Journal:
         """Return the same journal, of what depends on something else, too."""
@@ -79,13 +79,17 @@ class Journal:
         return self.lines[key]
 
 
-def _line(text: str) -> tuple[str, Measured]:
-    """Return key and value of a line; no key for half a line, which a process left behind."""
-    try:
-        key, value = json.loads(text)
-    except ValueError:
-        return "", None
-    return key, value
+def _known(lines: Iterable[bytes]) -> dict[str, Measured]:
+    """Return what lines hold, by key; damaged ones, such as half a line, hold nothing."""
+    known: dict[str, Measured] = {}
+    for line in lines:
+        try:
+            key, value = json.loads(line)
+        except (ValueError, TypeError):
+            continue
+        if isinstance(key, str) and (value is None or isinstance(value, dict)):
+            known[key] = value
+    return known
 
 
 @cache

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from accelsim.base.errors import InputError
 from accelsim.capture import capture_pretrained
+from accelsim.studies import policy_search
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -236,3 +238,11 @@ def test_a_search_without_an_answer_says_why(cli, search, tmp_path, flags, said)
 def test_a_dense_machine_has_nothing_to_choose(refused, search, arch):
     said = refused(*search[:2], arch("dense"), *search[3:], "--budget", "cycles=0.9")
     assert "a dense machine has nothing to choose" in said
+
+
+def test_a_search_adds_up_isolated_layers_only(cli, search):
+    with pytest.raises(InputError, match="isolated"):
+        policy_search.search(*[None] * 7, calibration_text=None, simulation={"layers": "chained"})
+    outcome = cli(*search, "--budget", "cycles=0.9", "--layers", "chained")
+    assert outcome.code == 2
+    assert "--layers" in outcome.err

@@ -118,6 +118,33 @@ def test_a_value_out_of_range_of_the_precision_names_file_and_array(
     assert f"x/{key}" in message
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "{arch}", "--trace", "{trace}", "--csv", "{trace}"),
+        ("run", "{arch}", "--trace", "{trace}", "--timeline", "{arch}"),
+        ("run", "{arch}", "--trace", "{trace}", "--vcd", "{arch}", "--baseline", "{arch}"),
+        ("compare", "{arch}", "--trace", "{trace}", "--csv", "{arch}"),
+        ("tune", "{arch}", "--trace", "{trace}", "--out", "{trace}"),
+        (
+            *("policy", "search", "{arch}", "--trace", "{trace}"),
+            *("--budget=cycles=1", "--out={arch}"),
+        ),
+        ("synth", "--shapes", "{arch}", "--tokens", "4", "--out", "{arch}"),
+        ("accuracy", "--load-calibration", "{trace}", "--save-calibration", "{trace}"),
+    ],
+    ids=lambda command: f"{command[0]} {command[-1]}",
+)
+def test_no_command_writes_over_what_it_reads(refused, arch, trace, tmp_path, command):
+    places = {"arch": tmp_path / "a.yaml", "trace": tmp_path / "t.npz"}
+    places["arch"].write_bytes(arch("nm816").read_bytes())
+    places["trace"].write_bytes(trace.read_bytes())
+    before = {path: path.read_bytes() for path in places.values()}
+    message = refused(*(part.format_map(places) for part in command))
+    assert "is read by this command" in message
+    assert {path: path.read_bytes() for path in places.values()} == before
+
+
 # --- flags ---------------------------------------------------------------------------------------
 
 

@@ -115,5 +115,5 @@ def out(tmp_path):
 def test_the_file_that_is_tuned_is_not_overwritten(refused, renamed, trace):
     own = renamed("mine")
     text = own.read_text(encoding="utf-8")
-    assert "is the file that is tuned" in refused("tune", own, "--trace", trace, "--out", own)
+    assert "is read by this command" in refused("tune", own, "--trace", trace, "--out", own)
     assert own.read_text(encoding="utf-8") == text

@@ -277,9 +277,13 @@ def test_a_value_where_a_section_belongs_says_so_without_class_names(edit, old, 
     assert "instance of" not in message  # Python classes mean nothing to the reader
 
 
-def test_a_tiling_that_is_neither_says_what_there_is(edit):
-    edited = edit("tiling: auto", "tiling: automatic")
-    message = edited.refused("key 'tiling': ", "auto", line=edited.line)
+@pytest.mark.parametrize(
+    "tiling",
+    ["automatic", "{}", "{objectve: cycles}", "{objective: cycles, tokens: 8}", "[auto]", "null"],
+)
+def test_a_tiling_that_is_neither_says_what_there_is(edit, tiling):
+    edited = edit("tiling: auto", f"tiling: {tiling}")
+    message = edited.refused("key 'tiling': ", "auto", "an objective alone", line=edited.line)
     assert "TilingChoice" not in message
 
 

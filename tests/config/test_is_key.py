@@ -19,6 +19,7 @@ from accelsim.config.keys import is_key
         "selector",
         "technology.node_nm",
         "tiling.tokens",
+        "tiling.objective",
         "epilogue.lanes",
         "dataflow",
         "units",

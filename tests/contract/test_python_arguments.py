@@ -60,6 +60,8 @@ def test_compare_is_simulate_for_each_and_ratios(trace):
         (lambda t: acs.simulate(SPARSE, t, phase="decode", batch="2"), "'batch' is '2', of ty"),
         (lambda t: acs.simulate(SPARSE, t, phase="decode", batch=2.5), "'batch' is 2.5, of type"),
         (lambda t: acs.simulate(SPARSE, t, phase="decode", batch=True), "'batch' is True, of ty"),
+        (lambda t: acs.simulate(SPARSE, t, layers=None), "'layers' is None, of type NoneType"),
+        (lambda t: acs.simulate(SPARSE, t, layers=["chained"]), "'layers' is .*, of type list"),
         (lambda t: acs.simulate_all(str(SPARSE), t), "'archs' is .*, of type str; allowed: a list"),
         (
             lambda t: acs.compare(acs.load_arch(SPARSE), t),

@@ -63,3 +63,13 @@ def test_the_model_page_draws_the_diagram():
     arch = machine("nm816")
     (block,) = re.findall(r"^```text\n(.*?)^```$", MODEL, re.MULTILINE | re.DOTALL)
     assert block.rstrip("\n") == drawing(arch.diagram, arch.units, arch.streams)
+
+
+@pytest.mark.parametrize("name", ["dense", "nm24", "nm816", "nm1632"])
+def test_what_chained_layers_save(name):
+    cells = []
+    for phase, batch in (("prefill", None), ("decode", 1), ("decode", 8)):
+        result = simulate(machine(name), TRACE, phase=phase, batch=batch)
+        alone, saved = result.isolated_cycles, 1 - result.cycles / result.isolated_cycles
+        cells.append(f"{alone / 1e6:.2f} → {result.cycles / 1e6:.2f} (−{100 * saved:.1f} %)")
+    assert f"| {name} | {' | '.join(cells)} |" in MODEL

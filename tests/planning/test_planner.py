@@ -73,6 +73,15 @@ def test_another_process_finds_it_on_disk(searches, tmp_path):
     assert len(searches) == 2
 
 
+@pytest.mark.parametrize("stored", [b"", b"5", b"[1]", b'{"tokens": 1}', b'{"tile": 1}', b"\xff"])
+def test_what_is_no_tile_counts_as_missing(searches, tmp_path, stored):
+    with patch.object(DiskCache, "get", lambda *_: stored):
+        found = Planner(DiskCache(tmp_path)).tile(machine(), LAYER)
+    assert len(searches) == 1
+    forget()
+    assert Planner().tile(machine(), LAYER) == found
+
+
 @pytest.mark.parametrize("layers", ["isolated", "chained"])
 def test_a_run_stores_what_it_finds_and_finds_it_again(searches, tmp_path, layers):
     store, arch = DiskCache(tmp_path), load("nm816", {"tiling": "auto"})

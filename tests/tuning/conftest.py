@@ -1,6 +1,7 @@
 """A tiny comparison at equal area: two patterns and two areas, at one bandwidth."""
 
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -38,22 +39,16 @@ def write_plan(folder, **keys):
     return folder / "plan.yaml"
 
 
-class Here:
-    """Runs each job in this process, as soon as it is given one."""
+@contextmanager
+def here(_):
+    """Yield a function that runs each call in this process, at once."""
 
-    def __init__(self, *_, **__):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, job, *arguments):
+    def submit(job, *arguments):
         done = Future()
         done.set_result(job(*arguments))
         return done
+
+    yield submit
 
 
 def rows_of(plan, folder, **options):
@@ -61,7 +56,7 @@ def rows_of(plan, folder, **options):
     for remembered in (area_climb._journal, area_climb._workload):
         remembered.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(area_run, "ProcessPoolExecutor", Here)
+        patch.setattr(area_run, "processes", here)
         return area_run.run_area_plan(plan, folder, note=str, **options)
 
 

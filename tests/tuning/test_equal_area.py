@@ -167,6 +167,42 @@ def test_a_journal_of_other_code_counts_for_nothing(tmp_path, monkeypatch):
     assert json.loads(path.read_text("utf-8").splitlines()[0]) == {"code": "other"}
 
 
+@pytest.mark.parametrize("damaged", ["5", '"ab"', "[1, null]", '["a", 7]', "[]", "\udcff", ""])
+def test_a_damaged_line_of_a_journal_holds_nothing(tmp_path, damaged):
+    path = tmp_path / "j"
+    Journal.begun(path).found({"a": 1}, lambda: {"cycles": 1.0})
+    with path.open("ab") as file:
+        file.write(damaged.encode(errors="surrogateescape") + b"\n")
+    assert len(Journal.opened(path).lines) == 1
+    again = Journal.begun(path)
+    assert again.found({"a": 1}, pytest.fail) == {"cycles": 1.0}
+    assert again.found({"a": 2}, lambda: None) is None
+    assert len(_lines(path)) == 3
+
+
+BATCH = {"trace": "trace.npz", "batch": 100_000}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"works": {}}, "key 'works'"),
+        ({"shares": []}, "key 'shares'"),
+        ({"bandwidths_gb_per_s": []}, "key 'bandwidths_gb_per_s'"),
+        ({"bandwidths_gb_per_s": [8, 1e30]}, "dense.yaml.*'dram.bandwidth_gb_per_s'"),
+        ({"bases": {}}, "key 'bases'"),
+        ({"works": {"w": {}}}, "key 'works.w'.*'trace' or 'model'"),
+        ({"works": {"w": {"model": "x"}}}, "plan.yaml: work 'w': unknown model"),
+        ({"works": {"w": BATCH}}, "plan.yaml: work 'w': batch 100000 is larger"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_told_before_the_search(tmp_path, keys, said):
+    plan = write_plan(tmp_path, **keys)
+    with pytest.raises(InputError, match=said):
+        run_area_plan(plan, tmp_path / "out", note=pytest.fail)
+    assert not (tmp_path / "out").exists()
+
+
 def test_processes_find_what_one_does(searched, tmp_path):
     plan, _, whole = searched
     said = []
