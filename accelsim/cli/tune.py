@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,54 +24,64 @@ from accelsim.cli.options import (
     show,
     show_json,
     stages,
+    warn,
 )
 from accelsim.cli.streams import tell
 
 if TYPE_CHECKING:
+    from accelsim.base.yaml_source import YamlSource
     from accelsim.tuning.bench import Duty
     from accelsim.tuning.descent import Note
 
-EXAMPLE = (
-    "accelsim tune arch_configs/nm816.yaml --trace traces/llama.npz --keep pattern,mac_array,dram"
-)
+EXAMPLE = "accelsim tune arch_configs/nm816.yaml --trace traces/llama.npz --keep buffers.outputs"
 _LINE_S = 10  # between lines in a log
 ALWAYS_KEPT = "pattern,mac_array,dram"
+
+KeepOption = Annotated[
+    str,
+    typer.Option(
+        "--keep",
+        help="Parts and keys that stay as the file has them, e.g. selector,buffers.outputs; "
+        "pattern, mac_array, dram and all that has no size stay anyway.",
+        metavar="KEY,…",
+    ),
+]
+LossOption = Annotated[
+    float,
+    typer.Option("--loss", help="Share of the cycles that may be lost against generous parts."),
+]
+PhasesOption = Annotated[
+    str,
+    typer.Option("--phase", help="prefill, decode, or prefill,decode: then neither loses more."),
+]
+BatchesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--batch",
+        help="Sequences of a decode step, or several such: 1,8 (decode only; 1 if not given).",
+    ),
+]
+MachineOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Architecture file to write; default: NAME_tuned.yaml here.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
 
 
 def command(
     arch: ArchArgument,
     trace: TraceOption,
-    keep: Annotated[
-        str,
-        typer.Option(
-            help="Parts and keys that stay as the file has them, e.g. selector,buffers.outputs; "
-            "pattern, mac_array, dram and all that has no size stay anyway.",
-            metavar="KEY,…",
-        ),
-    ] = ALWAYS_KEPT,
-    loss: Annotated[
-        float, typer.Option(help="Share of the cycles that may be lost against generous parts.")
-    ] = 0.01,
-    phase: Annotated[
-        str, typer.Option(help="prefill, decode, or prefill,decode: then neither loses more.")
-    ] = "prefill",
-    batch: Annotated[
-        str | None,
-        typer.Option(
-            help="Sequences of a decode step, or several such: 1,8 (decode only; 1 if not given)."
-        ),
-    ] = None,
+    keep: KeepOption = ALWAYS_KEPT,
+    loss: LossOption = 0.01,
+    phase: PhasesOption = "prefill",
+    batch: BatchesOption = None,
     policy: PolicyOption = None,
     overrides: SetOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="Architecture file to write; default: NAME_tuned.yaml here.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
+    out: MachineOption = None,
     cache: CacheOption = True,
     json_: JsonOption = False,
 ) -> None:
@@ -81,9 +91,7 @@ def command(
     falls away. Every machine on the way is simulated.
     """
     from accelsim.base.files import check_apart, check_folders, write_texts
-    from accelsim.base.yaml_source import read_yaml
     from accelsim.config.loader import arch_of
-    from accelsim.report.tuning import tuning_tables
     from accelsim.sweeps.totals import Workload
     from accelsim.trace import load_trace
     from accelsim.tuning.bench import Workbench
@@ -92,9 +100,7 @@ def command(
 
     _check_loss(loss)
     duties, kept = _duties(phase, batch), _kept(keep)
-    source = read_yaml(arch)
-    for text in overrides or ():
-        source.override(text)
+    source = _source(arch, overrides or ())
     machine = arch_of(source)
     target = out or Path(f"{tuned_name(machine.name)}.yaml")
     check_folders(target)
@@ -105,6 +111,24 @@ def command(
         tuned = tune(bench, loss, note)
     data = record(tuned, bench, loss)
     write_texts({target: file_text(tuned, bench, loss)})
+    _show(data, target, json_=json_)
+
+
+def _source(arch: Path, overrides: Sequence[str]) -> YamlSource:
+    """Return an architecture file with other values at some keys."""
+    from accelsim.base.yaml_source import read_yaml
+
+    source = read_yaml(arch)
+    for text in overrides:
+        source.override(text)
+    return source
+
+
+def _show(data: Mapping[str, Any], target: Path, *, json_: bool) -> None:
+    """Print what tuning came to, and warn of what is wrong with the machine."""
+    from accelsim.report.tuning import tuning_tables
+
+    warn(*data["warnings"])
     if json_:
         show_json(data)
         return

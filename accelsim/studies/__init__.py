@@ -37,6 +37,7 @@ from accelsim.studies.runs import Run, dropped_squared_magnitude_ratio, row, run
 from accelsim.studies.searched import Searched
 from accelsim.studies.study import Study
 from accelsim.studies.tables import Column, Numbers, Table, columns, ratios
+from accelsim.studies.tuned import TunedMachines
 from accelsim.studies.verdict import Verdict, claims_table
 from accelsim.studies.words import sign, times, word, written
 
@@ -72,6 +73,7 @@ __all__ = [
     "Stacks",
     "Study",
     "Table",
+    "TunedMachines",
     "Value",
     "Verdict",
     "Whiskers",

@@ -11,6 +11,7 @@ from accelsim.report.style import COLOURS, GREY, MARKERS
 from accelsim.studies.choice import Chosen, Data, facts
 from accelsim.studies.facts import Facts, Quantity, number
 from accelsim.studies.figure import Look
+from accelsim.studies.prose import Span
 from accelsim.studies.runs import Run
 from accelsim.studies.words import written
 
@@ -28,10 +29,12 @@ class Bar:
     Attributes:
         quantity: its height.
         at: settings of its runs, besides those of the group.
+        span: a lower and an upper end around the height; all bars of a panel have one, or none.
     """
 
     quantity: Quantity
     at: Mapping[str, Any] = field(default_factory=dict)
+    span: Callable[[Sequence[Run]], Span] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,22 @@ class Bars:
             label: [self.scale * height(bar.quantity, of(**bar.at), data) for of in self._groups]
             for label, bar in self.bars.items()
         }
-        grouped(ax, list(self.groups), series, form=self.form, colours=self.colours)
+        spans = {
+            label: [self._span(bar.span, of(**bar.at), data) for of in self._groups]
+            for label, bar in self.bars.items()
+            if bar.span is not None
+        }
+        options: Any = {"form": self.form, "colours": self.colours}
+        grouped(ax, list(self.groups), series, spans=spans or None, **options)
         if self.rule is not None:
             ax.axhline(self.rule, color="black", linewidth=0.6, linestyle="--", zorder=0)
         self.look.dress(ax, {})
+
+    def _span(
+        self, span: Callable[[Sequence[Run]], Span], chosen: Chosen, data: Data
+    ) -> tuple[float, float]:
+        low, high = span(chosen.of(data))
+        return self.scale * low, self.scale * high
 
     @property
     def _groups(self) -> list[Callable[..., Chosen]]:

@@ -7,15 +7,18 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from typing_extensions import override
 
 from accelsim.base.files import read_text, write_texts
 from accelsim.results.export import csv_text
 from accelsim.studies.prose import Span
-from accelsim.studies.quantities import Measure
+from accelsim.studies.quantities import Measure, across, smallest
 from accelsim.studies.runs import Run
 from accelsim.sweeps.run import usable_cores
 from accelsim.tuning.area_run import run_area_plan
+from accelsim.tuning.search import ORIGINS, Origin
 
 _TOTALS = ("cycles", "energy_pj", "dram_bytes", "mac_utilization_ratio", "area_um2")
 
@@ -27,12 +30,10 @@ class Searched:
     Attributes:
         file: the table (CSV).
         plan: the plan, which `measure` carries out.
-        folder: where `measure` keeps what was simulated, so that it can be stopped.
     """
 
     file: Path
     plan: Path
-    folder: Path
 
     def records(self) -> list[Run]:
         """Return one record for each machine, in the shape of a run.
@@ -42,9 +43,15 @@ class Searched:
         rows = csv.DictReader(io.StringIO(read_text(self.file)))
         return [_record({name: _number(text) for name, text in row.items()}) for row in rows]
 
-    def measure(self) -> None:
-        """Search for all machines again, or go on with it, and write the table."""
-        rows = run_area_plan(self.plan, self.folder, workers=usable_cores())
+    def measure(self, journal: Path | None = None) -> None:
+        """Search for all machines on all cores, and write the table.
+
+        Args:
+            journal: a folder for what was simulated, from which a search that was stopped goes on;
+                default: `out/NAME` of the project.
+        """
+        folder = journal or self.file.parents[2] / "out" / self.file.parent.name
+        rows = run_area_plan(self.plan, folder, workers=usable_cores())
         write_texts({self.file: csv_text(rows)})
 
 
@@ -91,9 +98,71 @@ def gain_over_dense(metric: str = "cycles") -> Measure:
     return ratio
 
 
+class Gain(NamedTuple):
+    """A gain of the best over the best, and of any search over any, by seed.
+
+    >>> f"{Gain(1.2, 1.1, 1.25)}"
+    '1.20× (1.10 to 1.25)'
+    """
+
+    best: float
+    low: float
+    high: float
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.best:.2f}× ({self.low:.2f} to {self.high:.2f})"
+
+
+def gain_with_seeds(runs: Sequence[Run]) -> Gain:
+    """Return a quantity: the gain of cycles, with the least and the most between two searches."""
+    return Gain(gain_over_dense()(runs), *seeds_span(runs))
+
+
 def least_gain(runs: Sequence[Run]) -> float:
     """Return the gain of the unluckiest sparse search over the luckiest dense one."""
     return seeds_span(runs).low
+
+
+def seeds_apart(runs: Sequence[Run]) -> float:
+    """Return a quantity of one pattern: by how much its unluckiest search exceeds its luckiest."""
+    cycles = [run["totals"]["cycles"] for run in runs]
+    return float(max(cycles) / min(cycles) - 1)
+
+
+def simulated(runs: Sequence[Run]) -> int:
+    """Return the number of machines that were simulated, by all searches."""
+    return sum(run["point"]["trials"] for run in runs)
+
+
+def effort(far: float) -> dict[str, Measure]:
+    """Return quantities of all searches: how many there were, and how far seeds are apart.
+
+    `count` is the machines that were simulated for each cell by all of its seeds, `all` those of
+    all cells; an origin has the share of machines that came from it.
+
+    Args:
+        far: a share of cycles; `apart` counts the cells whose seeds are further apart.
+    """
+    cell = ("work", "share", "bandwidth", "pattern")
+    counts: dict[str, Callable[[list[float]], float]] = {
+        "apart": lambda some: sum(it > far for it in some),
+        "cells": len,
+        "worst": max,
+    }
+    return {
+        "seeds": lambda runs: len({run["point"]["seed"] for run in runs}),
+        "trials": smallest("trials"),
+        "count": across(min, simulated, *cell),
+        "all": simulated,
+        **{origin: share_of(origin) for origin in ORIGINS},
+        **{name: across(pick, seeds_apart, *cell) for name, pick in counts.items()},
+    }
+
+
+def share_of(origin: Origin) -> Measure:
+    """Return a quantity: the share of all trials whose machines have an origin."""
+    return lambda runs: sum(run["point"][f"{origin}_trials"] for run in runs) / simulated(runs)
 
 
 def seeds_span(runs: Sequence[Run]) -> Span:

@@ -18,9 +18,13 @@ from accelsim.studies.perplexity import Perplexities
 from accelsim.studies.runs import Run, runs_of
 from accelsim.studies.searched import Searched
 from accelsim.studies.tables import Numbers
+from accelsim.studies.tuned import TunedMachines
 
 Source = Callable[[argparse.Namespace], list[Run]]
 """Where the runs of a group come from, given the flags of the script."""
+
+Kept = Perplexities | Searched | TunedMachines
+"""What was found once, is kept in files, and is found again by `--measure`."""
 
 
 class Part(Protocol):
@@ -42,7 +46,7 @@ class Study:
         question: what it asks; the first line of `--help`.
         script: its `__file__`, beside which its sweep files, its page and its figure are.
         groups: by name, the sweep files whose runs are simulated (without `.yaml`), measured
-            perplexities, machines that were searched for, or a function of the flags.
+            perplexities, machines that were searched for or tuned, or a function of the flags.
         parts: what stands on the page.
         figure: what is drawn.
         numbers: the CSV files.
@@ -52,7 +56,7 @@ class Study:
 
     question: str
     script: str
-    groups: Mapping[str, Sequence[str] | Perplexities | Searched | Source]
+    groups: Mapping[str, Sequence[str] | Kept | Source]
     parts: Sequence[Part]
     figure: Figure
     numbers: Sequence[Numbers] = ()
@@ -68,10 +72,8 @@ class Study:
         """Simulate and read what the study is about."""
         return Data({name: self._runs(it, flags) for name, it in self.groups.items()})
 
-    def _runs(
-        self, source: Sequence[str] | Perplexities | Searched | Source, flags: argparse.Namespace
-    ) -> list[Run]:
-        if isinstance(source, Perplexities | Searched):
+    def _runs(self, source: Sequence[str] | Kept | Source, flags: argparse.Namespace) -> list[Run]:
+        if isinstance(source, Kept):
             return source.records()
         if callable(source):
             return source(flags)
@@ -95,11 +97,10 @@ class Study:
 
         What is wrong with an input ends the script with one line and code 2, Ctrl-C with 130.
         """
-        flags = self._parsed()
+        flags = self.parsed()
         try:
-            for source in self.groups.values():
-                if flags.measure and isinstance(source, Perplexities | Searched):
-                    source.measure()
+            if flags.measure:
+                self.measure(flags)
             self.write(Page(self.folder, flags.check), self.data(flags))
         except InputError as error:
             sys.stderr.write(f"error: {error}\n")
@@ -108,11 +109,23 @@ class Study:
             sys.stderr.write("interrupted; started again, a search goes on where it was\n")
             sys.exit(128 + signal.SIGINT)
 
-    def _parsed(self) -> argparse.Namespace:
+    def measure(self, flags: argparse.Namespace) -> None:
+        """Find again what is kept in files, as the flags say."""
+        for source in self.groups.values():
+            if isinstance(source, Searched):
+                source.measure(flags.journal)
+            elif isinstance(source, Kept):
+                source.measure()
+
+    def parsed(self) -> argparse.Namespace:
+        """Return the flags of the script."""
         parser = argparse.ArgumentParser(description=self.question)
         parser.add_argument("--check", action="store_true", help="compare with what is there")
-        about = "measure perplexities, or search for machines, again, if it has any (minutes)"
+        about = "measure perplexities, and search for machines, again, if it has any (minutes)"
         parser.add_argument("--measure", action="store_true", help=about)
+        if any(isinstance(source, Searched) for source in self.groups.values()):
+            about = "folder of what was simulated; a search that was stopped goes on from it"
+            parser.add_argument("--journal", type=Path, metavar="FOLDER", help=about)
         for name, options in self.flags.items():
             parser.add_argument(f"--{name.replace('_', '-')}", **options)
         return parser.parse_args()

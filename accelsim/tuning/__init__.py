@@ -1,6 +1,6 @@
 """Machines at their best: the smallest parts for an array, and the best machine for an area.
 
-`tune` shrinks what is around the array of one machine (`accelsim tune`); `search_area` looks for
+`tune` shrinks what is around the array of one machine (`accelsim tune`); `AreaSearch` looks for
 the fastest machine of a pattern in an area (`experiments/equal_area`).
 """
 

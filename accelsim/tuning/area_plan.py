@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,7 +18,7 @@ from accelsim.tuning.bench import Duty
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Work(BaseModel):
+class PlannedWork(BaseModel):
     """Work that machines are searched for: a trace, or shapes of a public model, and a phase.
 
     Attributes:
@@ -48,6 +49,10 @@ class Work(BaseModel):
     def duty(self) -> Duty:
         """The phase that machines have to do."""
         return Duty(self.batch)
+
+    def identity(self, trace: Trace) -> str:
+        """Return what the work consists of: of shapes, the recipe, which is the same everywhere."""
+        return f"{trace.sha256 if self.model is None else self.model_dump_json()} {self.duty}"
 
     def load(self, beside: Path, folder: Path) -> Trace:
         """Return the trace; one of shapes is written into a folder.
@@ -92,17 +97,15 @@ class AreaPlan(BaseModel):
     tuned_at_gb_per_s: Annotated[float, Field(gt=0)] = 64.0
     trials: Annotated[int, Field(strict=True, gt=0)]
     seeds: Annotated[int, Field(strict=True, gt=0)]
-    works: Annotated[Mapping[str, Work], Field(min_length=1)]
+    works: Annotated[Mapping[str, PlannedWork], Field(min_length=1)]
 
     def shares_of(self, work: str) -> tuple[float, ...]:
         """Return the areas for some work, ascending."""
         return tuple(sorted(self.works[work].shares or self.shares))
 
-    def chains(self) -> Iterator[tuple[str, int]]:
-        """Yield work and seed of each chain of searches, in the order of the plan."""
-        for work in self.works:
-            for seed in range(self.seeds):
-                yield work, seed
+    def climbs(self) -> Iterator[tuple[str, float, int]]:
+        """Yield work, bandwidth and seed of each climb through the areas, in the plan's order."""
+        yield from product(self.works, self.bandwidths_gb_per_s, range(self.seeds))
 
 
 def load_area_plan(path: Path) -> AreaPlan:

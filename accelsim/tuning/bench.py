@@ -21,7 +21,7 @@ from accelsim.config.resolve import with_units
 from accelsim.dataflows.memory import Memory
 from accelsim.hardware import Buffer, Unit
 from accelsim.run.area import clock_notes
-from accelsim.run.simulation import equip
+from accelsim.run.simulation import Phase, equip
 from accelsim.sparsity.policy import Policy
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from accelsim.tech.source import CostSource
@@ -46,7 +46,7 @@ class Duty:
     batch: int | None = None
 
     @property
-    def phase(self) -> str:
+    def phase(self) -> Phase:
         """The phase that it is."""
         return "prefill" if self.batch is None else "decode"
 

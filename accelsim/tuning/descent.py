@@ -57,7 +57,6 @@ class Tuned:
         before: the machine as its file has it.
         generous: the same array with parts that cost no cycle; cycles are lost against it.
         after: the smallest machine.
-        knobs: what was made smaller.
         doublings: by which the generous parts exceed those of the file, or of full speed.
         simulations: machines that were simulated.
     """
@@ -65,7 +64,6 @@ class Tuned:
     before: Tried
     generous: Tried
     after: Tried
-    knobs: Sequence[Knob]
     doublings: int
     simulations: int
 
@@ -93,7 +91,7 @@ def tune(bench: Workbench, loss: float = 0.01, note: Note = lambda *_: None) -> 
     generous, doublings = _generous(bench, knobs, contents, written.arch, note)
     descent = _Descent(bench, knobs, generous, loss, note)
     after = descent.run()
-    return Tuned(before, generous, after, knobs, doublings, bench.simulations)
+    return Tuned(before, generous, after, doublings, bench.simulations)
 
 
 def _generous(

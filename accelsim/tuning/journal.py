@@ -1,4 +1,4 @@
-"""Machines that were simulated, kept line by line, so that a search that was stopped goes on.
+"""What was simulated, kept line by line, so that a search that was stopped goes on.
 
 A search asks for the same machines in the same order whenever it is started, so it need not be
 kept itself: played again, it finds what it has simulated here, and comes to where it was.
@@ -7,8 +7,8 @@ kept itself: played again, it finds what it has simulated here, and comes to whe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from accelsim.base.files import write_texts
 
-Measured = Mapping[str, float] | None
+Measured = Mapping[str, Any] | None
 """What a machine came to, by metric; None: a layer has no place on it."""
 
 _TOUCH_NO_CYCLE = frozenset(
@@ -24,55 +24,72 @@ _TOUCH_NO_CYCLE = frozenset(
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Journal:
-    """What was measured of machines, in a file to which each is appended at once.
+    """What was found, in one file that several processes append to, each a line at once.
+
+    A process reads the file when it begins: what others find meanwhile it finds again.
 
     Attributes:
-        path: of the file; its folder is there.
-        identity: of what the numbers depend on besides the machines; lines of another one count
-            for nothing, and are dropped.
+        path: of the file.
+        about: what the numbers depend on besides the machines and the code.
+        lines: what is known, by key.
     """
 
     path: Path
-    identity: str
-    _known: dict[str, Measured] = field(default_factory=dict)
+    about: str
+    lines: dict[str, Measured]
 
-    def __post_init__(self) -> None:
-        lines = self.path.read_bytes().splitlines() if self.path.is_file() else []
-        head = json.dumps({"identity": self.identity})
-        kept = [head] if lines[:1] == [head.encode()] else []
-        for line in lines[1:] if kept else ():
-            entry = _entry(line)
-            if entry is None:  # half a line: the process ended while it was written
-                break
-            self._known[entry[0]] = entry[1]
-            kept.append(line.decode())
-        write_texts({self.path: "".join(f"{line}\n" for line in kept or [head])})
+    @classmethod
+    def begun(cls, path: Path) -> Journal:
+        """Return a journal whose file holds whole lines, of this code, alone.
 
-    def measured(self, machine: Mapping[str, Any], make: Callable[[], Measured]) -> Measured:
-        """Return what a machine came to, from the file or measured now."""
-        key = sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()
-        if key not in self._known:
-            self._known[key] = made = make()
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([key, made]) + "\n")
-        return self._known[key]
+        It is written again, so that no other process may use it yet.
+        """
+        head = json.dumps({"code": code_digest()})
+        old = path.read_bytes().splitlines() if path.is_file() else []
+        lines = _known(old[1:]) if old[:1] == [head.encode()] else {}
+        whole = [head, *(json.dumps(pair) for pair in lines.items())]
+        write_texts({path: "".join(f"{line}\n" for line in whole)})
+        return cls(path, "", lines)
 
-    @property
-    def simulations(self) -> int:
-        """Different machines that are known."""
-        return len(self._known)
+    @classmethod
+    def opened(cls, path: Path) -> Journal:
+        """Return a journal that another process has begun."""
+        return cls(path, "", _known(path.read_bytes().splitlines()[1:]))
+
+    def on(self, about: str) -> Journal:
+        """Return the same journal, of what depends on something else, too."""
+        return replace(self, about=about)
+
+    def found(self, asked: Mapping[str, Any], make: Callable[[], Measured]) -> Measured:
+        """Return what a machine came to, from the file or found now.
+
+        Args:
+            asked: the machine.
+            make: finds it.
+        """
+        text = json.dumps([self.about, asked], sort_keys=True)
+        key = sha256(text.encode()).hexdigest()
+        if key not in self.lines:
+            self.lines[key] = made = make()
+            line = json.dumps([key, made]) + "\n"
+            with self.path.open("ab", buffering=0) as file:  # one write: lines do not mix
+                file.write(line.encode())
+        return self.lines[key]
 
 
-def _entry(line: bytes) -> tuple[str, Measured] | None:
-    """Return the machine of a line and what it came to; None if the line is damaged."""
-    try:
-        key, measured = json.loads(line)
-    except (ValueError, TypeError):
-        return None
-    is_whole = isinstance(key, str) and (measured is None or isinstance(measured, dict))
-    return (key, measured) if is_whole else None
+def _known(lines: Iterable[bytes]) -> dict[str, Measured]:
+    """Return what lines hold, by key; damaged ones, such as half a line, hold nothing."""
+    known: dict[str, Measured] = {}
+    for line in lines:
+        try:
+            key, value = json.loads(line)
+        except (ValueError, TypeError):
+            continue
+        if isinstance(key, str) and (value is None or isinstance(value, dict)):
+            known[key] = value
+    return known
 
 
 @cache

@@ -9,6 +9,7 @@ import yaml
 
 from accelsim.base.yaml_source import KeyPath
 from accelsim.config.file import key_of
+from accelsim.run.simulation import simulate
 from accelsim.tuning.bench import Contents, Workbench, got
 from accelsim.tuning.descent import Tried, Tuned
 
@@ -54,9 +55,27 @@ def record(tuned: Tuned, bench: Workbench, loss: float) -> dict[str, Any]:
         "simulations": tuned.simulations,
         "area_um2": {which: it.area_um2 for which, it in machines.items()},
         "duties": rows,
+        "warnings": power_warnings(tuned, bench),
         "units": list(_units(tuned)),
         "arch": contents_of(tuned),
     }
+
+
+def power_warnings(tuned: Tuned, bench: Workbench) -> list[str]:
+    """Return a warning for each duty in which the smallest machine is too dense in power."""
+    name = tuned_name(str(tuned.after.contents["name"]))
+    said = []
+    for duty in bench.duties:
+        result = simulate(
+            tuned.after.candidate.arch,
+            bench.workload.trace,
+            policy=bench.policy,
+            phase=duty.phase,
+            batch=duty.batch,
+            cache=bench.workload.cache,
+        )
+        said += [f"{name}: {duty}: {note}" for note in result.power_notes]
+    return said
 
 
 def _units(tuned: Tuned) -> Iterator[dict[str, Any]]:

@@ -4,18 +4,19 @@ from functools import partial
 from pathlib import Path
 
 from accelsim import studies as st
-from accelsim.report.style import BLUE, SKY
 from accelsim.studies.equal_area import Rivals, budget_columns, gain, gains, winners
+from accelsim.studies.tuned import tuned_table
 
 MEASURED = st.Perplexities(Path(__file__).parents[1] / "accuracy_vs_cost" / "accuracy.json")
+TUNED = st.TunedMachines(Path(__file__).parent / "tuned.yaml")
 PATTERNS, LIMITED, AMPLE = ("2:4", "4:8", "8:16", "16:32"), 64, 256  # GB/s of DRAM
 BUDGETS = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2)  # of the shipped dense area
 SWEEPS = ("equal_area", "equal_area_1632", "equal_area_dense")
 MACS, LOSS, SIZES = st.Choice("macs"), st.Choice("losses")(mitigation="none"), st.Choice("sizes")
 FULL, SMALLEST = MACS(crossbar="full"), MACS.only(st.least_of("area_um2"))
-TWO, _, EIGHT, WIDE = (FULL(pattern=pattern) for pattern in PATTERNS)
-LOSS_TWO, _, LOSS_EIGHT, LOSS_WIDE = (LOSS(pattern=pattern) for pattern in PATTERNS)
-AT = Rivals(TWO, SIZES)
+TWO, _, EIGHT, WIDE = (FULL(pattern=it) for it in PATTERNS)
+LOSS_TWO, _, LOSS_EIGHT, LOSS_WIDE = (LOSS(pattern=it) for it in PATTERNS)
+AT, BY_AREA = Rivals(TWO, SIZES), gains(BUDGETS)
 ANSWER = """\
 {eight.pattern} does, {wide.pattern} hardly: all run {eight.speedup:.2f}× as fast as dense, and \
 going from {two.pattern} to {eight.pattern} takes the increase of perplexity from \
@@ -56,7 +57,7 @@ CLAIMS = {
 ALL = st.Claims(CLAIMS)
 MACHINES = {"two": TWO, "eight": EIGHT, "wide": WIDE, "high": AMPLE, "low": LIMITED}
 TOLD = MACHINES | {"loss_two": LOSS_TWO, "loss_eight": LOSS_EIGHT, "loss_wide": LOSS_WIDE}
-TOLD |= {"room": st.Value(gains(BUDGETS), ROOM), "tight": st.Value(gains(BUDGETS), TIGHT)}
+TOLD |= {"room": st.Value(BY_AREA, ROOM), "tight": st.Value(BY_AREA, TIGHT)}
 for name, total in (("area", "area_um2"), ("energy", "energy_pj")):
     TOLD[name] = st.Value(st.growth(total), TWO + EIGHT)
     TOLD[f"wide_{name}"] = st.Value(st.growth(total), EIGHT + WIDE)
@@ -67,25 +68,24 @@ COSTS = {"pattern": "{pattern}", **st.ratios("speed-up", "energy", "energy × de
 COSTS["smallest crossbar"] = st.Column("{area_overhead_ratio:+.1%} ({crossbar})", chosen=SMALLEST)
 COSTS |= {**st.ratios("work per area"), "perplexity": st.Column("{increase}", chosen=LOSS)}
 ROWS, HEAD = {"bandwidth": (LIMITED, AMPLE)}, {"DRAM": "{bandwidth} GB/s", "pattern": "{pattern}"}
-X = {"xlabel": "activation pattern"}
-BARS = {f"{n} GB/s": st.Bar(gain(), {"bandwidth": n}) for n in (AMPLE, LIMITED)}
+X, OF = {"xlabel": "activation pattern"}, f"{min(BUDGETS):g} to {max(BUDGETS):g} × the area"
+BARS = {f"{n} GB/s": st.Bar(gain(), {"bandwidth": n}, BY_AREA) for n in (AMPLE, LIMITED)}
 LOOK, ANY = st.Look(legend=1, **X), "any half (no hardware): {perplexity_increase_ratio:.0p}"
-LOSS_BARS = {pattern: LOSS(pattern=pattern) for pattern in PATTERNS}
-GROUPS = {pattern: partial(AT, pattern) for pattern in PATTERNS}
-TALL = st.Look(ylabel="speed-up at the same area", ylim=(0, 1.6), legend=3, **X)
+TALL = st.Look(f"pattern; lines: {OF}", "speed-up at the same area", ylim=(0, 1.7), legend=3)
 PANELS = [
-    st.Whiskers(LOSS_BARS, LOOK, LOSS(pattern="topk:0.5"), ANY),
+    st.Whiskers({it: LOSS(pattern=it) for it in PATTERNS}, LOOK, LOSS(pattern="topk:0.5"), ANY),
     st.Plotted("cost", FULL(pattern=PATTERNS), st.Look(**X)),
-    st.Bars(GROUPS, BARS, TALL, rule=1, colours=(BLUE, SKY)),
+    st.Bars({it: partial(AT, it) for it in PATTERNS}, BARS, TALL, rule=1),
 ]
 STUDY = st.Study(
     __doc__,
     __file__,
-    groups={"macs": ("equal_macs",), "sizes": SWEEPS, "losses": MEASURED},
+    groups={"macs": ("equal_macs",), "sizes": SWEEPS, "losses": MEASURED, "tuned": TUNED},
     numbers=[st.Numbers("macs", file="equal_macs")],
     parts=[
         st.Prose("answer", ANSWER, TOLD),
         st.Table("equal macs", FULL, {"pattern": PATTERNS}, COSTS),
+        tuned_table("tuned", PATTERNS),
         st.Table("equal area", AT, {**ROWS, "pattern": ("dense", *PATTERNS)}, HEAD | winners()),
         st.Table("budgets", AT, {**ROWS, "pattern": PATTERNS}, HEAD | budget_columns(BUDGETS)),
         ALL,

@@ -12,7 +12,7 @@ SMALL = (
 )
 KEYS = {
     *("schema", "machine", "keep", "allowed_loss_ratio", "loss_ratio", "doublings", "simulations"),
-    *("area_um2", "duties", "units", "arch"),
+    *("area_um2", "duties", "units", "arch", "warnings"),
 }
 MACHINES = {"before", "generous", "after"}
 
@@ -64,6 +64,20 @@ def test_by_default_the_file_is_named_after_the_machine(cli, arch, trace, tmp_pa
     outcome = cli("tune", arch("dense"), "--trace", trace, *SMALL, "--loss", "0.5")
     assert outcome.code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["dense_tuned.yaml"]
+
+
+def test_it_warns_of_a_machine_that_could_not_be_cooled(cli, arch, trace, tmp_path, monkeypatch):
+    """A limit that every machine exceeds, as in `run` of the same machine, in the same words."""
+    monkeypatch.setattr("accelsim.results.result.MAX_DENSITY_W_PER_MM2", 1e-3)
+    out = tmp_path / "tuned.yaml"
+    flags = ("--trace", trace, *SMALL, "--loss", "0.5", "--out", out)
+    outcome = cli("tune", arch("dense"), *flags, "--json")
+    (warning,) = json.loads(outcome.out)["warnings"]
+    assert f"warning: {warning}" in outcome.err
+    run = json.loads(cli("run", out, "--trace", trace, "--baseline", "none", "--json").out)
+    said = warning.removeprefix("dense_tuned: prefill: ")
+    assert said.startswith("power: ")
+    assert said in run["warnings"]
 
 
 @pytest.mark.parametrize(

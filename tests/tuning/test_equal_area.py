@@ -1,9 +1,11 @@
 """The search of an area: within it, in time, the same for a seed, and as if never stopped."""
 
+import copy
 import json
 import random
 import shutil
 from functools import cache
+from itertools import product
 
 import pytest
 
@@ -11,12 +13,16 @@ from accelsim.base.errors import InputError
 from accelsim.config import load_arch
 from accelsim.run.area import clock_notes
 from accelsim.run.simulation import simulate
-from accelsim.tuning import search
+from accelsim.tuning import journal, search
+from accelsim.tuning.area_climb import Climb, Desk, exchanged
+from accelsim.tuning.area_plan import load_area_plan
 from accelsim.tuning.area_run import run_area_plan
+from accelsim.tuning.bench import put
 from accelsim.tuning.bounds import least_prefill_cycles
 from accelsim.tuning.journal import Journal
+from accelsim.tuning.search import AreaSearch
 from accelsim.tuning.space import Space
-from tests.tuning.conftest import rows_of, write_plan
+from tests.tuning.conftest import AREA_TRACE, PLAN, rows_of, write_plan
 from tests.tuning.test_tune import MACHINE, SPARSE, TRACE, bench_of
 
 pytest.importorskip("optuna")
@@ -34,9 +40,10 @@ def area_of(arch):
 def test_every_machine_fits_meets_its_clock_and_takes_the_cycles_that_are_told(searched):
     plan, _, rows = searched
     reference = area_of(load_arch(plan.parent / "dense.yaml"))
-    assert [(row["share"], row["pattern"]) for row in rows] == [
-        (share, pattern) for share in (0.5, 1) for pattern in ("dense", "4:8")
-    ]
+    keys = ("dram.bandwidth_gb_per_s", "share", "pattern")
+    assert [tuple(row[key] for key in keys) for row in rows] == list(
+        product((8, 16), (0.5, 1), ("dense", "4:8"))
+    )
     for row in rows:
         base = plan.parent / ("dense.yaml" if row["pattern"] == "dense" else "sparse.yaml")
         keys = {key: row[key] for key in row if key.startswith(KEYS) and row[key] is not None}
@@ -45,25 +52,84 @@ def test_every_machine_fits_meets_its_clock_and_takes_the_cycles_that_are_told(s
         assert row["area_um2"] <= row["share"] * reference
         late = [n for n in clock_notes(arch, arch.load_technology()) if n.is_warning]
         assert not late
-        assert simulate(arch, TRACE).cycles == row["cycles"]
+        assert simulate(arch, AREA_TRACE).cycles == row["cycles"]
 
 
-def test_all_patterns_get_the_same_number_of_trials(searched):
-    assert {row["trials"] for row in searched[2]} == {16}
+def test_all_patterns_get_the_same_number_of_trials_and_the_sampler_its_share(searched):
+    for row in searched[2]:
+        assert row["trials"] == PLAN["trials"]
+        assert sum(row[f"{origin}_trials"] for origin in search.ORIGINS) == row["trials"]
+        assert row["sampler_trials"] >= 1
 
 
-def test_more_area_is_never_slower(searched):
-    small, large = ([r["cycles"] for r in searched[2] if r["share"] == n] for n in (0.5, 1))
-    assert all(more <= less for less, more in zip(small, large, strict=True))
+def _search(pattern, folder, budget_um2=2e6):
+    base = bench(pattern)
+    return AreaSearch(Space(base.source, 8), base, Journal.begun(folder / pattern), budget_um2, "0")
+
+
+def test_known_machines_get_half_of_the_trials_and_the_others_share_the_rest(tmp_path):
+    found = _search("dense", tmp_path)
+    near = found.space.near(MACHINE)
+    starts = [{**near, "weight_buffer.capacity_kib": place} for place in range(12)]
+    found.run(starts, 8)
+    origins = [trial.origin for trial in found.found]
+    assert origins[:4] == ["known"] * 4
+    assert origins[4:].count("sampler") == origins[4:].count("near") == 2
+
+
+def test_a_pattern_learns_the_machine_and_the_buffers_of_another(tmp_path):
+    dense, sparse = _search("dense", tmp_path), _search("4:8", tmp_path)
+    assert exchanged(sparse, []) == []
+    places = dense.space.near(MACHINE)
+    dense.run([{**places, "weight_buffer.capacity_kib": 3, "mac_array.rows": 1}], 1)
+    sparse.run([sparse.space.near(SPARSE)], 1)
+    theirs, own = dense.best.places, sparse.best.places
+    whole, buffers = exchanged(sparse, [dense.best])
+    filled = sparse.space.filling(own)["mac_array.columns"]
+    assert whole == own | theirs | {"mac_array.columns": filled}
+    assert buffers["weight_buffer.capacity_kib"] == theirs["weight_buffer.capacity_kib"]
+    assert buffers["mac_array.rows"] == own["mac_array.rows"] != theirs["mac_array.rows"]
+    back, _ = exchanged(dense, [sparse.best])
+    assert set(back) == set(dense.space.choices)
+
+
+def test_a_second_climb_goes_on_from_the_first_and_from_the_bandwidths_beside(searched, tmp_path):
+    plan, _, rows = searched
+    desk = Desk(plan, tmp_path)
+    Journal.begun(desk.journal_path)
+    tuned = {"dense": MACHINE, "4:8": SPARSE}
+    climb = Climb(desk, "prefill", 16, 7, 3, tuned)
+    spot = (0.5, "4:8")
+    first = climb.first()
+    alone = climb.again(first, {})
+    assert alone[spot][: len(first[spot])] == first[spot]
+    row = next(row for row in rows if row["pattern"] == "4:8" and row["share"] == spot[0])
+    space = Space(desk.bench(load_area_plan(plan), "prefill", "4:8").source, 16)
+    good = space.near(contents_of(row))
+    assert climb.again({}, {spot: [good]})[spot][0].places == good
+
+
+def contents_of(row):
+    """The contents of the file of a machine that was found."""
+    contents = copy.deepcopy(SPARSE)
+    for key, value in row.items():
+        if key.startswith(KEYS) and value is not None:
+            put(contents, tuple(key.split(".")), value)
+    return contents
 
 
 def test_another_seed_searches_elsewhere(searched, tmp_path):
-    plan, folder, _ = searched
-    for name in folder.glob("tuned*"):
-        shutil.copy(name, tmp_path)
-    rows_of(plan, tmp_path, seed=1)
-    name = "prefill_dense"
-    assert _lines(tmp_path / f"seed1-{name}") != _lines(folder / f"seed0-{name}")
+    found = [
+        [trial.places for trial in Climb(_desk(searched, tmp_path), *which).first()[1.0, "dense"]]
+        for which in (("prefill", 8, seed, 6, {"dense": MACHINE, "4:8": SPARSE}) for seed in (0, 1))
+    ]
+    assert found[0] != found[1]
+
+
+def _desk(searched, folder):
+    desk = Desk(searched[0], folder)
+    Journal.begun(desk.journal_path)
+    return desk
 
 
 def _lines(path):
@@ -75,9 +141,9 @@ def test_a_search_that_was_stopped_goes_on_as_if_nothing_had_happened(
 ):
     plan, folder, whole = searched
     shutil.copytree(folder, tmp_path / "out")
-    journal = tmp_path / "out" / "seed0-prefill_4_8"
-    lines = _lines(journal)
-    journal.write_text("".join(lines[:9]) + lines[9][:10], encoding="utf-8")  # half a line
+    file = tmp_path / "out" / "simulated.jsonl"
+    lines = _lines(file)
+    file.write_text("".join(lines[:9]) + lines[9][:10], encoding="utf-8")  # half a line
     simulated, real = [], search.measure
 
     def measure(bench, candidate):
@@ -87,26 +153,30 @@ def test_a_search_that_was_stopped_goes_on_as_if_nothing_had_happened(
     monkeypatch.setattr(search, "measure", measure)
     assert rows_of(plan, tmp_path / "out") == whole
     assert len(simulated) == len(lines) - 9 > 0
-    assert _lines(journal) == lines
+    assert _lines(file) == lines
 
 
-def test_a_journal_of_other_code_counts_for_nothing(tmp_path):
+def test_a_journal_of_other_code_counts_for_nothing(tmp_path, monkeypatch):
     path = tmp_path / "j"
-    Journal(path, "old").measured({"a": 1}, lambda: {"cycles": 1.0})
-    assert Journal(path, "old").measured({"a": 1}, lambda: None) == {"cycles": 1.0}
-    assert Journal(path, "new").measured({"a": 1}, lambda: {"cycles": 2.0}) == {"cycles": 2.0}
-    assert json.loads(path.read_text("utf-8").splitlines()[0]) == {"identity": "new"}
+    Journal.begun(path).found({"a": 1}, lambda: {"cycles": 1})
+    for again in (Journal.begun(path), Journal.opened(path)):
+        assert again.found({"a": 1}, lambda: None) == {"cycles": 1}
+        assert again.on("other work").found({"a": 1}, lambda: {"cycles": 2}) == {"cycles": 2}
+    monkeypatch.setattr(journal, "code_digest", lambda: "other")
+    assert Journal.begun(path).found({"a": 1}, lambda: {"cycles": 3}) == {"cycles": 3}
+    assert json.loads(path.read_text("utf-8").splitlines()[0]) == {"code": "other"}
 
 
 @pytest.mark.parametrize("damaged", ["5", '"ab"', "[1, null]", '["a", 7]', "[]", "\udcff", ""])
-def test_a_damaged_line_of_a_journal_ends_what_is_known(tmp_path, damaged):
+def test_a_damaged_line_of_a_journal_holds_nothing(tmp_path, damaged):
     path = tmp_path / "j"
-    Journal(path, "code").measured({"a": 1}, lambda: {"cycles": 1.0})
+    Journal.begun(path).found({"a": 1}, lambda: {"cycles": 1.0})
     with path.open("ab") as file:
         file.write(damaged.encode(errors="surrogateescape") + b"\n")
-    again = Journal(path, "code")
-    assert again.simulations == 1
-    assert again.measured({"a": 2}, lambda: None) is None
+    assert len(Journal.opened(path).lines) == 1
+    again = Journal.begun(path)
+    assert again.found({"a": 1}, pytest.fail) == {"cycles": 1.0}
+    assert again.found({"a": 2}, lambda: None) is None
     assert len(_lines(path)) == 3
 
 
@@ -136,8 +206,8 @@ def test_what_is_wrong_with_a_plan_is_told_before_the_search(tmp_path, keys, sai
 def test_processes_find_what_one_does(searched, tmp_path):
     plan, _, whole = searched
     said = []
-    assert run_area_plan(plan, tmp_path / "out", workers=1, note=said.append) == whole
-    assert said[-1].startswith("searched 1 of 1 chains")
+    assert run_area_plan(plan, tmp_path / "out", workers=2, note=said.append) == whole
+    assert said[-1].startswith("second climbs: 2 of 2")
 
 
 @cache
