@@ -181,7 +181,9 @@ class Architecture(ArchitectureFile):
 
         Its unpacker is as wide as a dense array needs, where the file leaves that open.
         """
-        dense = {"pattern": parse_pattern("dense"), "criterion": "act", "mitigation": "none"}
+        plain = parse_pattern("dense")
+        dense: dict[str, Any] = {"pattern": plain, "weight_pattern": plain}
+        dense |= {"criterion": "act", "mitigation": "none"}
         left_out = {name: None for name in self.diagram.sparse_units if name in self.given_units}
         machine = with_units(self, left_out).model_copy(update={"name": "dense", **dense})
         return with_unpacker(machine)
@@ -189,9 +191,11 @@ class Architecture(ArchitectureFile):
     def resolved(self) -> dict[str, Any]:
         """Return every value as plain data for a result file, defaults included.
 
-        Only `dataflow`, `units` and `unpacker` are left out where they say nothing new.
+        Only `dataflow`, `weight_pattern`, `units` and `unpacker` are left out where they say
+        nothing new.
         """
         plain = self.model_dump(by_alias=True, mode="json")
         fields = type(self).model_fields
         unsaid = {"dataflow": fields["dataflow"].default, "units": {}, "unpacker": None}
+        unsaid["weight_pattern"] = str(fields["weight_pattern"].default)
         return {k: value for k, value in plain.items() if k not in unsaid or value != unsaid[k]}

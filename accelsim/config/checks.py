@@ -170,20 +170,42 @@ def _check_parts(file: ArchitectureFile) -> None:
     A sparse machine needs what its block diagram has a place for.
     """
     pattern, drawn, there = file.pattern, file.diagram.units, file.given_units
-    for unit in ("selector", "crossbar", "compressed_buffer"):
+    for unit in ("selector", "compressed_buffer"):
         key = UNIT_KEYS[unit]
         if pattern.is_dense and unit in there:
             name = dotted(key)
             raise KeyedError(key, f"pattern '{pattern}' drops nothing and has no use for '{name}'")
-        is_missing = unit in drawn and unit not in there
-        if not pattern.is_dense and is_missing and unit != "crossbar":
+        if not pattern.is_dense and unit in drawn and unit not in there:
             raise KeyedError(key, f"pattern '{pattern}' needs '{dotted(key)}', which is missing")
-    if not pattern.is_dense and "crossbar" in drawn and "crossbar" not in there:
+    _check_crossbar(file)
+
+
+def _check_crossbar(file: ArchitectureFile) -> None:
+    """Check that a machine with one sparse operand routes the other one, and no other does."""
+    x, w, there = file.pattern, file.weight_pattern, file.given_units
+    if not (x.is_dense or w.is_dense):
         raise KeyedError(
-            ("crossbar",),
-            f"pattern '{pattern}' needs a crossbar that routes weights: "
-            f"crossbar.kind {', '.join(k for k in CROSSBARS if CROSSBARS[k].is_routing)}",
+            ("weight_pattern",),
+            f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
+            f"allowed: weight_pattern dense, or pattern dense",
         )
+    if x.is_dense and w.is_dense and "crossbar" in there:
+        raise KeyedError(
+            ("crossbar",), f"pattern '{x}' drops nothing and has no use for 'crossbar'"
+        )
+    if not w.is_dense and "crossbar" not in file.diagram.units:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"weight_pattern '{w}' needs 'crossbar', for which dataflow '{file.dataflow}' has no "
+            f"place; allowed: dense",
+        )
+    if "crossbar" in file.diagram.units and "crossbar" not in there:
+        kinds = ", ".join(k for k in CROSSBARS if CROSSBARS[k].is_routing)
+        of_x, of_w = ("pattern", x, "weights"), ("weight_pattern", w, "activations")
+        for key, sparse, routed in (of_x, of_w):
+            if not sparse.is_dense:
+                needed = f"needs a crossbar that routes {routed}: crossbar.kind {kinds}"
+                raise KeyedError(("crossbar",), f"{key} '{sparse}' {needed}")
 
 
 def _check_unpacker(file: ArchitectureFile) -> None:

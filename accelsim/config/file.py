@@ -49,7 +49,7 @@ from accelsim.hardware import (
 )
 from accelsim.hardware.crossbars.none import NoCrossbar
 from accelsim.precision import Operands
-from accelsim.sparsity import FORMATS
+from accelsim.sparsity import FORMATS, parse_pattern
 from accelsim.sparsity.policy import Method
 
 METHOD_UNITS: tuple[type[LaneUnit], ...] = (Statistics, PreShifter, PreScaler, Moments, Epilogue)
@@ -106,6 +106,13 @@ class ArchitectureFile(BaseModel):
         ),
     ]
     pattern: Annotated[PatternValue, Field(description="dense, or N:M with N ≤ M ≤ 64")]
+    weight_pattern: Annotated[
+        PatternValue,
+        Field(
+            description="Of W: dense, or N:M, pruned before the run; stored without its zeros, "
+            "with metadata in `format`"
+        ),
+    ] = parse_pattern("dense")
     criterion: Annotated[
         str,
         BeforeValidator(check_criterion),

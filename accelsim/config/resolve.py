@@ -57,6 +57,11 @@ def path_of(file: ArchitectureFile) -> Datapath:
     score_bits = 16 if file.pre_scaler is not None else 0
     n, m = file.pattern.kept_per_group, file.pattern.group_size
     metadata = 0 if file.pattern.is_dense else FORMATS[file.format].bits_per_group(n, m)
+    if not file.weight_pattern.is_dense:
+        kept, block = file.weight_pattern.kept_per_group, file.weight_pattern.group_size
+        formats = formats.with_weights(
+            kept, block, FORMATS[file.format].bits_per_group(kept, block)
+        )
     return Datapath(
         rows=file.mac_array.rows,
         columns=file.mac_array.columns,

@@ -71,6 +71,13 @@ class LayerMachine:
         """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
         return is_decode and self.path.is_sparse and self.diagram.fetches_selected
 
+    def products_per_output(self, pattern: Pattern, in_features: int) -> int:
+        """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
+
+        No machine has both operands sparse.
+        """
+        return self.path.w.kept_count(pattern.kept_count(in_features))
+
     def least_columns(self, *, is_decode: bool) -> int:
         """Return the columns of a tile whose rows DRAM fetches one by one without waste."""
         if not self.gathers(is_decode=is_decode):

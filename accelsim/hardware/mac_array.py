@@ -24,8 +24,8 @@ class MacArray(Unit):
 
     Timing:
         A tile is cut into ceil(tokens / R) × ceil(columns / C) blocks. Dense, a block takes
-        ceil(reduction / L) steps; at N:M it takes ceil(G / floor(L / N)) steps for its
-        G = ceil(reduction / M) groups (G × ceil(N / L) if N > L). Where rows keep different
+        ceil(reduction / L) steps; at N:M, of X or of W, it takes ceil(G / floor(L / N)) steps for
+        its G = ceil(reduction / M) groups (G × ceil(N / L) if N > L). Where rows keep different
         counts, the row with the most, n, sets the pace: ceil(n / L) steps (`Work.steps`).
 
             busy    = blocks × steps
@@ -41,7 +41,8 @@ class MacArray(Unit):
         accumulate: one update of one accumulator, or its start from an output to be added to.
 
     Not modelled:
-        Zero weights (values of W are not in a trace); clock tree; wires.
+        Zero weights among those that are stored (values of W are not in a trace); clock tree;
+        wires. With a sparse W, which activation meets a stored weight: the mean is counted.
 
     Example:
         An 8 × 64 × 8 tile at 8:16 is one block of 64 / 16 / 2 = 2 steps: 8 × 8 × 32 products.
@@ -109,7 +110,7 @@ class MacArray(Unit):
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
         jobs, path = work.jobs, work.path
-        macs = work.nonzero * work.gemm.out_features
+        macs = work.nonzero * _products(work)
         lane_cycles = int(self.busy_cycles(work).sum()) * path.macs_per_cycle
         updates = jobs.tokens * jobs.columns * work.steps + work.added
         return {"mac": macs, "mac_idle": lane_cycles - macs, "accumulate": int(updates.sum())}
@@ -148,3 +149,12 @@ class MacArray(Unit):
     @property
     def _stages(self) -> int:
         return self.stage_cycles or 1
+
+
+def _products(work: Work) -> int:
+    """Return the multiplications of a nonzero activation: one an output, or its share of them.
+
+    Where W is sparse, N of M weights are there, wherever; on average so many meet an activation.
+    """
+    w = work.path.w
+    return work.gemm.out_features * w.kept_per_block // w.block

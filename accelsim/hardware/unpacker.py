@@ -26,9 +26,9 @@ class Unpacker(Unit):
     group is multiplied while the next is filled.
 
     Timing:
-        Each row block of a job unpacks the whole tile as it streams from the weight buffer.
+        Each row block of a job unpacks all that is stored of the tile as it streams from the weight buffer.
 
-            busy    = ceil(row blocks × reduction × columns / lanes)
+            busy    = ceil(row blocks × stored values of K × columns / lanes)
             latency = 1
 
         Unless `lanes` is given, it keeps up with the array: C × g × M / s of them.
@@ -112,7 +112,8 @@ class Unpacker(Unit):
     def _weights(work: Work) -> Ints:
         """Return the weights that each job unpacks, `[jobs]`."""
         jobs = work.jobs
-        return jobs.reduction * jobs.columns * jobs.row_blocks(work.path)
+        stored = work.path.w.stored_values(jobs.reduction)
+        return stored * jobs.columns * jobs.row_blocks(work.path)
 
     @staticmethod
     def _lane(tech: CostSource, path: Datapath) -> BlockCost:
@@ -126,7 +127,8 @@ def balanced_lanes(path: Datapath) -> int:
     >>> balanced_lanes(path("8:16"))  # 8 columns, two groups of 16
     256
     """
-    return ceil_div(path.columns * path.positions_per_step, path.steps_per_group)
+    values = path.w.stored_values(path.positions_per_step)
+    return ceil_div(path.columns * values, path.steps_per_group)
 
 
 def _lane(s: Shape) -> Parts:

@@ -7,7 +7,7 @@ N kept values in a group of M; T tokens, K input features, O output features of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -91,19 +91,51 @@ class Datapath:
         return self.rows * self.columns * self.lanes
 
     @property
+    def lane_group(self) -> tuple[int, int]:
+        """The N values of M positions of K that lanes take together.
+
+        Those of a group of X, or of a block of W where W is the sparse operand.
+        """
+        if self.w.is_sparse:
+            return self.w.kept_per_block, self.w.block
+        return self.kept_per_group, self.group_size
+
+    @property
     def groups_per_step(self) -> int:
         """Whole groups that the lanes take at once; lanes beyond them idle (16 lanes, 3:4: 5)."""
-        return max(1, self.lanes // self.kept_per_group)
+        return max(1, self.lanes // self.lane_group[0])
 
     @property
     def steps_per_group(self) -> int:
         """Steps of one group when it keeps more values than there are lanes."""
-        return ceil_div(self.kept_per_group, self.lanes)
+        return ceil_div(self.lane_group[0], self.lanes)
 
     @property
     def positions_per_step(self) -> int:
-        """Positions of K for which weights must be present in one step."""
-        return self.groups_per_step * self.group_size
+        """Positions of K of which both operands must be present in one step."""
+        return self.groups_per_step * self.lane_group[1]
+
+    @property
+    def grain(self) -> int:
+        """Positions of K that no tile cuts apart: the M of what lanes take together."""
+        return self.lane_group[1]
+
+    @property
+    def seen_from_weights(self) -> Datapath:
+        """The same array with X and W in each other's place, as a crossbar of X finds it.
+
+        Rows are columns then, and the groups are the blocks of W.
+        """
+        w, plain = self.w, replace(self.w, kept_per_block=1, block=1, metadata_bits=0)
+        return replace(
+            self,
+            rows=self.columns,
+            columns=self.rows,
+            formats=replace(self.formats, w=plain),
+            kept_per_group=w.kept_per_block,
+            group_size=w.block,
+            metadata_bits_per_group=w.metadata_bits,
+        )
 
     def groups(self, reduction: Count) -> Count:
         """Return the groups in `reduction` positions of K, the last one padded with zeros."""
@@ -118,7 +150,8 @@ class Datapath:
 
     def steps(self, reduction: Count) -> Count:
         """Return the cycles in which a row consumes `reduction` positions of K."""
-        return ceil_div(self.groups(reduction), self.groups_per_step) * self.steps_per_group
+        groups = ceil_div(reduction, self.grain)
+        return ceil_div(groups, self.groups_per_step) * self.steps_per_group
 
     def compressed_bits(self, reduction: Count) -> Count:
         """Return the bits of one token's kept values and metadata for `reduction` positions."""

@@ -258,10 +258,10 @@ def _is_array(value: Any) -> bool:
 
 def check_tiling(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> None:
     """Raise InputError if a tile cuts a group of M, or naming the buffer that it does not fit."""
-    if tiling.reduction < gemm.in_features and tiling.reduction % path.group_size:
+    if tiling.reduction < gemm.in_features and tiling.reduction % path.grain:
         raise InputError(
             f"impossible tiling {describe(tiling)}: tiling.reduction must be a multiple of the "
-            f"group size {path.group_size}, or all of K"
+            f"group size {path.grain}, or all of K"
         )
     size = TileBytes.of(tiling, gemm, path)
     for name, store, needed in _demands(size, stores):

@@ -6,7 +6,7 @@ for 64 values along K (W4A8); `fp8/fp8/bf16` names Y, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,12 +34,37 @@ class OperandFormat:
         bits: of a value.
         group: values along K that have a scale beside them; 0: no scales are stored beside values.
         scale_bits: of such a scale.
+        kept_per_block: values that are stored of every block of `block` values along K, where the
+            others are known to be zero; N = M = 1: all are stored.
+        block: positions of K in such a block, M.
+        metadata_bits: what says where in its block each of the N stood, a block.
     """
 
     precision: str = "int8"
     bits: int = 8
     group: int = 0
     scale_bits: int = 0
+    kept_per_block: int = 1
+    block: int = 1
+    metadata_bits: int = 0
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether only a part of the values is stored."""
+        return self.block > 1
+
+    def stored_values(self, reduction: Count) -> Count:
+        """Return the values stored of `reduction` along K: N of every block, the last one padded.
+
+        >>> OperandFormat(kept_per_block=2, block=4).stored_values(10)
+        6
+        """
+        return -(-reduction // self.block) * self.kept_per_block
+
+    def kept_count(self, length: int) -> int:
+        """Return how many of `length` values along K may be other than zero, padding apart."""
+        whole, rest = divmod(length, self.block)
+        return whole * self.kept_per_block + min(rest, self.kept_per_block)
 
     def scales(self, reduction: Count, start: Count | int = 0) -> Count:
         """Return the scales of `reduction` values along K that begin at `start`: one a group.
@@ -59,11 +84,22 @@ class OperandFormat:
         return scales if isinstance(reduction, np.ndarray) else int(scales)
 
     def tile_bits(self, reduction: Count, vectors: Count, scales: Count | int = 0) -> Count:
-        """Return the bits of `vectors` of `reduction` values along K, and of `scales` of each."""
+        """Return the bits of `vectors` of `reduction` values along K, and of `scales` of each.
+
+        Of a sparse operand, those of the values that are stored, and of their metadata.
+
+        >>> OperandFormat("int8", 8, kept_per_block=2, block=4, metadata_bits=4).tile_bits(8, 1)
+        40
+        """
+        if self.is_sparse:
+            blocks = -(-reduction // self.block)
+            block_bits = self.kept_per_block * self.bits + self.metadata_bits
+            return vectors * (blocks * block_bits + scales * self.scale_bits)
         return vectors * (reduction * self.bits + scales * self.scale_bits)
 
     def __str__(self) -> str:
-        return f"{self.precision}:{self.group}" if self.group else self.precision
+        number = f"{self.precision}:{self.group}" if self.group else self.precision
+        return f"{number} {self.kept_per_block}:{self.block}" if self.is_sparse else number
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +137,13 @@ class Operands:
             InputError: it is no such text, or names what does not go together.
         """
         return _parsed(text)
+
+    def with_weights(self, kept_per_block: int, block: int, metadata_bits: int) -> Operands:
+        """Return the same with a W of which N of every M values along K are stored."""
+        stored = replace(
+            self.w, kept_per_block=kept_per_block, block=block, metadata_bits=metadata_bits
+        )
+        return replace(self, w=stored)
 
     @property
     def unpacks(self) -> bool:

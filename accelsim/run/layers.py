@@ -32,7 +32,8 @@ class TiledProduct:
     Attributes:
         machine: as the layer's method sets it.
         gemm: the product; of a decode step, that of one step.
-        kept_per_token: activations of a token that survive, zeros included.
+        kept_per_token: products of an output, zeros included: activations of a token that survive,
+            or weights that are stored.
         is_decode: whether it is a decode step.
         tiling: tile and loop order.
         on_chip: operands that are on chip before it, or stay there (`Work`).
@@ -72,7 +73,7 @@ class TiledProduct:
         _check_size(gemm, machine.path)
         machine.check_tables(gemm)
         if kept_per_token is None:
-            kept_per_token = machine.pattern.kept_count(gemm.in_features)
+            kept_per_token = machine.products_per_output(machine.pattern, gemm.in_features)
         return cls(
             machine=machine,
             gemm=gemm,

@@ -150,13 +150,13 @@ def _product(
     linears: tuple[Linear, ...], method: Method, tokens: int, setting: Setting
 ) -> TiledProduct:
     """Return layers with one input as one product."""
-    width = linears[0].in_features
+    machine, width = setting.machines[method], linears[0].in_features
     gemm = Gemm(tokens, width, sum(linear.out_features for linear in linears))
     with naming(setting.arch, linears[0]):
         return TiledProduct.of(
-            setting.machines[method],
+            machine,
             gemm,
-            kept_per_token=method.pattern.kept_count(width),
+            kept_per_token=machine.products_per_output(method.pattern, width),
             is_decode=setting.batch is not None,
             planner=setting.planner,
         )

@@ -90,4 +90,4 @@ def layer_products(
         outer = linear.model_copy(update={"in_features": rank})
         ranks = np.broadcast_to(np.int64(rank), selection.tokens)
         yield Product(dense, outer, Selection(rank, ranks, None, None), rank)
-    yield Product(machine, linear, selection, kept)
+    yield Product(machine, linear, selection, machine.products_per_output(pattern, width))

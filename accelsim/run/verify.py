@@ -3,7 +3,7 @@
 select → compress (values and metadata bits) → decode → unpack weights that are narrower than the
 multipliers → gather through the crossbar → multiply → accumulate, tile by tile and step by step in
 the order in which the timing model runs them. A timing model that loses or misroutes data cannot
-pass.
+pass. Where W is the sparse operand, it is W that is compressed and decoded, and X that is gathered.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
-from accelsim.mapping import Gemm, tile_jobs
+from accelsim.mapping import Gemm, Tiling, tile_jobs
 from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
@@ -90,11 +90,13 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
 def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
     """Return weights as the machine stores them, the same for the same layer name.
 
-    These are `[K, O]` in the format of the multipliers, or packed in a narrower one.
+    These are `[K, O]` in the format of the multipliers, or packed in a narrower one; where W is the
+    sparse operand, pruned by magnitude.
     """
     rng = np.random.default_rng(zlib.crc32(linear.name.encode()))
     drawn = rng.standard_normal((linear.in_features, linear.out_features), np.float32)
     held = PRECISIONS[arch.path.x.precision].encode(drawn)[0]
+    held = np.where(arch.weight_pattern.keep(held.T).T, held, held.dtype.type(0))
     return Packed.of(held.T, arch.path.formats) if arch.path.formats.unpacks else held
 
 
@@ -155,6 +157,8 @@ def machine_matmul(
     tokens, in_features = operands.shape
     gemm = Gemm(tokens, in_features, weights.shape[1])
     machine, tiling = Planner().fitted(machine, gemm)
+    if path.w.is_sparse:
+        return _with_stored_weights(machine, tiling, operands, weights)
     stored = compress(machine, operands, mask)
     offsets = _offsets(machine, stored).reshape(tokens, -1)
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
@@ -175,10 +179,38 @@ def machine_matmul(
     return outputs
 
 
+def _with_stored_weights(
+    machine: LayerMachine, tiling: Tiling, operands: Values, weights: Values | Packed
+) -> Values:
+    """Return `[T, O]` where each stored weight picks its activation by its metadata."""
+    path, (tokens, in_features) = machine.path, operands.shape
+    n, m = path.lane_group
+    gemm, form = Gemm(tokens, in_features, weights.shape[1]), FORMATS[path.metadata_format]
+    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
+    outputs = np.zeros((tokens, gemm.out_features), accumulator)
+    jobs = tile_jobs(gemm, tiling, path, machine.stores)
+    for job in range(len(jobs)):
+        rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
+        columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
+        start, length = int(jobs.reduction_start[job]), int(jobs.reduction[job])
+        padding = [(0, 0), (0, -length % m)]
+        x = np.pad(operands[rows, start : start + length], padding)
+        tile = np.pad(weights[start : start + length, columns].T, padding)
+        blocks = tile.reshape(-1, m)
+        kept = keep_largest((blocks != 0).view(np.int8), n)
+        decoded = form.decode(form.encode(kept), n, m).reshape(len(tile), -1)
+        values = blocks[kept].reshape(len(tile), -1).astype(accumulator)
+        for slots in _steps(machine, 0, blocks.shape[0] // len(tile)):
+            positions = slots // n * m + decoded[:, slots]
+            picked = x[:, positions].astype(accumulator)
+            outputs[rows, columns] += np.einsum("rcl,cl->rc", picked, values[:, slots])
+    return outputs
+
+
 def _steps(machine: LayerMachine, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the slots (kept values, counted over the row) that the lanes take in each step."""
+    """Yield the slots (stored values, counted along K) that the lanes take in each step."""
     path = machine.path
-    n = path.kept_per_group
+    n, _ = path.lane_group
     end = (first_group + groups) * n
     for group in range(first_group, first_group + groups, path.groups_per_step):
         last = min((group + path.groups_per_step) * n, end)

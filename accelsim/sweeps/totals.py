@@ -131,7 +131,10 @@ class Totals:
             shape = (method, linear.in_features, linear.out_features, source, tokens)
             key = (*shape, self._place(linear))
             if key not in alike:
-                wish, kept = self._wish(linear), method.pattern.kept_count(linear.in_features)
+                wish = self._wish(linear)
+                kept = runner.machine(method).products_per_output(
+                    method.pattern, linear.in_features
+                )
                 tally = self._layer(linear, method, wish)
                 found = self._workload.survivors(wish, self._batch)
                 alike[key] = tally, PricedTally(runner.prices, tally), kept, found
@@ -179,7 +182,8 @@ class Totals:
 
     def _layer(self, linear: Linear, method: Method, wish: Wish) -> Tally:
         """Return what a layer adds up to."""
-        kept = method.pattern.kept_count(linear.in_features)
+        machine = self._runner.machine(method)
+        kept = machine.products_per_output(method.pattern, linear.in_features)
         count, tokens = self._runs(linear)
         gemm = Gemm(tokens, linear.in_features, linear.out_features)
         values = (self._workload.trace.sha256, linear.input, wish)
@@ -190,7 +194,7 @@ class Totals:
             runner = self._runner
             with naming(runner.arch, linear):
                 tiled = TiledProduct.of(
-                    runner.machine(method),
+                    machine,
                     gemm,
                     kept_per_token=kept,
                     is_decode=is_decode,

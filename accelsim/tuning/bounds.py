@@ -27,6 +27,6 @@ def least_prefill_cycles(arch: Architecture, trace: Trace) -> int:
         blocks = ceil_div(meta.rows(linear.input), path.rows)
         blocks *= ceil_div(linear.out_features, path.columns)
         array_cycles += blocks * path.steps(linear.in_features)
-        weight_bits += linear.in_features * linear.out_features * path.w.bits
+        weight_bits += path.w.tile_bits(linear.in_features, linear.out_features)
     bytes_a_cycle = arch.dram.bandwidth_gb_per_s * _MHZ_PER_GHZ / arch.clock_mhz
     return max(array_cycles, ceil(weight_bits / 8 / bytes_a_cycle))

@@ -35,7 +35,7 @@ def _load(name, overrides):
 def cramped(name):
     """Load a shipped architecture with buffers so small that layers take many tiles."""
     sizes = {"activations": 1, "weights": 4, "outputs": 2}
-    if name != "dense":
+    if load(name).buffers.compressed is not None:
         sizes["compressed"] = 1
     return load(name, {f"buffers.{buffer}.capacity_kib": size for buffer, size in sizes.items()})
 

@@ -1,4 +1,8 @@
-"""What every operand crossbar has in common: it feeds each multiplier the weight it needs."""
+"""What every operand crossbar has in common: it feeds each multiplier the value it needs.
+
+That is the weight of a kept activation, or, where W is the sparse operand, the activation of a
+stored weight.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from accelsim.base.note import Note, warning
 from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
-from accelsim.mapping import Datapath, Ints, Work
+from accelsim.mapping import Datapath, Ints, Work, ceil_div
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 from accelsim.tech.source import BlockCost, CostSource, clock_periods
 
@@ -27,14 +31,17 @@ _COSTS = frozenset({"energy_pj", "area_um2", "leakage_mw", "fit_clock", "timing_
 class Crossbar(Unit):
     """Routes, for every row, column and lane, the weight of the kept activation to its multiplier.
 
+    Where W is the sparse operand, the activation of the stored weight.
+
     Timing:
         Keeps up with the array: busy = blocks × steps, latency = `pipeline_stages`; where they are
         not given, as many as the clock asks for, and at least one.
 
     Actions:
-        route: one weight moved to one multiplier through its pipeline registers, padding of a
+        route: one value moved to one multiplier through its pipeline registers, padding of a
         last group included.
-        decode: one group's metadata turned into multiplexer controls, shared by all columns.
+        decode: one group's metadata turned into multiplexer controls, shared by all columns (of a
+        block of W: by all rows).
     """
 
     action_names: ClassVar[frozenset[str]] = frozenset({"route", "decode"})
@@ -63,6 +70,11 @@ class Crossbar(Unit):
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
         jobs, path = work.jobs, work.path
+        if path.w.is_sparse:
+            routes = jobs.tokens * jobs.columns * path.w.stored_values(jobs.reduction)
+            blocks = jobs.columns * ceil_div(jobs.reduction, path.grain)
+            decodes = blocks * jobs.row_blocks(path)
+            return {"route": int(routes.sum()), "decode": int(decodes.sum())}
         routes = jobs.columns * work.packing.stored_values
         # Of a dense layer, nothing needs decoding; its weights pass the multiplexers all the same.
         groups = path.groups(jobs.reduction) * path.is_sparse
@@ -79,6 +91,7 @@ class Crossbar(Unit):
 
     @override
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
+        path = _facing(path)
         row, name = self._row(tech, path), self._block_name
         shared = sum(um2 for part, um2 in row.parts_um2.items() if part in _SHARED)
         route = tech.energy_pj(name, "route", (row.logic_um2 - shared) / self._routes(path))
@@ -90,6 +103,7 @@ class Crossbar(Unit):
 
     @override
     def area_um2(self, tech: CostSource, path: Datapath) -> float:
+        path = _facing(path)
         row = self._row(tech, path).area_um2
         row += sum(path.groups_per_step * c.area_um2 for c in self._converters(tech, path).values())
         # Registers behind every multiplexer, and beside them for the activations of the row.
@@ -139,11 +153,21 @@ class Crossbar(Unit):
         return {name: block_cost(tech, name, path)}
 
     def _delay_ps(self, tech: CostSource, path: Datapath) -> float:
+        path = _facing(path)
         converters = self._converters(tech, path).values()
         return self._row(tech, path).delay_ps + sum(cost.delay_ps for cost in converters)
 
     def _needed(self, tech: CostSource, path: Datapath) -> int:
         return clock_periods(self._delay_ps(tech, path), period_ps(path))
+
+
+def _facing(path: Datapath) -> Datapath:
+    """Return the datapath with the operand that is routed in the place of W.
+
+    A crossbar picks from the operand that is not the sparse one. Where W is the sparse one, that is
+    X: each multiplier picks one of M activations, and the columns share what the rows do otherwise.
+    """
+    return path.seen_from_weights if path.w.is_sparse else path
 
 
 def lane_bits(s: Shape) -> int:

@@ -7,7 +7,7 @@ from accelsim.sparsity.criteria.base import CRITERIA, Criterion
 class Weight(Criterion):
     """S = |w|: of every group of M weights of an output, along K, the N largest stay.
 
-    Activations stay dense. Its hardware (a 2:4 tensor core, say) is not modelled here.
+    Activations stay dense. Its hardware is a machine with a `weight_pattern`.
     """
 
     ranks_weights = True
