@@ -26,7 +26,8 @@ class Unpacker(Unit):
     group is multiplied while the next is filled.
 
     Timing:
-        Each row block of a job unpacks all that is stored of the tile as it streams from the weight buffer.
+        Each row block of a job unpacks all that is stored of the tile as it streams from the weight
+        buffer.
 
             busy    = ceil(row blocks × stored values of K × columns / lanes)
             latency = 1

@@ -119,6 +119,10 @@ class Workbench:
         self._open_macros(data)
         source = YamlSource(self.source.path, data, self.source.lines, self.source.overrides)
         arch = arch_of(source)
+        if arch.buffers.shared is not None:
+            raise InputError(
+                f"{arch.name}: 'buffers.shared' is not tuned; write activations and weights apart"
+            )
         tech = arch.load_technology()
         buffers = {name: it for name, it in arch.units.items() if isinstance(it, Buffer)}
         built: dict[str, Unit | None] = {}

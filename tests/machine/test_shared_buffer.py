@@ -6,8 +6,12 @@ import pytest
 
 from accelsim import load_arch, simulate
 from accelsim.base.errors import InputError
+from accelsim.base.yaml_source import read_yaml
 from accelsim.run.verify import verify
+from accelsim.sweeps.totals import Workload
 from accelsim.testing.traces import trace_of
+from accelsim.tuning.bench import Workbench
+from accelsim.tuning.descent import tune
 from tests.helpers.small import ROOT
 
 NM816, SHARED = (ROOT / "arch_configs" / f"{name}.yaml" for name in ("nm816", "nm816_shared"))
@@ -109,3 +113,9 @@ def test_what_fits_in_no_split_is_said():
     keys.append("tiling={tokens: 64, columns: 64, reduction: 64}")
     with pytest.raises(InputError, match=r"in no split of buffers\.shared: .*must fit"):
         simulate(load_arch(SHARED, keys), LAYERS)
+
+
+def test_tune_says_that_it_leaves_them_alone():
+    bench = Workbench(read_yaml(SHARED), Workload(LAYERS, None))
+    with pytest.raises(InputError, match="'buffers.shared' is not tuned; write activations and"):
+        tune(bench)
