@@ -119,10 +119,6 @@ class Workbench:
         self._open_macros(data)
         source = YamlSource(self.source.path, data, self.source.lines, self.source.overrides)
         arch = arch_of(source)
-        if arch.buffers.shared is not None:
-            raise InputError(
-                f"{arch.name}: 'buffers.shared' is not tuned; write activations and weights apart"
-            )
         tech = arch.load_technology()
         buffers = {name: it for name, it in arch.units.items() if isinstance(it, Buffer)}
         built: dict[str, Unit | None] = {}
@@ -139,8 +135,16 @@ class Workbench:
         return Candidate(data, arch)
 
     def as_written(self) -> Candidate:
-        """Return the machine of the file as it is, whether it meets its clock or not."""
+        """Return the machine of the file as it is, whether it meets its clock or not.
+
+        Raises:
+            InputError: it is none, or one with a memory that X and W share.
+        """
         arch = equip(arch_of(self.source), self.workload.trace, self.policy)
+        if arch.buffers.shared is not None:
+            raise InputError(
+                f"{arch.name}: 'buffers.shared' is not tuned; write activations and weights apart"
+            )
         return Candidate(self.source.data, arch)
 
     def candidate(self, contents: Contents) -> Candidate | None:
