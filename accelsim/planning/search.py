@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.base.compiled import pays
 from accelsim.base.errors import DeadlockError, InputError
@@ -30,7 +31,7 @@ from accelsim.planning.exact import ExactRuns, jobs_to_walk
 from accelsim.planning.services import Services
 from accelsim.planning.traffic import Traffic, off_chip_bytes, on_chip_bytes, traffic_of
 
-_MOST_WALKED_JOBS = 40_000  # of one run that does not repeat itself sooner
+_MOST_JOBS_OF_A_RUN = 40_000  # of one run that does not repeat itself sooner
 _JOBS_OF_A_RUN = 1000  # as long as it takes to get one ready
 _FIRST_JOBS = 30_000  # whose runs tell what is worth a look
 _AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
@@ -40,7 +41,10 @@ _SEARCH_NS = 2.5e8  # of runs in the interpreter that are worth a compiled loop
 _CHEAPER = 8  # more tilings that are run because they move less in the same time
 _CHEAPER_JOBS = 20_000  # that are walked in them
 _LITTLE_MORE = 1.01
-_PRICED_FOR_ENERGY = 24  # tilings that are run and priced if energy is the objective
+_PRICED = 24  # tilings that are run and priced if energy is the objective
+_PRICED_FOR_EDP = 128  # and if energy × delay is, which waits decide that no bound knows
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +276,11 @@ class Search:
     def _is_open(self, place: int, tried: Flags, best: int | None, effort: Effort) -> bool:
         """Whether a tiling has not been tried, is walked soon, and may be better than the best."""
         bound, _, part, at = self._left[place].tolist()
-        if tried[place] or self._parts[part].walked_jobs[at] > _MOST_WALKED_JOBS:
+        if tried[place] or self._parts[part].walked_jobs[at] > _MOST_JOBS_OF_A_RUN:
             return False
         return best is None or bound * (1 + effort.slack) < best
 
-    def _try(self, part: int, at: int, most_jobs: int = _MOST_WALKED_JOBS) -> bool:
+    def _try(self, part: int, at: int, most_jobs: int = _MOST_JOBS_OF_A_RUN) -> bool:
         """Run a tiling; return whether all is known of it: how long it takes, or that it cannot."""
         self._walked_jobs += int(self._parts[part].walked_jobs[at]) + _JOBS_OF_A_RUN
         try:
@@ -304,8 +308,8 @@ class Search:
         """
         if not self._found:
             return []
-        limit = self._best_cycles * (1 + slack)
-        self._run_cheaper(limit)
+        self._run_cheaper(self._best_cycles * (1 + slack))
+        limit = self._best_cycles * (1 + slack)  # one of them may be faster than all before
         equal = [each for each in self._found if each.cycles <= limit]
         least = min(each.off_chip_bytes for each in equal)
         return sorted(
@@ -332,21 +336,32 @@ class Search:
     def _of_least_energy(self, candidates: Candidates, objective: Objective) -> list[Found]:
         """Return tilings of the least energy, or energy × delay, the best first.
 
-        All are bounded and their traffic priced; those that promise most are run and priced whole.
+        All are bounded and their traffic priced; those that promise most are run and priced whole,
+        all of them where there are few. What else a layer costs, such as its multiplications, is
+        taken to be what it is with the first one that ran.
         """
         for start in range(0, len(candidates), _AT_ONCE):
             self._look_at(candidates[start : start + _AT_ONCE])
-        leakage_pj = self._energy.leakage_pj
-        bound = np.concatenate([part.bound_cycles for part in self._parts])
+        expected_cycles = self._left[:, 1]
         moved = np.concatenate([self._energy.traffic_pj(part.traffic) for part in self._parts])
-        promise = moved + leakage_pj * bound
+        promise = moved + self._energy.leakage_pj * expected_cycles
         if objective == "edp":
-            promise = promise * bound
-        for place in np.argsort(promise, kind="stable")[:_PRICED_FOR_ENERGY].tolist():
+            promise = (promise + self._rest_pj(promise, moved)) * expected_cycles
+        most = _PRICED if objective == "energy" else _PRICED_FOR_EDP
+        for place in np.argsort(promise, kind="stable")[:most].tolist():
             self._try(*divmod(place, _AT_ONCE))
         priced = [self._priced(each) for each in self._found]
         self._found = priced
         return sorted(priced, key=_by_energy if objective == "energy" else _by_edp)
+
+    def _rest_pj(self, promise: Floats, moved_pj: Floats) -> float:
+        """Return what a layer costs besides traffic and leakage, with a tiling that runs."""
+        for place in np.argsort(promise, kind="stable").tolist():
+            if self._try(*divmod(place, _AT_ONCE)) and self._found:
+                found = self._priced(self._found.pop())
+                leaked_pj = self._energy.leakage_pj * found.cycles
+                return (found.energy_pj or 0.0) - leaked_pj - float(moved_pj[place])
+        return 0.0
 
     def _priced(self, found: Found) -> Found:
         energy_pj = self._energy.layer_pj(
