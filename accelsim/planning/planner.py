@@ -25,7 +25,7 @@ from accelsim.mapping.mapper import choose_tiling
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
-    from accelsim.planning.search import Plan
+    from accelsim.planning.found import Plan
 
 _ROOMS = ("mapping", "hardware", "dataflows", "engine", "planning", "precision", "tech")
 _known = Memory(8192)
@@ -131,7 +131,7 @@ def _modules(value: Any) -> Iterator[str]:
 
 
 def _program(machine: LayerMachine) -> list[str]:
-    """Return which state of the program, and of a user's units and dataflow, a search depends on."""
+    """Return the state of the program, and of a user's units and dataflow, for a search."""
     modules = {_module(unit) for unit in machine.units.values()} | {*_modules(machine.diagram)}
     own = [name for name in sorted(modules) if not name.startswith("accelsim.")]
     places = (getattr(sys.modules.get(name), "__file__", None) for name in own)
