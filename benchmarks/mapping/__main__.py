@@ -41,7 +41,9 @@ def summary(found: Sequence[tuple[Losses, Losses | None]]) -> dict[str, Any]:
         }
     rows["search_ms"] = _percentiles([1e3 * losses.search_s for losses in own])
     gaps = [losses.best_cycles / losses.bound_cycles - 1 for losses in own]
-    rows["proven_gap"] = _percentiles(gaps) | {"unproven": sum(gap > REFERENCE.slack for gap in gaps)}
+    rows["proven_gap"] = _percentiles(gaps) | {
+        "unproven": sum(gap > REFERENCE.slack for gap in gaps)
+    }
     for kind in ("searched", "estimated"):
         bias = [
             (1 + getattr(dense, kind)) / (1 + getattr(sparse, kind))
