@@ -1,8 +1,10 @@
 """Jobs of many tilings at once: one of each kind, and how many there are of it.
 
 Along each dimension a tile is the first one, one in the middle, or the last one, which may be cut.
-So the jobs of a tiling are of 3 × 3 × 3 kinds, and jobs of a kind take the same time: whatever the
-units are asked of one of each kind, they have answered for all jobs.
+So the jobs of a tiling are of 3 × 3 × 3 kinds, and whatever the units are asked of one of each
+kind, they have answered for all jobs: jobs of a kind take the same time. But for one case: where
+operands have scales for groups along K (`int4:32`) and tiles cut groups, a tile in the middle has
+the scales of one more or less than another, by where it begins. All count as the first of them.
 """
 
 from __future__ import annotations
@@ -73,11 +75,7 @@ class JobKinds:
         sizes = candidates.tokens, candidates.columns, candidates.reduction
         limits = gemm.tokens, gemm.out_features, gemm.in_features
         t, c, k = (Side.of(*side) for side in zip(sizes, limits, counts, strict=True))
-        loads = np.zeros((4, len(candidates)), np.int64)
-        for which, tiling in candidates.by_order():
-            reuse = Reuse.of(tiling, gemm, path, stores)
-            found = reuse.activation_loads, reuse.selections, reuse.weight_loads, reuse.spills
-            loads[:, which] = np.broadcast_arrays(*found, which)[:4]
+        activation_loads, selections, weight_loads, spills = _reuse(candidates, gemm, path, stores)
         shape = (len(candidates), _ALONG, _ALONG, _ALONG)
 
         def flat(values: NDArray[_T], side: str) -> NDArray[_T]:
@@ -101,12 +99,12 @@ class JobKinds:
             activation_tile=nowhere,
             weight_tile=nowhere,
             output_tile=nowhere,
-            loads_activations=first["c"] | each(loads[0] > 1),
-            selects=first["c"] | each(loads[1] > 1),
-            loads_weights=first["t"] | each(loads[2] > 1),
+            loads_activations=first["c"] | each(activation_loads > 1),
+            selects=first["c"] | each(selections > 1),
+            loads_weights=first["t"] | each(weight_loads > 1),
             first_reduction=first["k"],
             last_reduction=flat(k.is_last > 0, "k"),
-            spills=each(loads[3] > 0),
+            spills=each(spills > 0),
         )
         number = t.number[:, :, None, None] * c.number[:, None, :, None]
         number = (number * k.number[:, None, None, :]).reshape(-1, KINDS)
@@ -115,6 +113,16 @@ class JobKinds:
             for weight, count in zip((9, 3, 1), counts, strict=True)
         )
         return cls(jobs, number, np.asarray(last))
+
+
+def _reuse(candidates: Candidates, gemm: Gemm, path: Datapath, stores: Stores) -> Ints:
+    """Return how often X is loaded, selected, W loaded, and whether Y spills, `[4, tilings]`."""
+    found = np.zeros((4, len(candidates)), np.int64)
+    for which, tiling in candidates.by_order():
+        reuse = Reuse.of(tiling, gemm, path, stores)
+        counts = reuse.activation_loads, reuse.selections, reuse.weight_loads, reuse.spills
+        found[:, which] = np.broadcast_arrays(*counts, which)[:4]
+    return found
 
 
 def middle_of_outer_loop(order: Order) -> Flags:

@@ -26,7 +26,7 @@ from accelsim.mapping.tiling import Reuse, dram_bytes
 from accelsim.version import __version__
 
 if TYPE_CHECKING:
-    from accelsim.planning.search import Found, Plan
+    from accelsim.planning.found import Found, Plan
 
 _ROOMS = ("mapping", "hardware", "dataflows", "engine", "planning", "precision", "tech")
 _EQUAL = 1.001  # so near to each other, splits are taken by what they move
@@ -170,19 +170,40 @@ def _written(machine: LayerMachine) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """Return a text that is equal for equal stages; conditions by what they are called."""
+    """Return a text that is equal for equal stages; functions by where they are defined."""
     if is_dataclass(value):
         return f"{[_text(getattr(value, f.name)) for f in fields(value)]}"
     if isinstance(value, tuple):
         return f"{[_text(each) for each in value]}"
-    return "" if callable(value) else repr(value)
+    if callable(value):
+        line = getattr(getattr(value, "__code__", None), "co_firstlineno", "")
+        return f"{_module(value)} {getattr(value, '__qualname__', '')} {line}"
+    return repr(value)
+
+
+def _module(value: Any) -> str:
+    """Return the module of a function, or of the class of anything else."""
+    return str(getattr(value, "__module__", None) or type(value).__module__)
+
+
+def _modules(value: Any) -> Iterator[str]:
+    """Yield the modules of the classes and functions that a diagram is made of."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _modules(each)
+    elif is_dataclass(value):
+        yield _module(value)
+        for field in fields(value):
+            yield from _modules(getattr(value, field.name))
+    elif callable(value):
+        yield _module(value)
 
 
 def _program(machine: LayerMachine) -> list[str]:
-    """Return which state of the program, and of a user's units, a search depends on."""
-    modules = {type(unit).__module__ for unit in machine.units.values()}
+    """Return the state of the program, and of a user's units and dataflow, for a search."""
+    modules = {_module(unit) for unit in machine.units.values()} | {*_modules(machine.diagram)}
     own = [name for name in sorted(modules) if not name.startswith("accelsim.")]
-    places = (getattr(sys.modules[name], "__file__", None) for name in own)
+    places = (getattr(sys.modules.get(name), "__file__", None) for name in own)
     return [*_source(), *(_state(Path(place)) for place in places if place)]
 
 

@@ -15,32 +15,31 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.base.compiled import pays
 from accelsim.base.errors import DeadlockError, InputError
 from accelsim.dataflows.layer_machine import LayerMachine, Objective
-from accelsim.mapping import Gemm, Ints, Tiling
+from accelsim.mapping import Gemm, Ints
 from accelsim.mapping.jobs import MAX_JOBS, Flags
 from accelsim.mapping.mapper import check_room
-from accelsim.planning.bounds import lower_bounds
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.coarse import coarse_bounds
 from accelsim.planning.energy import Energy
-from accelsim.planning.exact import ExactRuns, jobs_to_walk
-from accelsim.planning.services import Services
-from accelsim.planning.traffic import Traffic, off_chip_bytes, on_chip_bytes, traffic_of
+from accelsim.planning.found import Found, Part, Plan
 
-_MOST_WALKED_JOBS = 40_000  # of one run that does not repeat itself sooner
+_MOST_JOBS_OF_A_RUN = 40_000  # of one run that does not repeat itself sooner
 _JOBS_OF_A_RUN = 1000  # as long as it takes to get one ready
 _FIRST_JOBS = 30_000  # whose runs tell what is worth a look
 _AT_ONCE = 512  # tilings whose times are asked for together: what stays in a processor's cache
-_CLOSENESS, _CLOSENESS_OF_SPILLS = 0.05, 0.25
-_EXPOSED = 1 / 16
 _SEARCH_NS = 2.5e8  # of runs in the interpreter that are worth a compiled loop
 _CHEAPER = 8  # more tilings that are run because they move less in the same time
-_CHEAPER_JOBS = 20_000  # that are walked in them
+_CHEAPER_JOBS = 8_000  # that are walked in them
 _LITTLE_MORE = 1.01
-_PRICED_FOR_ENERGY = 24  # tilings that are run and priced if energy is the objective
+_PRICED = 24  # tilings that are run and priced if energy is the objective
+_PRICED_FOR_EDP = 128  # and if energy × delay is, which waits decide that no bound knows
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,102 +49,18 @@ class Effort:
     Attributes:
         slack: once no tiling left can be faster by more, as a share of the cycles; tilings that
             are closer than that count as equal.
-        most_jobs: once so many jobs have been walked in all runs together; 120,000 take 40 ms.
+        most_jobs: once so many jobs have been walked in all runs together; 110,000 take 40 ms.
         patience: after so many runs in a row that found nothing better.
     """
 
     slack: float = 0.001
-    most_jobs: int = 120_000
+    most_jobs: int = 110_000
     patience: int = 64
 
 
 USUAL = Effort()
 EXHAUSTIVE = Effort(slack=0.0, most_jobs=2**62, patience=2**62)
 """As long as it takes to prove that no tiling of the grid has fewer cycles."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A tiling that has been run.
-
-    Attributes:
-        tiling: the tiling.
-        cycles: of the layer with it.
-        bound_cycles: what was proven of it before.
-        bound_by: a stage, a resource or a buffer that the bound comes from.
-        off_chip_bytes: that it moves to memory chips and from them.
-        on_chip_bytes: that pass the ports of its buffers.
-        energy_pj: of the layer, zero activations apart; None where nobody asked.
-    """
-
-    tiling: Tiling
-    cycles: int
-    bound_cycles: int
-    bound_by: str
-    off_chip_bytes: int
-    on_chip_bytes: int
-    energy_pj: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a search found.
-
-    Attributes:
-        found: the tilings that were run, the chosen one first; at least one.
-        bound_cycles: no tiling of the grid has fewer.
-        candidates: tilings of the grid that fit the buffers.
-    """
-
-    found: tuple[Found, ...]
-    bound_cycles: int
-    candidates: int
-
-    @property
-    def best(self) -> Found:
-        """The chosen tiling."""
-        return self.found[0]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Tilings whose times were asked for together, with their bounds, all `[tilings]`."""
-
-    candidates: Candidates
-    runs: ExactRuns
-    bound_cycles: Ints
-    bound_by: Ints
-    walked_jobs: Ints
-    causes: tuple[str, ...]
-
-    @cached_property
-    def traffic(self) -> Traffic:
-        """What the tilings move."""
-        return traffic_of(self.runs.machine, self.runs.services)
-
-    @cached_property
-    def off_chip_bytes(self) -> Ints:
-        """What they move to memory chips and from them."""
-        return off_chip_bytes(self.runs.machine, self.traffic)
-
-    @cached_property
-    def on_chip_bytes(self) -> Ints:
-        """What passes the ports of buffers."""
-        return on_chip_bytes(self.runs.machine, self.traffic)
-
-    def run(self, at: int, most_jobs: int) -> Found | None:
-        """Run one of them; None if that takes too long.
-
-        Raises:
-            DeadlockError: its loads and stores wait for each other.
-        """
-        tiling = self.candidates.tiling(at)
-        cycles = self.runs.cycles(at, tiling, most_jobs=most_jobs)
-        if cycles is None:
-            return None
-        bound, cause = int(self.bound_cycles[at]), self.causes[self.bound_by[at]]
-        moved = int(self.off_chip_bytes[at]), int(self.on_chip_bytes[at])
-        return Found(tiling, cycles, bound, cause, *moved)
 
 
 class Search:
@@ -163,8 +78,8 @@ class Search:
         self._gemm = gemm
         self._is_decode = is_decode
         self._found: list[Found] = []
-        self._parts: list[_Part] = []
-        self._left: Ints = np.zeros((0, 4), np.int64)  # bound, promise, part, place in it
+        self._parts: list[Part] = []
+        self._left: Ints = np.zeros((0, 4), np.int64)  # bound, expected, part, place in it
         self._walked_jobs = 0
 
     def plan(self, objective: Objective = "cycles", effort: Effort = USUAL) -> Plan:
@@ -221,25 +136,10 @@ class Search:
 
     def _look_at(self, candidates: Candidates) -> None:
         """Bound tilings, and keep those that may be the best."""
-        services = Services.of(self._machine, self._gemm, candidates, is_decode=self._is_decode)
-        by_cause = lower_bounds(services, candidates, self._machine.stores.store_lag_tiles)
-        table = np.stack(list(by_cause.values()))
-        part = _Part(
-            candidates,
-            ExactRuns(self._machine, self._gemm, services, self._is_decode),
-            bound_cycles=table.max(axis=0),
-            bound_by=table.argmax(axis=0),
-            walked_jobs=jobs_to_walk(services, self._gemm, candidates),
-            causes=tuple(by_cause),
-        )
-        serving = np.max([by_cause[stage.name] for stage in services.stages], axis=0)
-        moving = np.max([by_cause[name] for name in by_cause if name not in services.busy], axis=0)
-        jobs = candidates.jobs(self._gemm)
-        latencies = jobs * max(services.latency.values())
-        promise = _promise(serving, moving + services.held_up(), latencies, services.spills)
+        part = Part.of(self._machine, self._gemm, candidates, is_decode=self._is_decode)
         places = np.arange(len(candidates))
         numbers = np.full(len(candidates), len(self._parts))
-        rows = np.stack([part.bound_cycles, promise, numbers, places], axis=1)
+        rows = np.stack([part.bound_cycles, part.expected_cycles, numbers, places], axis=1)
         if self._found:
             rows = rows[part.bound_cycles < self._best_cycles]
         self._left = np.concatenate([self._left, rows])
@@ -272,11 +172,11 @@ class Search:
     def _is_open(self, place: int, tried: Flags, best: int | None, effort: Effort) -> bool:
         """Whether a tiling has not been tried, is walked soon, and may be better than the best."""
         bound, _, part, at = self._left[place].tolist()
-        if tried[place] or self._parts[part].walked_jobs[at] > _MOST_WALKED_JOBS:
+        if tried[place] or self._parts[part].walked_jobs[at] > _MOST_JOBS_OF_A_RUN:
             return False
         return best is None or bound * (1 + effort.slack) < best
 
-    def _try(self, part: int, at: int, most_jobs: int = _MOST_WALKED_JOBS) -> bool:
+    def _try(self, part: int, at: int, most_jobs: int = _MOST_JOBS_OF_A_RUN) -> bool:
         """Run a tiling; return whether all is known of it: how long it takes, or that it cannot."""
         self._walked_jobs += int(self._parts[part].walked_jobs[at]) + _JOBS_OF_A_RUN
         try:
@@ -304,8 +204,8 @@ class Search:
         """
         if not self._found:
             return []
-        limit = self._best_cycles * (1 + slack)
-        self._run_cheaper(limit)
+        self._run_cheaper(self._best_cycles * (1 + slack))
+        limit = self._best_cycles * (1 + slack)  # one of them may be faster than all before
         equal = [each for each in self._found if each.cycles <= limit]
         least = min(each.off_chip_bytes for each in equal)
         return sorted(
@@ -332,21 +232,32 @@ class Search:
     def _of_least_energy(self, candidates: Candidates, objective: Objective) -> list[Found]:
         """Return tilings of the least energy, or energy × delay, the best first.
 
-        All are bounded and their traffic priced; those that promise most are run and priced whole.
+        All are bounded and their traffic priced; those that promise most are run and priced whole,
+        all of them where there are few. What else a layer costs, such as its multiplications, is
+        taken to be what it is with the first one that ran.
         """
         for start in range(0, len(candidates), _AT_ONCE):
             self._look_at(candidates[start : start + _AT_ONCE])
-        leakage_pj = self._energy.leakage_pj
-        bound = np.concatenate([part.bound_cycles for part in self._parts])
+        expected_cycles = self._left[:, 1]
         moved = np.concatenate([self._energy.traffic_pj(part.traffic) for part in self._parts])
-        promise = moved + leakage_pj * bound
+        promise = moved + self._energy.leakage_pj * expected_cycles
         if objective == "edp":
-            promise = promise * bound
-        for place in np.argsort(promise, kind="stable")[:_PRICED_FOR_ENERGY].tolist():
+            promise = (promise + self._rest_pj(promise, moved)) * expected_cycles
+        most = _PRICED if objective == "energy" else _PRICED_FOR_EDP
+        for place in np.argsort(promise, kind="stable")[:most].tolist():
             self._try(*divmod(place, _AT_ONCE))
         priced = [self._priced(each) for each in self._found]
         self._found = priced
         return sorted(priced, key=_by_energy if objective == "energy" else _by_edp)
+
+    def _rest_pj(self, promise: Floats, moved_pj: Floats) -> float:
+        """Return what a layer costs besides traffic and leakage, with a tiling that runs."""
+        for place in np.argsort(promise, kind="stable").tolist():
+            if self._try(*divmod(place, _AT_ONCE)) and self._found:
+                found = self._priced(self._found.pop())
+                leaked_pj = self._energy.leakage_pj * found.cycles
+                return (found.energy_pj or 0.0) - leaked_pj - float(moved_pj[place])
+        return 0.0
 
     def _priced(self, found: Found) -> Found:
         energy_pj = self._energy.layer_pj(
@@ -357,27 +268,6 @@ class Search:
     @cached_property
     def _energy(self) -> Energy:
         return Energy.of(self._machine)
-
-
-def _promise(serving: Ints, moving: Ints, latencies: Ints, spills: Flags) -> Ints:
-    """Return an estimate of the cycles of tilings, for the order in which they are run.
-
-    Stages and resources that are both busy nearly all the time wait for each other now and then:
-    up to a twentieth is added, the more the closer they are, and a quarter where every job stores
-    partial sums, for which later loads wait. So is a part of the latency of every job, of which
-    most is hidden.
-
-    Args:
-        serving: what bounds stages, `[tilings]` as all others.
-        moving: what bounds resources and buffers, and what holds resources up.
-        latencies: of all jobs, one after the other.
-        spills: whether partial sums go to DRAM.
-    """
-    both = np.minimum(serving, moving) / np.maximum(serving, moving)
-    waits = np.where(spills, _CLOSENESS_OF_SPILLS * both, _CLOSENESS * both**4)
-    estimate = np.maximum(serving, moving) * (1 + waits) + _EXPOSED * latencies
-    promise: Ints = estimate.astype(np.int64)
-    return promise
 
 
 def _by_energy(found: Found) -> tuple[float, int]:

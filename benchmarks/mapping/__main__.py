@@ -16,7 +16,7 @@ import numpy as np
 
 from accelsim.config import Architecture
 from accelsim.mapping import Gemm
-from benchmarks.mapping.losses import Losses, losses_of
+from benchmarks.mapping.losses import REFERENCE, Losses, losses_of
 from benchmarks.mapping.pairs import pairs
 
 _NOTICEABLE, _LARGE = 1.05, 1.25
@@ -40,7 +40,10 @@ def summary(found: Sequence[tuple[Losses, Losses | None]]) -> dict[str, Any]:
             "estimated": _percentiles([losses.estimated for losses in some]),
         }
     rows["search_ms"] = _percentiles([1e3 * losses.search_s for losses in own])
-    rows["proven_gap"] = _percentiles([x.best_cycles / x.bound_cycles - 1 for x in own])
+    gaps = [losses.best_cycles / losses.bound_cycles - 1 for losses in own]
+    rows["proven_gap"] = _percentiles(gaps) | {
+        "unproven": sum(gap > REFERENCE.slack for gap in gaps)
+    }
     for kind in ("searched", "estimated"):
         bias = [
             (1 + getattr(dense, kind)) / (1 + getattr(sparse, kind))

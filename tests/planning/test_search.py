@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from accelsim.base.errors import DeadlockError, InputError
@@ -22,8 +22,9 @@ from accelsim.planning.search import EXHAUSTIVE, USUAL, Effort, Search
 from accelsim.planning.services import Services
 from accelsim.planning.weights import planned_weight_bytes
 from accelsim.run.layers import TiledProduct
+from benchmarks.mapping.pairs import pairs
 from tests.helpers.random_machines import machines
-from tests.helpers.small import changed, load, machine_for, tile
+from tests.helpers.small import ROOT, changed, load, machine_for, tile
 
 
 def priced(arch):
@@ -40,7 +41,8 @@ phases = st.booleans()
 def all_of(machine, gemm, *, is_decode):
     """Return candidates, services, bounds and runs of every tiling of a layer that fits."""
     candidates = Candidates.of(gemm, machine, is_decode=is_decode)
-    assume(len(candidates) > 0)
+    if not len(candidates):
+        reject()
     services = Services.of(machine, gemm, candidates, is_decode=is_decode)
     runs = ExactRuns(machine, gemm, services, is_decode)
     return candidates, services, runs
@@ -96,7 +98,7 @@ def test_without_slack_the_search_finds_what_trying_everything_finds(arch, gemm,
     assert exhaustive.best.cycles == min(every) == exhaustive.bound_cycles
     quick = Search(machine, gemm, is_decode=is_decode).plan()
     assert quick.bound_cycles <= min(every)
-    assert quick.best.cycles >= min(every)
+    assert quick.best.cycles <= min(every) * (1 + USUAL.slack)
 
 
 @pytest.mark.parametrize("key", ["dram.bandwidth_gb_per_s", "buffers.weights.capacity_kib"])
@@ -131,6 +133,37 @@ def test_every_candidate_fits_and_cuts_no_group():
     assert {tiling.order for tiling in found} == set(ORDERS)
     for tiling in found:
         check_tiling(tiling, gemm, machine.path, machine.stores)
+
+
+def test_a_better_machine_is_hardly_slower_with_what_auto_finds():
+    """It may be: searches end early. `docs/performance.md` has the worst of many."""
+    ratios = []
+    for arch, gemm, is_decode in pairs(str(ROOT / "arch_configs"), 16, seed=11):
+        before = Search(arch.running(), gemm, is_decode=is_decode).plan().best.cycles
+        for key in ("dram.bandwidth_gb_per_s", "buffers.weights.capacity_kib"):
+            part = arch.dram if key.startswith("dram") else arch.buffers.weights
+            better = changed(arch, {key: 2 * getattr(part, key.split(".")[-1])})
+            after = Search(better.running(), gemm, is_decode=is_decode).plan().best.cycles
+            ratios.append(after / before)
+    assert np.percentile(ratios, 90) <= 1 + USUAL.slack
+    assert max(ratios) <= 1.03
+
+
+def test_groups_of_scales_that_tiles_cut_move_cycles_by_little():
+    """Bytes of scales depend on where a tile begins; those between the first and last share one."""
+    arch = load("nm816", {"precision": "int8/int4:32"})
+    machine, gemm = arch.running(), Gemm(24, 400, 80)
+    candidates, _, runs = all_of(machine, gemm, is_decode=False)
+    cut = candidates.reduction % 32 > 0
+    assert cut.any()
+    assert not cut.all()
+    for at in range(0, len(candidates), 7):
+        tiling = candidates.tiling(at)
+        cycles = cycles_of(machine, gemm, tiling, is_decode=False)
+        if cut[at]:
+            assert runs.cycles(at, tiling) == pytest.approx(cycles, rel=0.04)
+        else:
+            assert runs.cycles(at, tiling) == cycles
 
 
 def test_a_larger_buffer_takes_no_candidate_away():
@@ -172,6 +205,20 @@ def test_energy_as_the_objective_costs_no_more_energy():
     assert found["cycles"].cycles <= found["energy"].cycles * (1 + USUAL.slack)
     products = {aim: each.energy_pj * each.cycles for aim, each in found.items()}
     assert products["edp"] <= min(products.values()) * 1.001
+
+
+def test_few_tilings_are_all_run_for_energy_times_delay():
+    gemm, machine = Gemm(1, 384, 256), load("nm24", {"tiling": "{objective: edp}"}).running()
+    candidates, _, runs = all_of(machine, gemm, is_decode=True)
+    assert 24 < len(candidates) <= 128
+    found = plan(machine, gemm, is_decode=True)
+    assert len({each.tiling for each in found.found}) == len(candidates)
+    energy = Search(machine, gemm, is_decode=True)._energy
+    every = []
+    for at in range(len(candidates)):
+        tiling, cycles = candidates.tiling(at), runs.cycles(at, candidates.tiling(at))
+        every.append(energy.layer_pj(gemm, tiling, cycles, is_decode=True) * cycles)
+    assert found.best.energy_pj * found.best.cycles == min(every)
 
 
 def test_equal_cycles_are_decided_by_what_moves():
