@@ -11,6 +11,7 @@ from accelsim.accounting.ledger import previous_finish
 from accelsim.config import Architecture
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.engine import Network, StageTimes, recurrence
+from accelsim.hardware import Buffer
 from accelsim.mapping import Datapath, Gemm, Ints, TileJobs, Tiling, Work, ceil_div
 from accelsim.precision import PRECISIONS, Values
 from accelsim.rtl.program import (
@@ -104,8 +105,9 @@ def _with_wide_ports(arch: Architecture) -> Architecture:
         update={
             "buffers": buffers.model_copy(
                 update={
-                    name: getattr(buffers, name).model_copy(update=wide)
-                    for name in type(buffers).model_fields
+                    name: buffer.model_copy(update=wide)
+                    for name, buffer in buffers
+                    if isinstance(buffer, Buffer)
                 }
             )
         }

@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[2]
 DEVIATIONS = (ROOT / "docs" / "DEVIATIONS.md").read_text(encoding="utf-8")
 MODEL = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
 TRACE = ROOT / "traces" / "llama.npz"
-NARROW = "buffers.weights.port_bytes=128"
 
 
 def machine(name, *keys):
@@ -28,19 +27,6 @@ def row_of(about):
 
 def percents(row):
     return [float(number) for number in re.findall(r"([\d.]+) %", row)]
-
-
-def test_the_dense_baseline_with_a_narrower_port():
-    few = simulate(machine("dense", NARROW, "buffers.weights.macros=4"), TRACE)
-    many, wide = simulate(machine("dense", NARROW), TRACE), simulate(machine("dense"), TRACE)
-    sparse = simulate(machine("nm816"), TRACE)
-    found = [100 * (sparse.area_um2 / dense.area_um2 - 1) for dense in (few, many, wide)]
-    found.append(100 * (many.totals()["energy_pj"] / wide.totals()["energy_pj"] - 1))
-    assert [few.cycles, many.cycles] == [wide.cycles] * 2
-    assert percents(row_of("dense baseline")) == [
-        *(round(x, 1) for x in found[:3]),
-        round(found[3]),
-    ]
 
 
 @pytest.mark.parametrize(("phase", "place"), [("prefill", 0), ("decode", 1)])

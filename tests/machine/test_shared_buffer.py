@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from accelsim import load_arch, simulate
 from accelsim.base.errors import InputError
@@ -14,10 +15,21 @@ from accelsim.tuning.bench import Workbench
 from accelsim.tuning.descent import tune
 from tests.helpers.small import ROOT
 
-NM816, SHARED = (ROOT / "arch_configs" / f"{name}.yaml" for name in ("nm816", "nm816_shared"))
+NM816 = ROOT / "arch_configs" / "nm816.yaml"
 KIB = 6
 SMALL = f"buffers.shared={{capacity_kib: {KIB}, port_bytes: 768, macros: 3}}"
 LAYERS = trace_of([(1024, 16), (256, 256), (64, 384)], lengths=(48,))
+
+
+@pytest.fixture(scope="module")
+def shared_file(tmp_path_factory):
+    """The 8:16 machine with the two memories as one of 12 macros."""
+    data = yaml.safe_load(NM816.read_text(encoding="utf-8"))
+    del data["buffers"]["activations"], data["buffers"]["weights"]
+    data["buffers"]["shared"] = {"capacity_kib": 384, "port_bytes": 384, "macros": 12}
+    path = tmp_path_factory.mktemp("shared") / "nm816_shared.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return path
 
 
 def apart(x_macros, *keys):
@@ -34,10 +46,10 @@ def cycles(result):
 
 
 @pytest.mark.parametrize("tiling", ["auto", "quick"])
-def test_each_layer_runs_as_on_a_machine_with_its_split(tiling):
+def test_each_layer_runs_as_on_a_machine_with_its_split(shared_file, tiling):
     """Of two splits, a layer has the faster one; cycles and energy are those of two memories."""
     key = f"tiling={tiling}"
-    shared = simulate(load_arch(SHARED, [SMALL, key]), LAYERS, layers="isolated")
+    shared = simulate(load_arch(shared_file, [SMALL, key]), LAYERS, layers="isolated")
     others = [simulate(apart(n, key), LAYERS, layers="isolated") for n in (1, 2)]
     for layer, *pair in zip(shared.layers, *(other.layers for other in others), strict=True):
         alike = [each for each in pair if each.tiling == layer.tiling]
@@ -56,8 +68,8 @@ def test_layers_want_different_splits():
     assert signs == {True, False}
 
 
-def test_its_area_is_that_of_its_macros():
-    shared, two = load_arch(SHARED, [SMALL]), apart(1)
+def test_its_area_is_that_of_its_macros(shared_file):
+    shared, two = load_arch(shared_file, [SMALL]), apart(1)
     areas = [
         sum(arch.units[name].area_um2(arch.load_technology(), arch.path) for name in names)
         for arch in (shared, two)
@@ -66,24 +78,24 @@ def test_its_area_is_that_of_its_macros():
     assert areas[0] == pytest.approx(areas[1])
 
 
-def test_where_macros_change_hands_nothing_is_loaded_ahead():
+def test_where_macros_change_hands_nothing_is_loaded_ahead(shared_file):
     """Chained or not, q and what follows it take the same cycles if their splits differ."""
-    arch = load_arch(SHARED, [SMALL])
+    arch = load_arch(shared_file, [SMALL])
     trace = trace_of([(1024, 16), (16, 512)], lengths=(48,))
     chained, alone = (simulate(arch, trace, layers=layers) for layers in ("chained", "isolated"))
     assert cycles(chained) == cycles(alone)
 
 
-def test_engines_and_values_agree():
-    arch = load_arch(SHARED, [SMALL, "tiling=quick"])
+def test_engines_and_values_agree(shared_file):
+    arch = load_arch(shared_file, [SMALL, "tiling=quick"])
     fast, slow = (simulate(arch, LAYERS, engine=engine) for engine in ("recurrence", "simpy"))
     assert fast.cycles == slow.cycles
     assert fast.units == slow.units
     assert all(check.passed for check in verify(arch, LAYERS))
 
 
-def test_a_resolved_machine_is_read_again(tmp_path):
-    arch = load_arch(SHARED)
+def test_a_resolved_machine_is_read_again(shared_file, tmp_path):
+    arch = load_arch(shared_file)
     path = tmp_path / "again.yaml"
     path.write_text(json.dumps(arch.resolved()), encoding="utf-8")
     assert load_arch(path) == arch
@@ -102,20 +114,20 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("key", "message"), WRONG.items())
-def test_what_is_wrong_is_said(key, message):
+def test_what_is_wrong_is_said(shared_file, key, message):
     with pytest.raises(InputError, match=r"nm816_shared\.yaml") as caught:
-        load_arch(SHARED, [key])
+        load_arch(shared_file, [key])
     assert message in str(caught.value)
 
 
-def test_what_fits_in_no_split_is_said():
+def test_what_fits_in_no_split_is_said(shared_file):
     keys = ["buffers.shared={capacity_kib: 0.25, port_bytes: 64, macros: 2}"]
     keys.append("tiling={tokens: 64, columns: 64, reduction: 64}")
     with pytest.raises(InputError, match=r"in no split of buffers\.shared: .*must fit"):
-        simulate(load_arch(SHARED, keys), LAYERS)
+        simulate(load_arch(shared_file, keys), LAYERS)
 
 
-def test_tune_says_that_it_leaves_them_alone():
-    bench = Workbench(read_yaml(SHARED), Workload(LAYERS, None))
+def test_tune_says_that_it_leaves_them_alone(shared_file):
+    bench = Workbench(read_yaml(shared_file), Workload(LAYERS, None))
     with pytest.raises(InputError, match=r"'buffers\.shared' is not tuned; write "):
         tune(bench)

@@ -145,3 +145,17 @@ def test_widths_of_weights_that_are_stored_in_groups():
     moved = result.units["weight_buffer"].actions["write_bytes"]
     assert moved == 64 * column_bits // 8
     assert result.units["unpacker"].actions["unpack"] == 64 * 32
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_every_cycle_has_one_cause_and_energy_is_the_sum_of_units(batch):
+    phase = "prefill" if batch is None else "decode"
+    trace = trace_of([(40, 24), (33, 18)], lengths=(5, 3))
+    result = simulate(machine(), trace, phase=phase, batch=batch)
+    for name, unit in result.units.items():
+        assert unit.ledger.total_cycles == result.cycles, name
+    total = sum(unit.energy_pj for unit in result.units.values())
+    assert result.totals()["energy_pj"] == pytest.approx(total)
+    assert sum(result.units["mac_array"].actions[kind] for kind in ("mac", "mac_idle")) == (
+        result.units["mac_array"].ledger.busy_cycles * 1024
+    )
