@@ -383,7 +383,11 @@ def test_a_rank_is_at_most_that_of_the_weights(shape, rank, phase, batch):
 # Verified --------------------------------------------------------------------------------------
 
 RUNNABLE = {
-    machine: [p for p in PATTERNS if parse_pattern(p).runs_on(parse_pattern(machine))]
+    machine: [
+        pattern
+        for pattern in (*PATTERNS, "pairs-2:4", "2:4x4:8")
+        if parse_pattern(pattern).runs_on(parse_pattern(machine))
+    ]
     for machine in ("2:4", "8:16", "16:32")
 }
 
