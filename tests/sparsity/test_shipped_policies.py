@@ -68,5 +68,7 @@ def test_thresholds_are_for_accuracy_only(name, share):
     rules = policy(name)
     assert str(rules.default) == f"greedy-threshold:{share}"
     assert rules.rules == ()
-    with pytest.raises(InputError, match=r"pattern 'greedy-threshold:.*' does not run on a machine"):
+    with pytest.raises(
+        InputError, match=r"pattern 'greedy-threshold:.*' does not run on a machine"
+    ):
         simulate(load("nm816"), load_trace(SHIPPED_TRACE), policy=rules)
