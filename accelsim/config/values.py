@@ -89,7 +89,7 @@ def _pattern(raw: object) -> object:
         raise InputError(f"no machine runs pattern '{pattern}', which has no groups; {allowed}")
     if not pattern.has_selector:
         raise InputError(
-            f"no selector is modelled for pattern '{pattern}'; a policy may give it to layers of a "
+            f"no machine is made for pattern '{pattern}'; a policy may give it to layers of a "
             f"machine that takes its masks; {allowed}"
         )
     return pattern
