@@ -85,7 +85,8 @@ def command(
     patterns: Annotated[
         str | None,
         typer.Option(
-            help="N:M, topk:D, threshold:P, greedy-threshold:P, dense; comma-separated. "
+            help="N:M, pairs-N:M, N:MxP:Q, topk:D, threshold:P, greedy-threshold:P, dense; "
+            "comma-separated. "
             f"Default: {_DEFAULT_PATTERNS}."
         ),
     ] = None,

@@ -24,6 +24,7 @@ from accelsim.config.values import (
     ExtraUnits,
     PatternValue,
     check_criterion,
+    check_format,
     check_mitigation,
     of_dataflow,
     of_kind,
@@ -49,7 +50,7 @@ from accelsim.hardware import (
 )
 from accelsim.hardware.crossbars.none import NoCrossbar
 from accelsim.precision import Operands
-from accelsim.sparsity import FORMATS, parse_pattern
+from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method
 
 METHOD_UNITS: tuple[type[LaneUnit], ...] = (Statistics, PreShifter, PreScaler, Moments, Epilogue)
@@ -130,7 +131,7 @@ class ArchitectureFile(BaseModel):
     ] = "none"
     format: Annotated[
         str,
-        one_of(FORMATS),
+        BeforeValidator(check_format),
         Field(description="Metadata: how the positions of kept values are stored"),
     ] = "bitmask"
     mac_array: Annotated[

@@ -19,7 +19,7 @@ from accelsim.hardware import (
     OutputBuffer,
     WeightBuffer,
 )
-from accelsim.sparsity import FORMATS
+from accelsim.sparsity import stored_formats
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.tech.dram import dram_standards
 
@@ -42,7 +42,7 @@ def architecture_schema() -> Schema:
         schema["$defs"].pop(name, None)
     keys["dataflow"]["enum"] = sorted(DATAFLOWS)
     keys["precision"]["anyOf"][1:] = texts_of_precision()
-    keys["format"]["enum"] = sorted(FORMATS)
+    keys["format"]["enum"] = stored_formats()
     keys["criterion"]["enum"] = sorted(
         name for name in CRITERIA if not CRITERIA[name].ranks_weights
     )

@@ -20,7 +20,7 @@ from accelsim.base.errors import InputError, shown
 from accelsim.base.registry import Named, Registry
 from accelsim.dataflows import DATAFLOWS
 from accelsim.hardware import UNITS, Unit
-from accelsim.sparsity import PATTERNS, Pattern, parse_pattern
+from accelsim.sparsity import FORMATS, PATTERNS, Pattern, parse_pattern, stored_formats
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
 
@@ -87,7 +87,22 @@ def _pattern(raw: object) -> object:
     pattern = parse_pattern(raw)
     if not pattern.is_grouped:
         raise InputError(f"no machine runs pattern '{pattern}', which has no groups; {allowed}")
+    if not pattern.has_selector:
+        raise InputError(
+            f"no machine is made for pattern '{pattern}'; a policy may give it to layers of a "
+            f"machine that takes its masks; {allowed}"
+        )
     return pattern
+
+
+def check_format(raw: object) -> object:
+    """Return the name of a metadata format that machines store; raise InputError otherwise."""
+    if not FORMATS[str(raw)].has_hardware:
+        raise InputError(
+            f"no machine stores format '{shown(raw)}': what encodes and decodes it is neither "
+            f"built nor priced; allowed: {', '.join(stored_formats())}"
+        )
+    return raw
 
 
 def check_criterion(raw: object) -> object:

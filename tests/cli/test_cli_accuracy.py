@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,14 @@ def test_layers_can_be_left_out_by_flag_or_policy(accepted, accuracy, tmp_path):
     assert by_policy["layers"]["model.layers.0.mlp.up_proj"]["output_error_ratio"] == 0
     (everything,) = rows_of(accepted(*accuracy, *pruned))
     assert everything["perplexity"] != by_flag["perplexity"]
+
+
+def test_a_shipped_policy_of_thresholds_is_calibrated_as_its_pattern_is(accepted, accuracy):
+    policy = Path(__file__).parents[2] / "arch_configs/policies/teal_40.yaml"
+    (by_policy,) = rows_of(accepted(*accuracy, "--policy", policy, "--json"))
+    (by_pattern,) = rows_of(accepted(*accuracy, "--patterns", "greedy-threshold:0.4", "--json"))
+    assert by_policy["perplexity"] == by_pattern["perplexity"]
+    assert by_policy["dropped_squared_magnitude_ratio"] > 0
 
 
 def test_a_policy_that_prunes_nothing_is_refused(refused, accuracy, tmp_path):

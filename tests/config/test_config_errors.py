@@ -228,6 +228,12 @@ def test_a_missing_number_says_its_unit(edit):
         ("precision: int8", "precision: 8", "precision", "allowed: bf16, fp16, fp8, int4, int8"),
         ("precision: int8", "precision:", "precision", "allowed: bf16, fp16, fp8, int4, int8"),
         ("format: bitmask", "format: bitmap", "format", "did you mean 'bitmask'"),
+        (
+            "format: bitmask",
+            "format: combinadic",
+            "format",
+            "no machine stores format 'combinadic'",
+        ),
         ("kind: full", "kind: ful", "crossbar", "did you mean 'full'"),
         ("kind: rank", "kind: rnak", "selector", "did you mean 'rank'"),
         ("kind: rank, ", "", "selector", "needs a 'kind'; allowed: bitonic, cascade, radix, rank"),

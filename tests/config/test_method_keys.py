@@ -45,6 +45,12 @@ def test_a_pattern_without_groups_is_refused(edit, pattern):
     )
 
 
+@pytest.mark.parametrize("pattern", ["pairs-2:4", "2:4x4:8"])
+def test_a_pattern_without_a_selector_is_refused(edit, pattern):
+    edited = edit(PATTERN, f'pattern: "{pattern}"')
+    edited.refused(f"no machine is made for pattern '{pattern}'; a policy", line=edited.line)
+
+
 def test_what_a_method_asks_for_is_made_and_what_is_given_is_kept(edit):
     arch = edit(PATTERN, f"{PATTERN}\nmitigation: dpts\nepilogue: {{lanes: 3}}").load()
     assert (arch.epilogue.lanes, arch.epilogue.kinds) == (3, ("scale", "add"))

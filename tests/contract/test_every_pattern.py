@@ -10,7 +10,8 @@ from accelsim.base.errors import InputError
 from accelsim.sparsity import PATTERNS, parse_pattern
 
 NM = ("1:4", "2:4", "3:4", "4:8", "8:16", "16:32", "4:16", "8:32", "5:7", "3:5", "64:64", "1:64")
-SHORTHANDS = ("dense", *NM)
+TWO_RANKS = ("2:4x4:8", "2:2x4:8", "4:4x1:2", "1:3x2:5", "2:3x1:1", "pairs-2:4", "pairs-1:3")
+SHORTHANDS = ("dense", *NM, *TWO_RANKS)
 WITHOUT_GROUPS = ("topk:0.5", "threshold:0.5", "greedy-threshold:0.5")  # no machine runs them
 
 
@@ -22,6 +23,28 @@ def naive_keep(row, n, m):
         for place in sorted(group, key=lambda i: (-abs(row[i]), i))[:n]:
             keep[place] = True
     return keep
+
+
+def ranks(text):
+    """Return N, M, P, Q of N:MxP:Q; pairs are blocks of two that stay whole."""
+    if text.startswith("pairs-"):
+        return (2, 2, *map(int, text.removeprefix("pairs-").split(":")))
+    return tuple(int(number) for rank in text.split("x") for number in rank.split(":"))
+
+
+def naive_two_ranks(row, n, m, p, q):
+    """Each block by itself, then of each q blocks the p with the largest sums; a short one last."""
+    lower, mask = naive_keep(row, n, m), [False] * len(row)
+    blocks = [range(start, min(start + m, len(row))) for start in range(0, len(row), m)]
+    for first in range(0, len(blocks), q):
+        sums = [
+            (len(block) < m, -sum(abs(row[i]) for i in block if lower[i]), block)
+            for block in blocks[first : first + q]
+        ]
+        for _, _, block in sorted(sums, key=lambda one: (one[0], one[1], one[2].start))[:p]:
+            for place in block:
+                mask[place] = lower[place]
+    return mask
 
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 150))
@@ -86,7 +109,7 @@ def test_the_input_is_left_alone(text):
     assert x.tolist() == list(range(-64, 64))
 
 
-@pytest.mark.parametrize("text", SHORTHANDS)
+@pytest.mark.parametrize("text", ["dense", *NM])
 @given(length=st.integers(1, 300))
 def test_groups_and_kept_follow_from_a_walk_over_the_groups(text, length):
     pattern = parse_pattern(text)
@@ -101,6 +124,41 @@ def test_groups_and_kept_follow_from_a_walk_over_the_groups(text, length):
 def test_nm_equals_sorting_each_group(text, x):
     n, m = map(int, text.split(":"))
     assert parse_pattern(text).keep(x).tolist() == [naive_keep(row, n, m) for row in x.tolist()]
+
+
+@pytest.mark.parametrize("text", TWO_RANKS)
+@given(x=values.map(np.round))
+def test_two_ranks_equal_sorting_blocks_of_sorted_values(text, x):
+    # Rounded: sums are then the same in whichever order they are taken.
+    expected = [naive_two_ranks(row, *ranks(text)) for row in x.tolist()]
+    assert parse_pattern(text).keep(x).tolist() == expected
+
+
+def test_two_ranks_by_hand():
+    # Blocks keep 9 + 1, 6 + 5, -8 + 2 (not 8 + 2 + 2), 3 + 3 of 4: sums 10, 11, 10, 6. The second
+    # stays, and of the equals the first.
+    x = np.array([9, 1, 0, 1, 5, 0, 6, 0, 2, -8, 2, 0, 3, 3, 3, 3], np.int8)
+    mask = parse_pattern("2:4x2:4").keep(x).astype(int)
+    assert mask.tolist() == [1, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    # Twice -128 is more than 127 + 128: a sum that wrapped would be 0.
+    pairs = parse_pattern("pairs-1:2").keep(np.array([-128, -128, 127, -128], np.int8))
+    assert pairs.tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "kept"),
+    [
+        ("2:4x4:8", 32, 8),
+        ("2:4x4:8", 384, 96),  # 12 groups
+        ("2:4x4:8", 32 + 9, 8 + 2 + 2 + 1),  # two blocks and one value: all within four
+        ("2:4x4:8", 17, 8),  # four blocks and one value, which loses
+        ("pairs-2:4", 13, 4 + 4),  # of two pairs and one value, the pairs
+        ("pairs-2:4", 11, 4 + 3),
+    ],
+)
+def test_two_ranks_keep_what_the_length_says(text, length, kept):
+    assert parse_pattern(text).kept_count(length) == kept
+    assert parse_pattern(text).keep(np.arange(1, length + 1)).sum() == kept
 
 
 @pytest.mark.parametrize("text", NM)
@@ -128,8 +186,33 @@ def test_a_short_last_group_keeps_its_real_values_first():
 
 
 @pytest.mark.parametrize(
-    "text", ["0:4", "5:4", "8:65", "1:0", "65:65", "", "8", "8:", ":16", "8/16", "-2:4", "2.0:4"]
+    "text",
+    [
+        "0:4",
+        "5:4",
+        "8:65",
+        "1:0",
+        "65:65",
+        "",
+        "8",
+        "8:",
+        ":16",
+        "8/16",
+        "-2:4",
+        "2.0:4",
+        "3:2x1:2",
+        "2:4x3:2",
+        "0:4x1:2",
+        "2:4x0:8",
+        "2:4x4:17",
+        "2:4x",
+        "pairs-",
+        "pairs-3:2",
+        "pairs-0:4",
+        "pairs-2:33",
+        "pairs2:4",
+    ],
 )
 def test_impossible_shorthands_are_refused(text):
-    with pytest.raises(InputError, match=r"1 <= N <= M <= 64|allowed: dense, N:M"):
+    with pytest.raises(InputError, match=r"needs 1 <= N <= M|allowed: dense, N:M"):
         parse_pattern(text)

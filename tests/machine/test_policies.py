@@ -113,6 +113,19 @@ def test_decode_fetches_by_the_layers_pattern_as_its_own_machine_does():
     assert mac[0] == mac[1]
 
 
+@pytest.mark.parametrize(("name", "pattern"), [("nm48", "pairs-2:4"), ("nm24", "2:4x4:8")])
+def test_stricter_masks_of_blocks_take_the_machines_time_and_compute_what_they_keep(
+    name, pattern, small_trace
+):
+    arch, rules = load(name), Policy(method(pattern))
+    own, stricter = simulate(arch, small_trace), simulate(arch, small_trace, policy=rules)
+    assert stricter.cycles == own.cycles
+    assert all(check.is_exact for check in verify(arch, small_trace, rules))
+    for layer, linear in zip(stricter.layers, small_trace.linears, strict=True):
+        kept = parse_pattern(pattern).kept_count(linear.in_features)
+        assert layer.macs_executed == layer.tokens * kept * linear.out_features
+
+
 # Policies --------------------------------------------------------------------------------------
 
 
@@ -370,7 +383,11 @@ def test_a_rank_is_at_most_that_of_the_weights(shape, rank, phase, batch):
 # Verified --------------------------------------------------------------------------------------
 
 RUNNABLE = {
-    machine: [p for p in PATTERNS if parse_pattern(p).runs_on(parse_pattern(machine))]
+    machine: [
+        pattern
+        for pattern in (*PATTERNS, "pairs-2:4", "2:4x4:8")
+        if parse_pattern(pattern).runs_on(parse_pattern(machine))
+    ]
     for machine in ("2:4", "8:16", "16:32")
 }
 

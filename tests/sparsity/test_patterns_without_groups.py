@@ -1,6 +1,7 @@
 """Top-K and thresholds, which no machine runs, and which machine runs which pattern."""
 
 from itertools import product
+from math import lcm
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from accelsim.base.errors import InputError
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.patterns.threshold import Threshold
 from accelsim.sparsity.patterns.topk import TopK
+from accelsim.sparsity.patterns.two_rank import TwoRank
 
 values = st.one_of(
     arrays(
@@ -150,6 +152,22 @@ def test_impossible_shares_are_refused(text, message):
         ("2:4", "dense", False),
         ("4:4", "8:16", False),
         ("1:1", "8:16", True),  # another way to write dense
+        ("2:4x4:8", "2:4", True),  # within each block
+        ("2:4x4:8", "4:8", True),  # two blocks with 2 each
+        ("2:4x4:8", "8:16", True),
+        ("2:4x4:8", "8:32", True),
+        ("2:4x4:8", "4:16", False),  # four blocks with 2 each
+        ("2:4x4:8", "7:32", False),
+        ("2:4x4:8", "1:4", False),
+        ("2:2x4:8", "8:16", True),  # blocks of two
+        ("2:2x4:8", "4:8", False),  # four whole blocks, one after the other
+        ("pairs-2:4", "4:8", True),
+        ("pairs-2:4", "8:16", True),
+        ("pairs-2:4", "2:4", False),  # two pairs, one after the other
+        ("pairs-2:4", "6:12", False),  # groups of 8 straddle those of 12
+        ("2:4", "pairs-2:4", False),  # no machine is made for pairs
+        ("2:4x4:8", "2:4x4:8", False),
+        ("pairs-2:4", "dense", False),
         ("topk:0.5", "8:16", False),
         ("threshold:0.5", "dense", False),
     ],
@@ -176,6 +194,28 @@ def test_a_machine_runs_what_makes_only_masks_of_its_own(machine):
             continue  # groups straddle: the next test
         fits = masks_of(pattern, m) <= masks_of(machine, m)
         assert parse_pattern(pattern).runs_on(parse_pattern(machine)) == fits
+
+
+def masks_of_two_ranks(n, m, p, q, length):
+    """Return every mask of `length` places that N:MxP:Q can make."""
+    block = [bits for bits in product((0, 1), repeat=m) if sum(bits) <= n]
+    group = [
+        sum(blocks, ())
+        for blocks in product(block, repeat=q)
+        if sum(1 for bits in blocks if any(bits)) <= p
+    ]
+    return {sum(groups, ()) for groups in product(group, repeat=length // (m * q))}
+
+
+@pytest.mark.parametrize("ranks", [(1, 2, 1, 2), (2, 2, 1, 2), (1, 2, 2, 3), (2, 3, 1, 2)])
+@pytest.mark.parametrize("machine", [text for text in SMALL if text != "1:1"])
+def test_a_machine_runs_two_ranks_that_make_only_masks_of_its_own(ranks, machine):
+    pattern, m = TwoRank(*ranks), int(machine.split(":")[1])
+    length = lcm(m, pattern.group_size)
+    if pattern.most_kept(m) is None or length > 6:
+        return  # what straddles is refused
+    fits = masks_of_two_ranks(*ranks, length) <= masks_of(machine, length)
+    assert pattern.runs_on(parse_pattern(machine)) == fits
 
 
 @pytest.mark.parametrize(("pattern", "machine"), [("1:3", "2:4"), ("1:4", "1:6"), ("2:3", "2:4")])

@@ -19,7 +19,7 @@ from accelsim.precision import PRECISIONS
 from accelsim.run.layers import TiledProduct
 from accelsim.run.runner import Runner
 from accelsim.run.simulation import equip
-from accelsim.sparsity import FORMATS
+from accelsim.sparsity import stored_formats
 from accelsim.sweeps.totals import Workload, new_memory, totals_of
 from accelsim.tech.dram import dram_standards
 from tests.helpers.small import trace_of
@@ -31,7 +31,7 @@ CHOICES = {
     "pattern": ["2:4", "8:16", "16:32"],
     "criterion": ["act", "clact", "amber"],
     "mitigation": ["none", "var", "dpts", "spts", "ls"],
-    "format": list(FORMATS),
+    "format": stored_formats(),
     "selector.kind": list(SELECTORS),
     "crossbar.kind": list(CROSSBARS),
     "dram.standard": list(dram_standards()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,12 @@ Positions = NDArray[np.integer[Any]]
 
 
 class Format(ABC):
-    """Says where in its group of M each of the N kept values stood."""
+    """Says where in its group of M each of the N kept values stood.
+
+    Machines store only formats that have hardware, others are there to be compared.
+    """
+
+    has_hardware: ClassVar[bool] = True
 
     @staticmethod
     @abstractmethod
@@ -35,6 +40,11 @@ class Format(ABC):
 
 
 FORMATS: Registry[Format] = Registry("format")
+
+
+def stored_formats() -> list[str]:
+    """Return the names of the formats that machines store."""
+    return sorted(name for name in FORMATS if FORMATS[name].has_hardware)
 
 
 def positions_of(mask: Mask) -> Positions:

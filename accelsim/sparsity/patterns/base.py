@@ -21,12 +21,14 @@ class Pattern(ABC):
 
     A pattern is one file in this package; its shorthand (`8:16`, `dense`) is what YAML holds.
     Patterns that are not grouped have no N and M, and no machine runs them: their quality is a
-    bound for those that are.
+    bound for those that are. Grouped ones for which no selector is modelled are no pattern of a
+    machine; layers may have them, on machines that take all of their masks.
     """
 
     group_size: int
     kept_per_group: int
     is_grouped: ClassVar[bool] = True
+    has_selector: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod
@@ -55,6 +57,17 @@ class Pattern(ABC):
         whole, rest = divmod(length, self.group_size)
         return whole * self.kept_per_group + min(rest, self.kept_per_group)
 
+    def most_kept(self, window: int) -> int | None:
+        """Return the most values that survive of `window` values from a multiple of it on.
+
+        None: groups straddle the ends of windows, and it is not known.
+
+        >>> [parse_pattern("2:4").most_kept(window) for window in (4, 16, 6)]
+        [2, 8, None]
+        """
+        groups, ragged = divmod(window, self.group_size)
+        return None if ragged else groups * self.kept_per_group
+
     def runs_on(self, machine: Pattern) -> bool:
         """Whether hardware for the pattern `machine` can run this one.
 
@@ -62,13 +75,14 @@ class Pattern(ABC):
         each are a group of 16 with 8), 1:4 on 8:16 (places for kept values stay empty), not 8:16
         on 2:4. Every sparse machine runs dense layers by leaving its selector out.
 
-        >>> [parse_pattern(p).runs_on(parse_pattern("8:16")) for p in ("2:4", "16:32", "dense")]
-        [True, False, True]
+        >>> tried = ("2:4", "pairs-2:4", "2:4x4:8", "16:32", "dense")
+        >>> [parse_pattern(p).runs_on(parse_pattern("8:16")) for p in tried]
+        [True, True, True, False, True]
         """
-        if not (self.is_grouped and machine.is_grouped):
+        if not (self.is_grouped and machine.is_grouped and machine.has_selector):
             return False
-        groups, ragged = divmod(machine.group_size, self.group_size)
-        fits = not ragged and groups * self.kept_per_group <= machine.kept_per_group
+        most = self.most_kept(machine.group_size)
+        fits = most is not None and most <= machine.kept_per_group
         return self.is_dense or (fits and not machine.is_dense)
 
 
@@ -86,8 +100,9 @@ def parse_pattern(text: str) -> Pattern:
         if pattern is not None:
             return pattern
     raise InputError(
-        f"unknown pattern '{shown(text)}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, and for "
-        f"accuracy topk:0.5, threshold:0.5, greedy-threshold:0.5"
+        f"unknown pattern '{shown(text)}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, "
+        f"for layers pairs-2:4, 2:4x4:8, "
+        f"and for accuracy topk:0.5, threshold:0.5, greedy-threshold:0.5"
     )
 
 
