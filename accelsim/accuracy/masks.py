@@ -48,11 +48,14 @@ def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, to
     if precision == FLOAT:
         return values, values
     torch = require("torch")
-    if values.device.type == "cpu":
-        kind, array = _format_of_x(precision), values.numpy()
+    kind = _format_of_x(precision)
+    if values.device.type == "cpu" or kind.block:  # torch has no blocks with scales
+        array = values.cpu().numpy()
         operands = kind.encode_tokens(array)
         reals = operands * kind.token_scales(array)
-        return torch.from_numpy(operands), torch.from_numpy(reals.astype(np.float32, copy=False))
+        pair = (torch.from_numpy(a) for a in (operands, reals.astype(np.float32, copy=False)))
+        held, real = (tensor.to(values.device) for tensor in pair)
+        return held, real
     return _round_in_torch(values, precision)
 
 
@@ -84,7 +87,7 @@ def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor,
 def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:
     """Return weights `[O, K]` as the hardware multiplies them.
 
-    Formats with scales, int8 and fp8, have one an output. Weights that are stored in a narrower
+    Formats with scales, int8, fp8 and nvfp4, have one an output, those of blocks others below it. Weights that are stored in a narrower
     format than that of X are rounded to it in groups: see `accelsim.precision.groups`.
     """
     if precision == FLOAT:

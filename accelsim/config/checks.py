@@ -9,6 +9,7 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows.diagram import Role
 from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
+from accelsim.precision import PRECISIONS
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
 from accelsim.sparsity.policy import Method
@@ -21,6 +22,7 @@ def check_file(file: ArchitectureFile) -> None:
     _check_diagram(file)
     _check_parts(file)
     _check_unpacker(file)
+    _check_scales_of_blocks(file)
     _check_own_method(file)
 
 
@@ -221,6 +223,17 @@ def _check_unpacker(file: ArchitectureFile) -> None:
             ("precision",),
             f"precision '{file.operands}' needs 'unpacker', for which dataflow '{file.dataflow}' "
             f"has no place",
+        )
+
+
+def _check_scales_of_blocks(file: ArchitectureFile) -> None:
+    """Check that a group is ranked by codes: all its values are of one block with one scale."""
+    block, group = PRECISIONS[file.operands.x.precision].block, file.pattern.group_size
+    if block and block % group:
+        raise KeyedError(
+            ("pattern",),
+            f"pattern '{file.pattern}' ranks {group} values, of which not all have the same scale "
+            f"in '{file.operands.x}', one for {block}; allowed: groups that {block} is a multiple of",
         )
 
 

@@ -65,4 +65,4 @@ class ActivationBuffer(Buffer):
 
 
 def _tile_bytes(work: Work) -> Ints:
-    return bytes_of(work.path.x.tile_bits(work.jobs.reduction, work.jobs.tokens))
+    return work.jobs.activation_tile_bytes(work.path)
