@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Ints, TileJobs, Work, bytes_of
+from accelsim.mapping import Ints, TileJobs, Work
 from accelsim.mapping.jobs import Flags
 
 

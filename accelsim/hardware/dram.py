@@ -16,7 +16,7 @@ from accelsim.base.registry import did_you_mean
 from accelsim.hardware.output_buffer import stored_bytes
 from accelsim.hardware.resource import Resource
 from accelsim.hardware.unit import UNITS
-from accelsim.mapping import Datapath, Ints, Work, bytes_of, ceil_div
+from accelsim.mapping import Datapath, Ints, Work, ceil_div
 from accelsim.tech.source import CostSource
 
 _MAX_CYCLES = 2**62

@@ -45,7 +45,7 @@ def dot_product_block(path: Datapath) -> str:
 
 
 def arithmetic(path: Datapath) -> str:
-    """Return whose energy multipliers and adders of a datapath take: `int`, `fp4`, `fp8` or `float`."""
+    """Return whose energy multipliers and adders take: `int`, `fp4`, `fp8` or `float`."""
     return PRECISIONS[path.x.precision].arithmetic
 
 

@@ -45,13 +45,15 @@ class E2M1(Float8):
         [0, 1, 2, 7, 15]
         """
         codes = np.searchsorted(cls.magnitudes, np.abs(values)) | np.signbit(values) * 8
-        return codes.astype(np.uint8)
+        found: Values = codes.astype(np.uint8)
+        return found
 
     @classmethod
     def decoded(cls, codes: Values) -> Values:
         """Return the elements of codes."""
         sizes = np.array(cls.magnitudes, np.float32)[codes & 7]
-        return np.where(codes & 8, -sizes, sizes)
+        found: Values = np.where(codes & 8, -sizes, sizes)
+        return found
 
 
 class BlockScaled(Precision):
@@ -66,7 +68,7 @@ class BlockScaled(Precision):
     scale_bits = 8
     arithmetic = "fp4"
     outputs = "bf16"
-    torch_type = "float32"  # torch rounds none of this; see `accelsim.accuracy.masks`
+    torch_type = "float32"  # holds the values; numpy rounds them
 
     @classmethod
     @abstractmethod
@@ -94,7 +96,8 @@ class BlockScaled(Precision):
     def rounded(cls, values: Values) -> Values:
         elements, scales = cls.blocks(values)
         spread = np.repeat(scales, cls.block, axis=-1)[..., : values.shape[-1]]
-        return elements * spread
+        found: Values = elements * spread
+        return found
 
     @classmethod
     @override
@@ -150,4 +153,5 @@ class MXFP4(BlockScaled):
     def scales(cls, peaks: Values) -> Values:
         _, exponents = np.frexp(peaks)  # peak = m × 2^exponent with 1/2 <= m < 1
         least = np.where(peaks > 0, exponents - 3, -127)
-        return np.ldexp(np.float32(1), np.clip(least, -127, 127)).astype(np.float32)
+        found: Values = np.ldexp(np.float32(1), np.clip(least, -127, 127)).astype(np.float32)
+        return found

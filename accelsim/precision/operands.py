@@ -134,7 +134,9 @@ class Operands:
             InputError: an unknown format, or formats that do not go together.
         """
         kind = PRECISIONS[x]
-        return cls(_plain(kind), _weights(kind, w or x, group), _outputs(kind, y or usual_outputs(x)))
+        return cls(
+            _plain(kind), _weights(kind, w or x, group), _outputs(kind, y or usual_outputs(x))
+        )
 
     @classmethod
     def parse(cls, text: str) -> Operands:

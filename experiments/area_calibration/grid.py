@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 
 from synthesis import KITS, ROOT, RTL, SCRIPTS, Kitted, Row, SynthesisError, kitted, synthesise
@@ -122,9 +123,7 @@ def full_grid() -> Iterator[Point]:
     yield from (Point("dot_product", bits=8, lanes=lanes) for lanes in (1, 2, 4, 8, 16, 32))
     for bits in (8, 16):
         yield from (Point("dot_product", bits=bits, float=1, lanes=lanes) for lanes in (1, 4, 16))
-    for kind in ("e4m3", "e8m0"):
-        for lanes, shared in BLOCKS:
-            yield Point("block_dot_product", kind, n=shared, bits=4, float=1, lanes=lanes)
+    yield from blocks_of_fp4()
     for n, m in PATTERNS:
         yield from (Point(block, n=n, m=m) for block in ("index_encoder", "index_decoder"))
         yield Point("compact", n=n, m=m, bits=8)
@@ -136,6 +135,12 @@ def full_grid() -> Iterator[Point]:
     for n, m, lanes in (*SUBSTEPS, *SEVERAL_GROUPS):
         for columns in (1, 4):
             yield from crossbars(n, m, lanes, 8, columns)
+
+
+def blocks_of_fp4() -> Iterator[Point]:
+    """Yield dot products with scales of blocks."""
+    for kind, (lanes, shared) in product(("e4m3", "e8m0"), BLOCKS):
+        yield Point("block_dot_product", kind, n=shared, bits=4, float=1, lanes=lanes)
 
 
 def wide_values() -> Iterator[Point]:

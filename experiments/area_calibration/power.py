@@ -417,8 +417,10 @@ def block_products(bench: Bench, point: Point, *, idle: bool) -> tuple[Parts, Ne
     simulation.cycle({"rst": flag(1)})
     for cycle in range(3 * STEPS):
         number, step = divmod(cycle, STEPS)
-        ports = {name: pack(each[number, :, step], 4) for name, each in zip("ab", codes)}
-        for name, each in zip("ab", scales):
+        ports = {
+            name: pack(each[number, :, step], 4) for name, each in zip("ab", codes, strict=True)
+        }
+        for name, each in zip("ab", scales, strict=True):
             ports[f"{name}_scale"] = pack(each[number, :, step], 8)
         ports |= {"in_first": flag(step == 0), "in_last": flag(step == STEPS - 1)}
         if cycle == STEPS:
@@ -460,6 +462,15 @@ BLOCKS: dict[str, Callable[[Bench, Point], Iterator[Row]]] = {
 }
 
 
+def blocks_of_fp4() -> list[Point]:
+    """Return dot products with scales of blocks: one block of 16 lanes, and two of 8."""
+    return [
+        Point("block_dot_product", kind, n=shared, bits=4, float=1)
+        for kind in ("e4m3", "e8m0")
+        for shared in (MANY_LANES // 2, MANY_LANES)
+    ]
+
+
 def points(library: str) -> list[Point]:
     """Return what is measured: 8 bits everywhere, bf16 where energy is needed for the model."""
     result = [Point("register", kind, bits=8) for kind in ("plain", "enable")]
@@ -467,10 +478,7 @@ def points(library: str) -> list[Point]:
         for block in ("mac", "dot_product"):
             for bits, is_float in ((8, 0), (8, 1), (16, 1)):
                 result.append(Point(block, n=n, m=m, bits=bits, float=is_float))
-    if library == "nangate45":
-        for kind in ("e4m3", "e8m0"):
-            for shared in (MANY_LANES // 2, MANY_LANES):
-                result.append(Point("block_dot_product", kind, n=shared, bits=4, float=1))
+    result += blocks_of_fp4() if library == "nangate45" else []
     for n, m in FEW_PATTERNS if library == "nangate45" else ((8, 16),):
         result += [Point(block, n=n, m=m) for block in ("index_encoder", "index_decoder")]
         for bits in (8, 16) if (n, m) == (8, 16) and library == "nangate45" else (8,):
