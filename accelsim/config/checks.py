@@ -232,8 +232,8 @@ def _check_scales_of_blocks(file: ArchitectureFile) -> None:
     if block and block % group:
         raise KeyedError(
             ("pattern",),
-            f"pattern '{file.pattern}' ranks groups of {group} values, and '{file.operands.x}' has a "
-            f"scale for {block}; allowed: a size of groups that divides {block}",
+            f"pattern '{file.pattern}' ranks groups of {group} values, but '{file.operands.x}' "
+            f"has a scale for {block}; allowed: a size of groups that divides {block}",
         )
 
 

@@ -171,6 +171,8 @@ def _block_cut(parts: Callable[[Shape], Parts]) -> Callable[[Shape], Parts]:
 
 for _name, _sizes in (("e4m3", (7, 7)), ("e8m0", (8, 1))):
     _parts = _block_dot_product(*_sizes)
-    BLOCKS[f"block_dot_product_{_name}"] = Block(_parts, _path, cut=_block_cut(_parts))
+    BLOCKS[f"block_dot_product_{_name}"] = Block(
+        _parts, lambda _: {"float": 1.0}, cut=_block_cut(_parts)
+    )
 BLOCKS["mac"] = Block(_mac, _path)
 BLOCKS["dot_product"] = Block(_dot_product, _path, cut=_dot_product_cut)

@@ -48,9 +48,10 @@ def dot_bf16(a: Values, b: Values) -> NDArray[np.float32]:
 
 
 def dot_blocks(a: Values, b: Values, a_scales: Values, b_scales: Values) -> NDArray[np.float32]:
-    """Multiply fp4 operands and the scales of their blocks, `[..., steps, blocks]`, and add them up.
+    """Multiply fp4 operands and the scales of their blocks, `[..., steps, blocks]`, and add up.
 
-    As `block_dot_product.sv` does: sums of a block and their products with both scales are exact; they are added up in fp32.
+    As `block_dot_product.sv` does: sums of a block and their products with both scales are exact;
+    they are added up in fp32.
 
     >>> scales = np.array([[1.0, 0.5]])  # of two blocks of two lanes, in one step
     >>> dot_blocks(np.array([[6, -3, 1, 1]]), np.array([[2, 2, 4, 0.5]]), scales, scales)
