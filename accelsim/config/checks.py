@@ -227,14 +227,16 @@ def _check_unpacker(file: ArchitectureFile) -> None:
 
 
 def _check_scales_of_blocks(file: ArchitectureFile) -> None:
-    """Check that a group is ranked by codes: all its values are of one block with one scale."""
-    block, group = PRECISIONS[file.operands.x.precision].block, file.pattern.group_size
-    if block and block % group:
-        raise KeyedError(
-            ("pattern",),
-            f"pattern '{file.pattern}' ranks groups of {group} values, but '{file.operands.x}' "
-            f"has a scale for {block}; allowed: a size of groups that divides {block}",
-        )
+    """Check that all values of a group have the same scale: they are ranked and added by codes."""
+    block = PRECISIONS[file.operands.x.precision].block
+    for key, pattern in (("pattern", file.pattern), ("weight_pattern", file.weight_pattern)):
+        if block % pattern.group_size:
+            raise KeyedError(
+                (key,),
+                f"{key} '{pattern}' has groups of {pattern.group_size} values, but "
+                f"'{file.operands.x}' has a scale for {block}; allowed: a size of groups that "
+                f"divides {block}",
+            )
 
 
 def _check_own_method(file: ArchitectureFile) -> None:

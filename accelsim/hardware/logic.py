@@ -35,7 +35,8 @@ def scale_lanes(path: Datapath) -> int:
     >>> scale_lanes(replace(path("8:16"), lanes=32, formats=Operands.of("nvfp4")))
     8
     """
-    kept = PRECISIONS[path.x.precision].block * path.kept_per_group // path.group_size
+    n, m = path.lane_group
+    kept = PRECISIONS[path.x.precision].block * n // m
     return max(1, min(kept, path.lanes))
 
 
