@@ -88,3 +88,12 @@ def test_energies_of_a_step_in_blocks_are_those_of_toggles(kind, name):
             energy = array.energy_pj(tech, path)
             seen[shared] = (16 * energy["mac"] + energy["accumulate"]) / float(row["energy_pj"])
     assert seen == {8: pytest.approx(1, abs=0.06), 16: pytest.approx(1, abs=0.005)}
+
+
+def test_scaling_takes_one_stage_more_than_other_formats():
+    """The RTL: 4 + log2 S + log2 (L / S) cycles to the result, where `dot_product` has 3 + log2 L."""
+    cycles = {}
+    for name in ("int8", "nvfp4", "mxfp4"):
+        path = Datapath(rows=1, columns=1, lanes=16, formats=Operands.of(name), accumulator_bits=32)
+        cycles[name] = MacArray(rows=1, columns=1, lanes=16).latency_cycles(path)
+    assert cycles == {"int8": 6, "nvfp4": 7, "mxfp4": 7}
