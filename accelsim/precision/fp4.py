@@ -86,7 +86,7 @@ class BlockScaled(Precision):
         length = values.shape[-1]
         padding = [(0, 0)] * (values.ndim - 1) + [(0, -length % cls.block)]
         padded = np.pad(values.astype(np.float32), padding)
-        grouped = padded.reshape(*values.shape[:-1], -1, cls.block)
+        grouped = padded.reshape(*values.shape[:-1], padded.shape[-1] // cls.block, cls.block)
         scales = cls.scales(np.abs(grouped).max(axis=-1, initial=0))
         elements = E2M1.rounded(grouped / scales[..., None])
         return elements.reshape(padded.shape)[..., :length], scales

@@ -91,7 +91,7 @@ def test_energies_of_a_step_in_blocks_are_those_of_toggles(kind, name):
 
 
 def test_scaling_takes_one_stage_more_than_other_formats():
-    """The RTL: 4 + log2 S + log2 (L / S) cycles to the result, where `dot_product` has 3 + log2 L."""
+    """The RTL has 4 + log2 S + log2 (L / S) cycles to the result, `dot_product` 3 + log2 L."""
     cycles = {}
     for name in ("int8", "nvfp4", "mxfp4"):
         path = Datapath(rows=1, columns=1, lanes=16, formats=Operands.of(name), accumulator_bits=32)
