@@ -47,12 +47,8 @@ def round_tokens(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, to
     """
     if precision == FLOAT:
         return values, values
-    torch = require("torch")
     if values.device.type == "cpu":
-        kind, array = _format_of_x(precision), values.numpy()
-        operands = kind.encode_tokens(array)
-        reals = operands * kind.token_scales(array)
-        return torch.from_numpy(operands), torch.from_numpy(reals.astype(np.float32, copy=False))
+        return _round_in_numpy(values, precision)
     return _round_in_torch(values, precision)
 
 
@@ -61,10 +57,22 @@ def held(values: torch.Tensor, precision: str) -> torch.Tensor:
     return round_tokens(values.float(), precision)[1].to(values.dtype)
 
 
+def _round_in_numpy(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Round a tensor that is on the CPU."""
+    torch = require("torch")
+    kind, array = _format_of_x(precision), values.numpy()
+    operands = kind.encode_tokens(array)
+    reals = operands * kind.token_scales(array)
+    return torch.from_numpy(operands), torch.from_numpy(reals.astype(np.float32, copy=False))
+
+
 def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Do what `encode_tokens` and `token_scales` of a number format do."""
     torch = require("torch")
     kind = _format_of_x(precision)
+    if kind.block:  # torch rounds to no format with scales of blocks
+        held, reals = _round_in_numpy(values.cpu(), precision)
+        return held.to(values.device), reals.to(values.device)
     narrow_type, largest = getattr(torch, kind.torch_type), kind.largest
     if not largest:
         kind.encode(values.abs().amax(dim=1).cpu().numpy())  # refuses too large
@@ -84,8 +92,9 @@ def _round_in_torch(values: torch.Tensor, precision: str) -> tuple[torch.Tensor,
 def round_weights(weight: torch.Tensor, precision: str) -> torch.Tensor:
     """Return weights `[O, K]` as the hardware multiplies them.
 
-    Formats with scales, int8 and fp8, have one an output. Weights that are stored in a narrower
-    format than that of X are rounded to it in groups: see `accelsim.precision.groups`.
+    Formats with scales, int8, fp8 and nvfp4, have one an output; fp4 has those of blocks below it.
+    Weights that are stored in a narrower format than that of X are rounded to it in groups: see
+    `accelsim.precision.groups`.
     """
     if precision == FLOAT:
         return weight

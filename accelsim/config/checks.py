@@ -9,6 +9,7 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows.diagram import Role
 from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
+from accelsim.precision import PRECISIONS
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
 from accelsim.sparsity.policy import Method
@@ -21,6 +22,7 @@ def check_file(file: ArchitectureFile) -> None:
     _check_diagram(file)
     _check_parts(file)
     _check_unpacker(file)
+    _check_scales_of_blocks(file)
     _check_own_method(file)
 
 
@@ -222,6 +224,19 @@ def _check_unpacker(file: ArchitectureFile) -> None:
             f"precision '{file.operands}' needs 'unpacker', for which dataflow '{file.dataflow}' "
             f"has no place",
         )
+
+
+def _check_scales_of_blocks(file: ArchitectureFile) -> None:
+    """Check that all values of a group have the same scale: they are ranked and added by codes."""
+    block = PRECISIONS[file.operands.x.precision].block
+    for key, pattern in (("pattern", file.pattern), ("weight_pattern", file.weight_pattern)):
+        if block % pattern.group_size:
+            raise KeyedError(
+                (key,),
+                f"{key} '{pattern}' has groups of {pattern.group_size} values, but "
+                f"'{file.operands.x}' has a scale for {block}; allowed: a size of groups that "
+                f"divides {block}",
+            )
 
 
 def _check_own_method(file: ArchitectureFile) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from accelsim.precision import GROUPS, PRECISIONS, Operands
-from accelsim.precision.operands import DEFAULT_GROUP
+from accelsim.precision.operands import DEFAULT_GROUP, usual_outputs
 
 
 def _as_written(schema: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ class OperandFormats(BaseModel):
 
     x: Annotated[str, Field(description="Number format of X, and of the multipliers")]
     w: Annotated[WeightFormat, Field(description="Format of W, or a section; default: that of X")]
-    y: Annotated[str, Field(description="Number format of Y; default: that of X")]
+    y: Annotated[str, Field(description="Number format of Y; default: that of X; of fp4: bf16")]
 
     @model_validator(mode="before")
     @classmethod
@@ -63,7 +63,8 @@ class OperandFormats(BaseModel):
         w = dict(w) if isinstance(w, dict) else {"format": w}
         if w.get("format") != raw["x"]:
             w.setdefault("group", DEFAULT_GROUP)
-        return {"y": raw["x"], **raw, "w": w}
+        usual = usual_outputs(raw["x"]) if raw["x"] in PRECISIONS else raw["x"]
+        return {"y": usual, **raw, "w": w}
 
     @model_validator(mode="after")
     def _go_together(self) -> OperandFormats:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Ints, TileJobs, Work, bytes_of
+from accelsim.mapping import Ints, TileJobs, Work
 from accelsim.mapping.jobs import Flags
 
 
@@ -65,4 +65,4 @@ class ActivationBuffer(Buffer):
 
 
 def _tile_bytes(work: Work) -> Ints:
-    return bytes_of(work.path.x.tile_bits(work.jobs.reduction, work.jobs.tokens))
+    return work.jobs.activation_tile_bytes(work.path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log2
 
-from accelsim.hardware.logic import arithmetic, shape
+from accelsim.hardware.logic import arithmetic, dot_product_block, shape
 from accelsim.mapping import Datapath
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, index_bits
 from accelsim.tech.source import CostSource
@@ -24,14 +24,23 @@ def lane_pj_per_um2(tech: CostSource, path: Datapath) -> float:
     dot product that was measured (16 lanes), the flip-flops between products, adders and
     accumulator are taken out again.
     """
-    measured = replace(shape(path), lanes=_MEASURED_LANES)
-    logic_um2 = tech.block("dot_product", measured).logic_um2 / _MEASURED_LANES
+    block, measured = dot_product_block(path), shape(path)
+    measured = replace(measured, lanes=_MEASURED_LANES, scale_lanes=_MEASURED_LANES)
+    cost = tech.block(block, measured)
+    logic_um2 = (cost.logic_um2 - cost.parts_um2.get("block_sums", 0.0)) / _MEASURED_LANES
     if not logic_um2:  # a table without a price for it
         return 0.0
     action = f"{arithmetic(path)}_mac"
-    registers = stage_register_bits(measured) / _MEASURED_LANES
-    whole_pj = tech.energy_pj("dot_product", action, logic_um2)
+    registers = rank_bits(path, measured) / _MEASURED_LANES
+    whole_pj = tech.energy_pj(block, action, logic_um2)
     return max(0.0, whole_pj - registers * tech.register_pj) / logic_um2
+
+
+def rank_bits(path: Datapath, s: Shape) -> float:
+    """Return the flip-flops of a rank of registers in every stage of a dot product of a shape."""
+    cut = BLOCKS[dot_product_block(path)].cut
+    assert cut is not None
+    return cut(s)["register_bits"]
 
 
 def _multipliers(s: Shape, count: float) -> Parts:
@@ -119,5 +128,51 @@ def lane_parts(s: Shape, *, products: float = 0, adders: Sequence[int] = ()) -> 
     return {**_multipliers(s, products), "accumulator_bits": sum(adders), **registers}
 
 
+def _block_dot_product(scale_bits: int, more_bits: int) -> Callable[[Shape], Parts]:
+    """Return what counts the parts of a dot product of fp4 with scales of blocks.
+
+    Products and sums of a block are integers: quarters, of 9 bits and one more a level. A block
+    ends in a multiplication by its scales and an adder of fp32, together a `block_sum`.
+
+    Args:
+        scale_bits: of a scale, as far as they are used.
+        more_bits: by how many a scaled sum has more significant bits than the sum itself.
+    """
+
+    def parts(s: Shape) -> Parts:
+        blocks, levels = -(-s.lanes // s.scale_lanes), index_bits(s.scale_lanes)
+        widths = [9 + level for level in range(1, levels + 1)]
+        adders = [-(-s.scale_lanes // 2**level) for level in range(1, levels + 1)]
+        sums = sum(width * count for width, count in zip(widths, adders, strict=True))
+        # The last bits of a scaled sum are 0; the adders behind it fill all 32.
+        scaled = min(32, 9 + levels + more_bits + 9)
+        behind = 32 * sum(-(-blocks // 2**n) for n in range(1, index_bits(blocks) + 1))
+        scales = 2 * scale_bits * (levels + 1)
+        flags = 3 * (levels + index_bits(blocks) + 3)
+        return {
+            "fp4_multipliers": s.lanes,
+            "adder_bits": blocks * sums,
+            "block_sums": blocks,
+            "register_bits": 9 * s.lanes + blocks * (sums + scales + scaled) + behind + 64 + flags,
+        }
+
+    return parts
+
+
+def _block_cut(parts: Callable[[Shape], Parts]) -> Callable[[Shape], Parts]:
+    """Return what counts a further rank of registers; of a block sum, the adder is in a loop."""
+
+    def cut(s: Shape) -> Parts:
+        flags_and_sums = 64 + 3 * (index_bits(s.scale_lanes) + 3)
+        return {"register_bits": parts(s)["register_bits"] - flags_and_sums, "block_sums": 1}
+
+    return cut
+
+
+for _name, _sizes in (("e4m3", (7, 7)), ("e8m0", (8, 1))):
+    _parts = _block_dot_product(*_sizes)
+    BLOCKS[f"block_dot_product_{_name}"] = Block(
+        _parts, lambda _: {"float": 1.0}, cut=_block_cut(_parts)
+    )
 BLOCKS["mac"] = Block(_mac, _path)
 BLOCKS["dot_product"] = Block(_dot_product, _path, cut=_dot_product_cut)

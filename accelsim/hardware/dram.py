@@ -16,7 +16,7 @@ from accelsim.base.registry import did_you_mean
 from accelsim.hardware.output_buffer import stored_bytes
 from accelsim.hardware.resource import Resource
 from accelsim.hardware.unit import UNITS
-from accelsim.mapping import Datapath, Ints, Work, bytes_of, ceil_div
+from accelsim.mapping import Datapath, Ints, Work, ceil_div
 from accelsim.tech.source import CostSource
 
 _MAX_CYCLES = 2**62
@@ -127,7 +127,7 @@ class Dram(Resource):
     def activation_bytes(self, work: Work) -> Ints:
         """Return the bytes of X that each job loads, and of outputs that it adds to or resumes."""
         jobs = work.jobs
-        tile = bytes_of(work.path.x.tile_bits(jobs.reduction, jobs.tokens))
+        tile = jobs.activation_tile_bytes(work.path)
         more = self.bursts(work.added_bytes) + self.bursts(work.resumed_bytes)
         return self.bursts(tile * jobs.loads_activations) + more
 

@@ -19,14 +19,34 @@ def shape(path: Datapath) -> Shape:
         significand_bits=precision.significand_bits,
         exponent_bits=precision.exponent_bits,
         lanes=path.lanes,
+        scale_lanes=scale_lanes(path),
         columns=path.columns,
         score_bits=path.score_bits,
         code_bits=path.w.bits if path.formats.unpacks else 0,
     )
 
 
+def scale_lanes(path: Datapath) -> int:
+    """Return the lanes that share a scale of a block: of 16 values, 8 are kept at 8:16.
+
+    >>> from accelsim.hardware.examples import path
+    >>> from accelsim.precision import Operands
+    >>> from dataclasses import replace
+    >>> scale_lanes(replace(path("8:16"), lanes=32, formats=Operands.of("nvfp4")))
+    8
+    """
+    n, m = path.lane_group
+    kept = PRECISIONS[path.x.precision].block * n // m
+    return max(1, min(kept, path.lanes))
+
+
+def dot_product_block(path: Datapath) -> str:
+    """Return the block of the RTL that an element of the array is."""
+    return PRECISIONS[path.x.precision].dot_product
+
+
 def arithmetic(path: Datapath) -> str:
-    """Return whose energy multipliers and adders of a datapath take: `int`, `fp8` or `float`."""
+    """Return whose energy multipliers and adders take: `int`, `fp4`, `fp8` or `float`."""
     return PRECISIONS[path.x.precision].arithmetic
 
 

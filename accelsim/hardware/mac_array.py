@@ -9,10 +9,11 @@ from pydantic import Field
 from typing_extensions import override
 
 from accelsim.base.note import Note, warning
-from accelsim.hardware.dot_product import stage_register_bits
-from accelsim.hardware.logic import arithmetic, block_cost, period_ps, shape
+from accelsim.hardware.dot_product import rank_bits
+from accelsim.hardware.logic import arithmetic, block_cost, dot_product_block, period_ps, shape
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work
+from accelsim.precision import PRECISIONS
 from accelsim.tech.blocks import index_bits
 from accelsim.tech.source import BlockCost, CostSource
 
@@ -31,6 +32,8 @@ class MacArray(Unit):
             busy    = blocks × steps
             latency = stage_cycles × (1 + ceil(log2 L)) + 1: multiply, adder tree, accumulate
 
+        With scales of blocks (fp4), one stage more, which multiplies a block's sum with its scales.
+
         Accumulators are doubled, so a block drains while the next one computes. `stage_cycles` is 1
         unless given, or unless the small netlist, with every multiplier and adder of the tree cut
         in so many stages, meets the clock for less than nine tenths of the energy of the fast one.
@@ -38,7 +41,8 @@ class MacArray(Unit):
     Actions:
         mac: a multiplication by a kept activation that is not zero.
         mac_idle: a lane-cycle of a busy array without one: zero activation, padding, ragged edge.
-        accumulate: one update of one accumulator, or its start from an output to be added to.
+        accumulate: one update of one accumulator, or its start from an output to be added to; with
+            scales of blocks (fp4) also the multiplications by them in front of it.
 
     Not modelled:
         Zero weights among those that are stored (values of W are not in a trace); clock tree;
@@ -92,17 +96,18 @@ class MacArray(Unit):
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
-        return self._stages * (1 + index_bits(self.lanes)) + 1
+        scales = int(PRECISIONS[path.x.precision].block > 0)
+        return self._stages * (1 + index_bits(self.lanes) + scales) + 1
 
     @override
     def fit_clock(self, tech: CostSource, path: Datapath) -> Self:
         if self.stage_cycles is not None:
             return self
-        whole, period = block_cost(tech, "dot_product", path), period_ps(path)
+        whole, period = block_cost(tech, dot_product_block(path), path), period_ps(path)
         one = self.model_copy(update={"stage_cycles": 1})
         if whole.effort == "area" or whole.delay_ps > period:  # not needed, or of no help
             return one
-        small = tech.block("dot_product", shape(path))
+        small = tech.block(dot_product_block(path), shape(path))
         cut = self.model_copy(update={"stage_cycles": small.cycles(period)})
         costs = [unit.energy_pj(tech, path)["mac"] for unit in (cut, one)]
         return cut if costs[0] < _WORTH * costs[1] else one
@@ -117,15 +122,17 @@ class MacArray(Unit):
 
     @override
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
-        lane_um2 = self._unit(tech, path).logic_um2 / path.lanes
-        ranks = (self._stages - 1) * stage_register_bits(shape(path)) / path.lanes
+        unit = self._unit(tech, path)
+        block_sums_um2 = unit.parts_um2.get("block_sums", 0.0)
+        lane_um2 = (unit.logic_um2 - block_sums_um2) / path.lanes
+        ranks = (self._stages - 1) * rank_bits(path, shape(path)) / path.lanes
         ranks_pj = ranks * tech.register_pj
-        accumulator_um2 = 2 * path.accumulator_bits * tech.register_um2
-        kind = arithmetic(path)
+        accumulator_um2 = 2 * path.accumulator_bits * tech.register_um2 + block_sums_um2
+        block, kind = dot_product_block(path), arithmetic(path)
         return {
-            "mac": tech.energy_pj("dot_product", f"{kind}_mac", lane_um2) + ranks_pj,
-            "mac_idle": tech.energy_pj("dot_product", f"{kind}_mac_idle", lane_um2) + ranks_pj,
-            "accumulate": tech.energy_pj("dot_product", f"{kind}_accumulate", accumulator_um2),
+            "mac": tech.energy_pj(block, f"{kind}_mac", lane_um2) + ranks_pj,
+            "mac_idle": tech.energy_pj(block, f"{kind}_mac_idle", lane_um2) + ranks_pj,
+            "accumulate": tech.energy_pj(block, f"{kind}_accumulate", accumulator_um2),
         }
 
     @override
@@ -143,8 +150,8 @@ class MacArray(Unit):
 
     def _unit(self, tech: CostSource, path: Datapath) -> BlockCost:
         if self._stages > 1:
-            return tech.cut_block("dot_product", shape(path), self._stages)
-        return block_cost(tech, "dot_product", path)
+            return tech.cut_block(dot_product_block(path), shape(path), self._stages)
+        return block_cost(tech, dot_product_block(path), path)
 
     @property
     def _stages(self) -> int:

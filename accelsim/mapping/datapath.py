@@ -153,11 +153,11 @@ class Datapath:
         groups = ceil_div(reduction, self.grain)
         return ceil_div(groups, self.groups_per_step) * self.steps_per_group
 
-    def compressed_bits(self, reduction: Count) -> Count:
-        """Return the bits of one token's kept values and metadata for `reduction` positions."""
+    def compressed_bits(self, reduction: Count, scales: Count | int = 0) -> Count:
+        """Return the bits of one token's kept values, metadata and scales of blocks, if any."""
         group_bits = self.kept_per_group * self.x.bits + self.metadata_bits_per_group
-        return self.groups(reduction) * group_bits
+        return self.groups(reduction) * group_bits + scales * self.x.scale_bits
 
-    def compressed_bytes(self, tokens: Count, reduction: Count) -> Count:
+    def compressed_bytes(self, tokens: Count, reduction: Count, scales: Count | int = 0) -> Count:
         """Return the bytes of a compressed tile; each token's row begins with a whole byte."""
-        return tokens * bytes_of(self.compressed_bits(reduction))
+        return tokens * bytes_of(self.compressed_bits(reduction, scales))

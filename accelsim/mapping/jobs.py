@@ -76,6 +76,10 @@ class TileJobs:
         """Whether each job needs partial sums back from DRAM, `[jobs]`."""
         return ~self.first_reduction & self.spills
 
+    def activation_tile_bytes(self, path: Datapath) -> Ints:
+        """Return the bytes of each job's tile of X, scales of every block in it included."""
+        return bytes_of(self.tokens * path.x.row_bits(self.reduction, self.reduction_start))
+
     def weight_tile_bytes(self, path: Datapath) -> Ints:
         """Return the bytes of each job's tile of W, scales of every group in it included."""
         scales = path.w.scales(self.reduction, self.reduction_start)

@@ -44,7 +44,9 @@ class Packing:
         return cls(
             steps=path.steps(jobs.reduction),
             stored_values=jobs.tokens * path.stored_values(jobs.reduction),
-            compressed_bytes=path.compressed_bytes(jobs.tokens, jobs.reduction),
+            compressed_bytes=path.compressed_bytes(
+                jobs.tokens, jobs.reduction, path.x.scales(jobs.reduction, jobs.reduction_start)
+            ),
         )
 
     @classmethod
@@ -77,6 +79,7 @@ def _pack(kept: Mask, jobs: TileJobs, job: int, path: Datapath) -> tuple[int, in
     reduction = int(jobs.reduction[job])
     positions = slice(jobs.reduction_start[job], jobs.reduction_start[job] + reduction)
     counts = np.count_nonzero(kept[rows, positions], axis=1)
-    metadata_bits = path.groups(reduction) * path.metadata_bits_per_group
-    row_bytes = bytes_of(counts * path.x.bits + metadata_bits)
+    other_bits = path.groups(reduction) * path.metadata_bits_per_group
+    other_bits += path.x.scales(reduction, int(positions.start)) * path.x.scale_bits
+    row_bytes = bytes_of(counts * path.x.bits + other_bits)
     return ceil_div(int(counts.max()), path.lanes), int(counts.sum()), int(row_bytes.sum())

@@ -169,12 +169,15 @@ class TileBytes:
         reduction = _least(tiling.reduction, gemm.in_features)
         is_split = reduction < gemm.in_features
         output_bits = _either(is_split, path.accumulator_bits, path.y.bits)
-        scales = path.w.most_scales(reduction, gemm.in_features) if path.w.group else 0
+        of_x, of_w = (
+            operand.most_scales(reduction, gemm.in_features) if operand.group else 0
+            for operand in (path.x, path.w)
+        )
         return cls(
-            activations=bytes_of(path.x.tile_bits(reduction, tokens)),
-            weights=bytes_of(path.w.tile_bits(reduction, columns, scales)),
+            activations=bytes_of(path.x.tile_bits(reduction, tokens, of_x)),
+            weights=bytes_of(path.w.tile_bits(reduction, columns, of_w)),
             outputs=bytes_of(tokens * columns * output_bits),
-            compressed=path.compressed_bytes(tokens, reduction),
+            compressed=path.compressed_bytes(tokens, reduction, of_x),
         )
 
     def fit(self, stores: Stores, *, twice: bool = False) -> bool:
@@ -295,7 +298,7 @@ def store_lag(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int
 def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
     """Return the bytes that a tiling moves to and from DRAM, bursts not rounded up."""
     return bytes_of(
-        path.x.tile_bits(gemm.in_features, gemm.tokens) * reuse.activation_loads
+        gemm.tokens * path.x.row_bits(gemm.in_features) * reuse.activation_loads
         + path.w.tile_bits(gemm.in_features, gemm.out_features, path.w.scales(gemm.in_features))
         * reuse.weight_loads
         + gemm.tokens * gemm.out_features * (path.y.bits + 2 * reuse.spills * path.accumulator_bits)

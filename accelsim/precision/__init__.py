@@ -5,6 +5,7 @@ import sys
 from accelsim.base.registry import import_siblings
 from accelsim.precision.base import PRECISIONS, Precision, Values
 from accelsim.precision.bf16 import BFloat16
+from accelsim.precision.fp4 import MXFP4, NVFP4
 from accelsim.precision.fp8 import Float8
 from accelsim.precision.fp16 import Float16
 from accelsim.precision.int8 import Int8
@@ -14,6 +15,8 @@ import_siblings(sys.modules[__name__])
 
 __all__ = [
     "GROUPS",
+    "MXFP4",
+    "NVFP4",
     "PRECISIONS",
     "BFloat16",
     "Float8",

@@ -28,9 +28,13 @@ class Precision(ABC):
         accumulator_bits: bits of a sum of products.
         significand_bits: of a float, hidden bit included; 0: an integer.
         largest: what the largest magnitude of a token becomes; 0: values have no scale.
-        arithmetic: whose energy multipliers and adders take: `int`, `fp8`, or `float` (16 bits).
+        arithmetic: whose energy multipliers and adders take: `int`, `fp4`, `fp8` or `float`.
         exponent_bits: of a product of two values, between multiplier and adders; 0: an integer.
         torch_type: the type of torch that holds it, on devices where torch does the rounding.
+        block: values along K with a scale stored beside them; 0: none is.
+        scale_bits: of such a scale.
+        outputs: the format of Y unless another is asked for; empty: this one.
+        dot_product: the block of the RTL that adds up products.
         rtl_float: the parameter FLOAT of the RTL; None: there is no RTL of it.
     """
 
@@ -40,6 +44,10 @@ class Precision(ABC):
     significand_bits: ClassVar[int] = 0
     largest: ClassVar[float] = 0.0
     arithmetic: ClassVar[str] = "int"
+    block: ClassVar[int] = 0
+    scale_bits: ClassVar[int] = 0
+    outputs: ClassVar[str] = ""
+    dot_product: ClassVar[str] = "dot_product"
     exponent_bits: ClassVar[int] = 0
     torch_type: ClassVar[str]
     rtl_float: ClassVar[int | None] = None

@@ -83,6 +83,15 @@ class OperandFormat:
         scales = self.scales(np.minimum(reduction, whole), latest)
         return scales if isinstance(reduction, np.ndarray) else int(scales)
 
+    def row_bits(self, reduction: Count, start: Count | int = 0) -> Count:
+        """Return the bits of `reduction` values along K that begin at `start`, and their scales.
+
+        >>> OperandFormat("nvfp4", 4, 16, 8).row_bits(64)
+        288
+        """
+        bits = reduction * self.bits
+        return bits + self.scales(reduction, start) * self.scale_bits if self.group else bits
+
     def tile_bits(self, reduction: Count, vectors: Count, scales: Count | int = 0) -> Count:
         """Return the bits of `vectors` of `reduction` values along K, and of `scales` of each.
 
@@ -98,7 +107,8 @@ class OperandFormat:
         return vectors * (reduction * self.bits + scales * self.scale_bits)
 
     def __str__(self) -> str:
-        number = f"{self.precision}:{self.group}" if self.group else self.precision
+        is_own = self.group == PRECISIONS[self.precision].block
+        number = self.precision if is_own else f"{self.precision}:{self.group}"
         return f"{number} {self.kept_per_block}:{self.block}" if self.is_sparse else number
 
 
@@ -114,7 +124,7 @@ class Operands:
     def of(
         cls, x: str, w: str | None = None, y: str | None = None, *, group: int | None = None
     ) -> Operands:
-        """Return the formats by their names; W and Y are by default as X.
+        """Return the formats by their names; W is by default as X, and Y, too (of fp4: bf16).
 
         W is X's own format, or integers of fewer bits in groups (default: of 128), which are
         unpacked in front of the multipliers. Y is of any width, as long as sums can be rounded to
@@ -124,7 +134,9 @@ class Operands:
             InputError: an unknown format, or formats that do not go together.
         """
         kind = PRECISIONS[x]
-        return cls(_plain(kind), _weights(kind, w or x, group), _outputs(kind, y or x))
+        return cls(
+            _plain(kind), _weights(kind, w or x, group), _outputs(kind, y or usual_outputs(x))
+        )
 
     @classmethod
     def parse(cls, text: str) -> Operands:
@@ -151,7 +163,7 @@ class Operands:
         return self.w.precision != self.x.precision
 
     def __str__(self) -> str:
-        if self.y != self.x:
+        if self.y.precision != usual_outputs(self.x.precision):
             return f"{self.x}/{self.w}/{self.y}"
         return f"{self.x}/{self.w}" if self.w != self.x else str(self.x)
 
@@ -169,8 +181,13 @@ def _parsed(text: str) -> Operands:
     return Operands.of(x, name, y, group=int(group) if colon else None)
 
 
+def usual_outputs(x: str) -> str:
+    """Return the format of Y where only that of X is given."""
+    return PRECISIONS[x].outputs or x
+
+
 def _plain(kind: type[Precision]) -> OperandFormat:
-    return OperandFormat(kind.name, kind.value_bits)
+    return OperandFormat(kind.name, kind.value_bits, kind.block, kind.scale_bits)
 
 
 def _weights(x: type[Precision], name: str, group: int | None) -> OperandFormat:
@@ -196,8 +213,15 @@ def _weights(x: type[Precision], name: str, group: int | None) -> OperandFormat:
 
 def _outputs(x: type[Precision], name: str) -> OperandFormat:
     kind = PRECISIONS[name]
-    if kind.is_float() != x.is_float():
-        allowed = [y for y in sorted(PRECISIONS) if PRECISIONS[y].is_float() == x.is_float()]
+    fit = [y for y in PRECISIONS if PRECISIONS[y].is_float() == x.is_float()]
+    if kind.block:
+        allowed = sorted(y for y in fit if not PRECISIONS[y].block)
+        raise InputError(
+            f"Y of format '{name}' would need a scale for {kind.block} outputs, which no unit "
+            f"finds; allowed: {', '.join(allowed)}"
+        )
+    if name not in fit:
+        allowed = sorted(y for y in fit if not PRECISIONS[y].block)
         raise InputError(
             f"Y of format '{name}' does not go with X of format '{x.name}': sums are "
             f"{'floats' if x.is_float() else 'integers'}; allowed: {', '.join(allowed)}"

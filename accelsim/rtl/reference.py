@@ -47,6 +47,28 @@ def dot_bf16(a: Values, b: Values) -> NDArray[np.float32]:
     return total
 
 
+def dot_blocks(a: Values, b: Values, a_scales: Values, b_scales: Values) -> NDArray[np.float32]:
+    """Multiply fp4 operands and the scales of their blocks, `[..., steps, blocks]`, and add up.
+
+    As `block_dot_product.sv` does: sums of a block and their products with both scales are exact;
+    they are added up in fp32.
+
+    >>> scales = np.array([[1.0, 0.5]])  # of two blocks of two lanes, in one step
+    >>> dot_blocks(np.array([[6, -3, 1, 1]]), np.array([[2, 2, 4, 0.5]]), scales, scales)
+    array(7.125, dtype=float32)
+    """
+    blocks = a_scales.shape[-1]
+    products = np.asarray(a, np.float64) * np.asarray(b, np.float64)
+    sums = products.reshape(*products.shape[:-1], blocks, -1).sum(axis=-1)
+    with np.errstate(over="ignore", under="ignore"):
+        exact = sums * np.asarray(a_scales, np.float64) * np.asarray(b_scales, np.float64)
+        scaled = flush(exact.astype(np.float32))
+        total = np.zeros(scaled.shape[:-2], np.float32)
+        for step in range(scaled.shape[-2]):
+            total = add_fp32(total, tree_fp32(scaled[..., step, :]))
+    return total
+
+
 def tree_fp32(values: Values) -> Values:
     """Add up the last axis: neighbours 2i and 2i + 1, an odd one out passes, until one is left."""
     while values.shape[-1] > 1:

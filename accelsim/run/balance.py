@@ -49,7 +49,8 @@ def balanced_ports(arch: Architecture) -> dict[str, int]:
     positions = steps * path.positions_per_step
     weight_bits = path.w.tile_bits(positions, path.columns, path.w.scales(positions))
     weights = ceil_div(weight_bits, 8 * steps * path.steps_per_group)
-    row_bytes = bytes_of(path.compressed_bits(path.positions_per_step))
+    scales = path.x.scales(path.positions_per_step)
+    row_bytes = bytes_of(path.compressed_bits(path.positions_per_step, scales))
     source = next(n for n in ("compressed_buffer", "activation_buffer") if n in arch.units)
     rows = ceil_div(path.rows * row_bytes, path.steps_per_group)
     lanes = {"unpacker": balanced_lanes(path)} if path.formats.unpacks else {}

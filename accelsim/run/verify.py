@@ -95,9 +95,11 @@ def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
     """
     rng = np.random.default_rng(zlib.crc32(linear.name.encode()))
     drawn = rng.standard_normal((linear.in_features, linear.out_features), np.float32)
-    held = PRECISIONS[arch.path.x.precision].encode(drawn)[0]
-    held = np.where(arch.weight_pattern.keep(held.T).T, held, held.dtype.type(0))
-    return Packed.of(held.T, arch.path.formats) if arch.path.formats.unpacks else held
+    held = PRECISIONS[arch.path.x.precision].encode(drawn.T)[0]  # scales of blocks are along K
+    held = np.where(arch.weight_pattern.keep(held), held, held.dtype.type(0))
+    if arch.path.formats.unpacks:
+        return Packed.of(held, arch.path.formats)
+    return np.ascontiguousarray(held.T)
 
 
 def check_layer(

@@ -23,7 +23,8 @@ class Shape:
     """Parameters of a block; those that it does not have are ignored.
 
     `exponent_bits` is the width of the exponent of a product of two floats, `score_bits` that of
-    what is ranked where that is not the values themselves, `code_bits` that of a code of W where W
+    what is ranked where that is not the values themselves, `scale_lanes` the lanes whose values
+    share a scale where values have scales in blocks, `code_bits` that of a code of W where W
     is not stored as the multipliers take it.
     """
 
@@ -34,6 +35,7 @@ class Shape:
     significand_bits: int = 8
     exponent_bits: int = 8
     lanes: int = 1
+    scale_lanes: int = 1
     columns: int = 1
     score_bits: int = 0
     code_bits: int = 0

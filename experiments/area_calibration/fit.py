@@ -78,6 +78,8 @@ def read(path: Path) -> Iterator[Row]:
 
 def number_format(row: Row) -> type[Precision]:
     """Return the format of a row: of floats that with so many bits, of integers int8 for all."""
+    if row["block"] == "block_dot_product":
+        return next(p for p in PRECISIONS.values() if p.dot_product.endswith(row["kind"]))
     name = {"8": "fp8", "16": "bf16"}[row["bits"]] if row["float"] == "1" else "int8"
     return PRECISIONS[name]
 
@@ -88,6 +90,8 @@ def module(row: Row) -> tuple[str, Shape]:
     numbers = {name: max(1, int(row[name])) for name in ("n", "m", "lanes", "columns")}
     kind, bits = number_format(row), int(row["bits"]) or 8
     floating = {"significand_bits": kind.significand_bits, "exponent_bits": kind.exponent_bits}
+    if kind.block:
+        numbers["scale_lanes"] = numbers.pop("n")
     shape = Shape(**numbers, bits=bits, is_float=kind.is_float(), **floating)
     return "_".join(filter(None, parts)), shape
 
@@ -201,10 +205,13 @@ def switched(row: Row, table: Technology) -> tuple[str, str, float]:
         return name, action, shared if action == "decode" else route
     if row["block"] in ("index_encoder", "index_decoder"):
         return name, action, table.block(name, shape).logic_um2
-    if row["block"] == "dot_product" and not action.startswith("step"):
+    if row["block"].endswith("dot_product") and not action.startswith("step"):
         action = f"{number_format(row).arithmetic}_{action}"
-        lane = table.block(name, shape).logic_um2 / shape.lanes
-        return name, action, 64 * table.register_um2 if "accumulate" in action else lane
+        cost = table.block(name, shape)
+        blocks_um2 = cost.parts_um2.get("block_sums", 0.0)
+        lane = (cost.logic_um2 - blocks_um2) / shape.lanes
+        is_sum = "accumulate" in action
+        return name, action, 64 * table.register_um2 + blocks_um2 if is_sum else lane
     return name, action, 0.0
 
 
@@ -214,7 +221,9 @@ def header(library: str, rows: Sequence[Row]) -> list[str]:
     text = (DATA / f"synthesis_{library}.csv").read_text(encoding="utf-8")
     nand2 = float(re.search(r"smallest NAND2, ([\d.]+) um2", text)[1])
     energies = list(read(DATA / f"energy_{library}.csv"))
-    leakage = statistics.median(float(row["leakage_nw_per_um2"]) for row in energies)
+    # Of what every machine has: a number format more must not change the leakage of all others.
+    common = [row for row in energies if row["block"] != "block_dot_product"]
+    leakage = statistics.median(float(row["leakage_nw_per_um2"]) for row in common)
     register = next(float(r["energy_pj"]) / int(r["bits"]) for r in energies if is_register(r))
     numbers = {
         "nand2_um2": (nand2, f"smallest NAND2 of {library}"),

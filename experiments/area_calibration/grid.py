@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 
 from synthesis import KITS, ROOT, RTL, SCRIPTS, Kitted, Row, SynthesisError, kitted, synthesise
@@ -45,13 +46,17 @@ SELECTORS = (
     ("cascade", 0),
     ("cascade", 1),
 )
+BLOCKS = ((4, 4), (8, 4), (8, 8), (16, 4), (16, 8), (16, 16), (32, 16), (32, 32))  # L, of a scale
 SUBSTEPS = ((2, 4, 1), (4, 8, 2), (8, 16, 4), (16, 32, 8), (16, 32, 16))  # N, M, L <= N
 SEVERAL_GROUPS = ((2, 4, 8), (4, 8, 16))  # N, M, L > N: groups side by side
 
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """One module with its parameters; 0 where a parameter does not apply."""
+    """One module with its parameters; 0 where a parameter does not apply.
+
+    Of a dot product of blocks, `n` lanes share a scale, and `kind` is the format of scales.
+    """
 
     block: str
     kind: str = ""
@@ -77,6 +82,8 @@ class Point:
     @property
     def format(self) -> str:
         """Return the number format of the values."""
+        if self.block == "block_dot_product":
+            return {"e4m3": "nvfp4", "e8m0": "mxfp4"}[self.kind]
         return {(8, 0): "int8", (8, 1): "fp8", (16, 1): "bf16"}[self.bits, self.float]
 
     @property
@@ -87,6 +94,8 @@ class Point:
     @property
     def parameters(self) -> dict[str, int]:
         """Return the parameters of the module."""
+        if self.block == "block_dot_product":
+            return {"L": self.lanes, "S": self.n, "E4M3": int(self.kind == "e4m3")}
         own = {"N": self.n, "M": self.m, "B": self.bits, "L": self.lanes, "C": self.columns}
         result = {name: value for name, value in own.items() if value}
         if self.block in ("select", "selector", "mac", "dot_product"):
@@ -114,6 +123,7 @@ def full_grid() -> Iterator[Point]:
     yield from (Point("dot_product", bits=8, lanes=lanes) for lanes in (1, 2, 4, 8, 16, 32))
     for bits in (8, 16):
         yield from (Point("dot_product", bits=bits, float=1, lanes=lanes) for lanes in (1, 4, 16))
+    yield from blocks_of_fp4()
     for n, m in PATTERNS:
         yield from (Point(block, n=n, m=m) for block in ("index_encoder", "index_decoder"))
         yield Point("compact", n=n, m=m, bits=8)
@@ -125,6 +135,12 @@ def full_grid() -> Iterator[Point]:
     for n, m, lanes in (*SUBSTEPS, *SEVERAL_GROUPS):
         for columns in (1, 4):
             yield from crossbars(n, m, lanes, 8, columns)
+
+
+def blocks_of_fp4() -> Iterator[Point]:
+    """Yield dot products with scales of blocks."""
+    for kind, (lanes, shared) in product(("e4m3", "e8m0"), BLOCKS):
+        yield Point("block_dot_product", kind, n=shared, bits=4, float=1, lanes=lanes)
 
 
 def wide_values() -> Iterator[Point]:

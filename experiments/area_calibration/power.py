@@ -30,10 +30,11 @@ from gates import Netlist, Simulation, Words, pack
 from grid import CROSSBARS, DATA, FEW_PATTERNS, Point, selection, sources_sha256
 from numpy.typing import NDArray
 from synthesis import KITS, Kitted, kitted, synthesise, yosys_version
-from vectors import STREAMS, Vectors, select
+from vectors import STREAMS, BlockVectors, Vectors, select
 
 from accelsim.base.files import replacing
-from accelsim.rtl.reference import dot_bf16, dot_int8
+from accelsim.precision.fp4 import E2M1
+from accelsim.rtl.reference import dot_bf16, dot_blocks, dot_int8
 
 # Of all edges, for the tables of the library: what its smallest gates make with two or three loads.
 SLEW_PS = {"nangate45": 20.0, "asap7": 20.0, "sg13g2": 80.0}
@@ -175,6 +176,12 @@ def line(few: Parts, many: Parts, x_few: int, x_many: int) -> tuple[Parts, Parts
 def vectors(number_format: str) -> Vectors:
     """Return the operands in a format."""
     return Vectors(number_format)
+
+
+@cache
+def block_vectors(number_format: str) -> BlockVectors:
+    """Return the operands in a format with scales of blocks."""
+    return BlockVectors(number_format)
 
 
 def flag(value: int) -> Words:
@@ -358,6 +365,74 @@ def dot_product(bench: Bench, point: Point) -> Iterator[Row]:
         yield bench.row(wide, action.replace("mac", "step"), many, netlist, count)
 
 
+def block_dot_product(bench: Bench, point: Point) -> Iterator[Row]:
+    """A lane with its share of integer adders, and what is left: scaling, fp32 sum, result."""
+    few_lanes = replace(point, lanes=FEW_LANES, n=FEW_LANES)
+    wide, count = replace(point, lanes=MANY_LANES), 2 * STEPS * STREAMS
+    if point.n < MANY_LANES:  # several blocks, to hold the prices against
+        parts, netlist = block_products(bench, wide, idle=False)
+        yield bench.row(wide, "step", parts, netlist, count)
+        return
+    for action, idle in (("mac", False), ("mac_idle", True)):
+        few, _ = block_products(bench, few_lanes, idle=idle)
+        many, netlist = block_products(bench, wide, idle=idle)
+        slope, offset = line(few, many, FEW_LANES, MANY_LANES)
+        yield bench.row(wide, action, slope, netlist, count)
+        yield bench.row(wide, action.replace("mac", "accumulate"), offset, netlist, count)
+        yield bench.row(wide, action.replace("mac", "step"), many, netlist, count)
+
+
+def block_operands(point: Point, *, idle: bool) -> tuple[list[Words], list[Words]]:
+    """Return codes `[3 sums, streams, steps, lanes]` and scales `[…, blocks]` of X and of W."""
+    source, lanes = block_vectors(point.format), point.lanes
+    block = 384 // source.activations[1].shape[1]
+    places = np.arange(STEPS * lanes)
+    (x, x_scales), (w, w_scales) = source.activations, source.weights(3)
+    codes = [np.broadcast_to(x * (not idle), (3, *x.shape)), w.transpose(1, 0, 2)]
+    scales = [np.broadcast_to(x_scales, (3, *x_scales.shape)), w_scales.transpose(1, 0, 2)]
+    shape = (3, STREAMS, STEPS)
+    of_steps = places[:: point.n] // block  # S lanes are a part of a block, or all of it
+    return (
+        [each[..., places].reshape(*shape, lanes) for each in codes],
+        [each[..., of_steps].reshape(*shape, lanes // point.n) for each in scales],
+    )
+
+
+def real_scales(codes: Words, kind: str) -> NDArray[np.float64]:
+    """Return what codes of scales stand for."""
+    return FP8[codes].astype(np.float64) if kind == "e4m3" else 2.0 ** (codes - 127.0)
+
+
+def block_products(bench: Bench, point: Point, *, idle: bool) -> tuple[Parts, Netlist]:
+    """Return the energy of a step of a dot product of fp4, with sums one after the other."""
+    simulation = bench.simulation(point)
+    codes, scales = block_operands(point, idle=idle)
+    elements = [E2M1.decoded(each) for each in codes]
+    real = [real_scales(each, point.kind) for each in scales]
+    wanted = [
+        dot_blocks(*(each[n] for each in (*elements, *real))).view(np.uint32) for n in range(3)
+    ]
+    blocks = point.lanes // point.n
+    latency = 4 + (point.n - 1).bit_length() + (blocks - 1).bit_length()
+    simulation.cycle({"rst": flag(1)})
+    for cycle in range(3 * STEPS):
+        number, step = divmod(cycle, STEPS)
+        ports = {
+            name: pack(each[number, :, step], 4) for name, each in zip("ab", codes, strict=True)
+        }
+        for name, each in zip("ab", scales, strict=True):
+            ports[f"{name}_scale"] = pack(each[number, :, step], 8)
+        ports |= {"in_first": flag(step == 0), "in_last": flag(step == STEPS - 1)}
+        if cycle == STEPS:
+            simulation.start()
+        simulation.cycle(ports | {"in_valid": flag(1), "rst": flag(0)})
+        past, since = divmod(cycle - latency - STEPS + 1, STEPS)
+        if past >= 0 and since == 0:
+            found = simulation.output("out_value", 32)[:, 0]
+            assert np.array_equal(found, wanted[past].astype(np.int64)), point
+    return parts_of(simulation, 2 * STEPS), simulation.netlist
+
+
 def register(bench: Bench, point: Point) -> Iterator[Row]:
     """Activations written in every cycle; then held: the input stays, or the enable is off."""
     simulation = bench.simulation(point)
@@ -382,8 +457,18 @@ BLOCKS: dict[str, Callable[[Bench, Point], Iterator[Row]]] = {
     "index_decoder": index_codec,
     "mac": mac,
     "dot_product": dot_product,
+    "block_dot_product": block_dot_product,
     "register": register,
 }
+
+
+def blocks_of_fp4() -> list[Point]:
+    """Return dot products with scales of blocks: one block of 16 lanes, and two of 8."""
+    return [
+        Point("block_dot_product", kind, n=shared, bits=4, float=1)
+        for kind in ("e4m3", "e8m0")
+        for shared in (MANY_LANES // 2, MANY_LANES)
+    ]
 
 
 def points(library: str) -> list[Point]:
@@ -393,6 +478,7 @@ def points(library: str) -> list[Point]:
         for block in ("mac", "dot_product"):
             for bits, is_float in ((8, 0), (8, 1), (16, 1)):
                 result.append(Point(block, n=n, m=m, bits=bits, float=is_float))
+    result += blocks_of_fp4() if library == "nangate45" else []
     for n, m in FEW_PATTERNS if library == "nangate45" else ((8, 16),):
         result += [Point(block, n=n, m=m) for block in ("index_encoder", "index_decoder")]
         for bits in (8, 16) if (n, m) == (8, 16) and library == "nangate45" else (8,):

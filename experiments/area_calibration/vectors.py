@@ -9,7 +9,8 @@ import numpy as np
 from gates import Ints
 from synthesis import ROOT
 
-from accelsim.precision import PRECISIONS, Values
+from accelsim.precision import PRECISIONS, Float8, Values
+from accelsim.precision.fp4 import E2M1
 from accelsim.trace import load_trace
 
 TRACE = ROOT / "traces" / "llama.npz"
@@ -56,6 +57,43 @@ class Vectors:
                 matrix = coded[token % LAYERS]
                 rows.append(matrix[random.integers(len(matrix), size=columns)])
         return np.array(rows)
+
+
+class BlockVectors:
+    """Activations and weights that meet, as codes of E2M1 and of the scales of their blocks."""
+
+    def __init__(self, number_format: str) -> None:
+        self.kind = PRECISIONS[number_format]
+
+    @cached_property
+    def activations(self) -> tuple[Ints, Ints]:
+        """Return `[streams, 384]` and `[streams, 384 / block]`: the tokens that `Vectors` has."""
+        trace = load_trace(TRACE)
+        rows = []
+        for kind in INPUTS:
+            layers = [trace.values(f"model.layers.{n}.{kind}") for n in range(LAYERS)]
+            picked = [layers[token % LAYERS][token] for token in range(STREAMS // len(INPUTS))]
+            rows += [row[:384] for row in picked]
+        return self._codes(np.array(rows))
+
+    def weights(self, columns: int) -> tuple[Ints, Ints]:
+        """Return `[streams, columns, 384]`, of random outputs, and their scales."""
+        random = np.random.default_rng(0)
+        rows = []
+        for kind in INPUTS:
+            names = [f"model.layers.{n}.{kind}.weight" for n in range(LAYERS)]
+            layers = [_tensor(name)[:, :384] for name in names]
+            for token in range(STREAMS // len(INPUTS)):
+                matrix = layers[token % LAYERS]
+                rows.append(matrix[random.integers(len(matrix), size=columns)])
+        codes, scales = self._codes(np.array(rows).reshape(-1, 384))
+        return tuple(part.reshape(STREAMS, columns, -1) for part in (codes, scales))
+
+    def _codes(self, values: Values) -> tuple[Ints, Ints]:
+        elements, scales = self.kind.blocks(values / self.kind.token_scales(values))
+        is_e4m3 = self.kind.name == "nvfp4"
+        of_scales = Float8.bit_patterns(scales) if is_e4m3 else np.log2(scales) + 127
+        return E2M1.bit_patterns(elements).astype(np.int64), of_scales.astype(np.int64)
 
 
 def _tensor(name: str) -> Values:

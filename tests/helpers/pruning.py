@@ -47,6 +47,8 @@ def held(row, precision):
         scale = fp8_scale(row)
         codes = [fp8(f32(np.float32(value) / np.float32(scale))) for value in row]
         return codes, [f32(np.float32(code) * np.float32(scale)) for code in codes]
+    if precision in ("nvfp4", "mxfp4"):
+        return blocks(row, precision)
     if precision not in LARGEST_CODE:
         narrow = [rounded(value, precision) for value in row]
         return narrow, narrow
@@ -54,6 +56,34 @@ def held(row, precision):
     scale = f32(np.float32(peak) / np.float32(LARGEST_CODE[precision])) if peak else 1.0
     codes = [round(f32(np.float32(value) / np.float32(scale))) for value in row]
     return codes, [f32(np.float32(code) * np.float32(scale)) for code in codes]
+
+
+def fp4(value):
+    """Round to the nearest of the eight magnitudes of E2M1, a tie to the one with an even code."""
+    magnitudes = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+    code = min(range(8), key=lambda c: (abs(magnitudes[c] - abs(value)), c % 2))
+    return math.copysign(magnitudes[code], value)
+
+
+def block_scale(peak, precision):
+    """Return the scale of a block with this largest magnitude."""
+    if precision == "nvfp4":
+        return max(2.0**-9, fp8(f32(np.float32(peak) / np.float32(6))))
+    return 2.0 ** max(-127, math.floor(math.log2(peak)) - 2) if peak else 2.0**-127
+
+
+def blocks(row, precision):
+    """Return a token in fp4 as the hardware ranks it, and what that means."""
+    outer = 1.0
+    if precision == "nvfp4" and any(row):
+        outer = f32(np.float32(max(map(abs, row))) / np.float32(2688)) or 1.0
+    shrunk = [f32(np.float32(value) / np.float32(outer)) for value in row]
+    found, size = [], {"nvfp4": 16, "mxfp4": 32}[precision]
+    for start in range(0, len(row), size):
+        part = shrunk[start : start + size]
+        scale = block_scale(max(map(abs, part)), precision)
+        found += [fp4(f32(np.float32(v) / np.float32(scale))) * scale for v in part]
+    return found, [f32(np.float32(v) * np.float32(outer)) for v in found]
 
 
 def nearest(value, precision):
@@ -91,6 +121,7 @@ def scores(row, factors, precision):
         scale = f32(max(factors) / 448)
         codes = [max(2.0**-9, fp8(f32(f32(factor) / scale))) for factor in factors]
         return [value * code for value, code in zip(row, codes, strict=True)]
+    precision = "bf16" if precision in ("nvfp4", "mxfp4") else precision
     shrunk = [factor / most for factor in factors] if precision == "fp16" else map(f32, factors)
     small = [rounded(factor, precision) for factor in shrunk]
     return [rounded(v * f, precision) for v, f in zip(row, small, strict=True)]

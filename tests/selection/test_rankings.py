@@ -61,7 +61,7 @@ def largest(strength, n, m):
 @pytest.mark.parametrize("precision", sorted(PRECISIONS))
 def test_clact_ranks_by_the_norms_of_each_sequence(trace, precision):
     operands, real = trace.operands("x", precision)
-    largest_code = {"int4": 7, "int8": 127, "fp8": 448}.get(precision)
+    largest_code = {"int4": 7, "int8": 127, "fp8": 448, "nvfp4": 2688}.get(precision)
     if precision == trace.meta.inputs["x"].dtype:
         scales = 0.5
     elif largest_code is not None:
