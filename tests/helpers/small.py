@@ -12,11 +12,9 @@ from accelsim.selection.decode import decode_batches
 from accelsim.testing.traces import trace_of
 
 ROOT = Path(__file__).parents[2]
-SPARSE_WEIGHTS = ["nvidia24"]
-"""Shipped machines with a weight_pattern, which have tests of their own."""
-ARCHITECTURES = sorted(
-    {path.stem for path in (ROOT / "arch_configs").glob("*.yaml")} - set(SPARSE_WEIGHTS)
-)
+OTHERS = {"nvidia24", "nm48_fp4"}
+"""Shipped machines with sparse weights, or scales beside values, which have tests of their own."""
+ARCHITECTURES = sorted({path.stem for path in (ROOT / "arch_configs").glob("*.yaml")} - OTHERS)
 SHIPPED_TRACE = ROOT / "traces" / "llama.npz"
 
 

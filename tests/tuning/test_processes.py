@@ -24,8 +24,8 @@ def test_a_block_that_fails_does_not_wait_for_what_is_left(end):
                 submit(time.sleep, 60)
             raise end
 
-    begun_s = time.monotonic()
+    others, begun_s = set(active_children()), time.monotonic()
     with pytest.raises((KeyboardInterrupt, InputError)):
         fail()
     assert time.monotonic() - begun_s < 30
-    assert not active_children()
+    assert set(active_children()) <= others
