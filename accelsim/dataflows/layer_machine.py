@@ -94,6 +94,14 @@ class LayerMachine:
         else:
             check_room(gemm, self.path, self.stores)
 
+    def has_room(self, gemm: Gemm) -> bool:
+        """Return whether a tile of a layer fits, or that set by hand, and the tables it needs."""
+        try:
+            self.check_room(gemm)
+        except InputError:
+            return False
+        return True
+
     def check_tables(self, gemm: Gemm) -> None:
         """Raise InputError if a table that a layer needs does not fit."""
         for unit in self.units.values():

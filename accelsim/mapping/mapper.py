@@ -63,7 +63,7 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: 
     most_jobs = max(PREFERRED_JOBS, 4 * min(_jobs(t, gemm) for t in fitting))
     candidates = [t for t in fitting if _jobs(t, gemm) <= most_jobs]
     reuses = {t: Reuse.of(t, gemm, path, stores) for t in candidates}
-    time = {t: _nominal_cycles(t, gemm, path, stores, reuses[t]) for t in candidates}
+    time = {t: nominal_cycles(t, gemm, path, stores, reuses[t]) for t in candidates}
     limit = TIME_SLACK * min(time.values())
 
     def rank(tiling: Tiling) -> tuple[float, ...]:
@@ -75,7 +75,7 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: 
     return min((t for t in candidates if time[t] <= limit), key=rank)
 
 
-def _nominal_cycles(
+def nominal_cycles(
     tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores, reuse: Reuse
 ) -> float:
     """Estimate the time of a layer on the nominal memory.

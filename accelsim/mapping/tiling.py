@@ -79,6 +79,11 @@ class Stores:
     compressed: Store | None = None
     store_lag_tiles: int = 0
 
+    @property
+    def of_x_and_w(self) -> tuple[Store, Store]:
+        """Those of X and W, which differ between splits of a memory that they share."""
+        return self.activations, self.weights
+
 
 @dataclass(frozen=True, slots=True)
 class Tiling:

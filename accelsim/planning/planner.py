@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.base.cache import DiskCache
+from accelsim.base.errors import DeadlockError
 from accelsim.dataflows.layer_machine import LayerMachine, Objective, those_that
 from accelsim.dataflows.memory import Memory, timing_key
 from accelsim.mapping import Gemm, Tiling, check_tiling
-from accelsim.mapping.mapper import choose_tiling
+from accelsim.mapping.mapper import choose_tiling, nominal_cycles
 from accelsim.mapping.tiling import Reuse, dram_bytes
 from accelsim.version import __version__
 
@@ -70,8 +72,9 @@ class Planner:
         """Return the machine as a layer runs on it, and its tile; arguments and errors: `tile`.
 
         Where X and W share a memory, that is the split of it with which the layer is fastest; equal
-        ones (within 0.1 %) by what moves off chip, then on chip. Without a search, for a tile by
-        hand or by estimate, it is the split that moves least off chip, then the most even one.
+        ones (within 0.1 %) by what moves off chip, then on chip. For a tile by hand it
+        is the split of the fewest cycles, for an estimated one that of the shortest estimated time;
+        of equal ones that which moves least off chip, then the most even one.
         """
         if not machine.splits:
             return machine, self.tile(machine, gemm, is_decode=is_decode)
@@ -103,16 +106,21 @@ class Planner:
     def _estimated_split(
         self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool
     ) -> tuple[int, Tiling]:
-        """Choose a split without a search."""
+        """Choose a split for a tile by hand, by a run of each; or for an estimate, by estimate."""
         tiles = those_that(
             machine.splits, lambda split: self.tile(split, gemm, is_decode=is_decode)
         )
 
-        def rank(pair: tuple[LayerMachine, Tiling]) -> tuple[int, int]:
+        def rank(pair: tuple[LayerMachine, Tiling]) -> tuple[float, int, int]:
             split, tiling = pair
             reuse = Reuse.of(tiling, gemm, split.path, split.stores)
-            x, w = split.stores.activations, split.stores.weights
-            return dram_bytes(gemm, split.path, reuse), abs(x.capacity_bytes - w.capacity_bytes)
+            x, w = split.stores.of_x_and_w
+            if split.tiling == "quick":
+                cycles = nominal_cycles(tiling, gemm, split.path, split.stores, reuse)
+            else:
+                cycles = _cycles(split, gemm, tiling, is_decode=is_decode)
+            moved = dram_bytes(gemm, split.path, reuse)
+            return cycles, moved, abs(x.capacity_bytes - w.capacity_bytes)
 
         split, tiling = min(tiles, key=rank)
         return machine.splits.index(split), tiling
@@ -139,6 +147,19 @@ def plan(machine: LayerMachine, gemm: Gemm, *, is_decode: bool = False) -> Plan:
     if machine.tiling in ("energy", "edp"):
         objective = machine.tiling
     return Search(machine, gemm, is_decode=is_decode).plan(objective)
+
+
+def _cycles(machine: LayerMachine, gemm: Gemm, tiling: Tiling, *, is_decode: bool) -> float:
+    """Return the cycles of a layer under a tiling; infinite where its loads and stores block."""
+    from accelsim.planning.candidates import Candidates
+    from accelsim.planning.exact import ExactRuns
+    from accelsim.planning.services import Services
+
+    services = Services.of(machine, gemm, Candidates.only(tiling), is_decode=is_decode)
+    try:
+        return ExactRuns(machine, gemm, services, is_decode).cycles(0, tiling) or inf
+    except DeadlockError:
+        return inf
 
 
 def _fastest_split(machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> tuple[int, Tiling]:

@@ -148,8 +148,8 @@ class Walk:
         """Return the first loads of the next link, as far as this one makes them."""
         if behind is None or behind.gathers:
             return NO_SEAMS
-        if tiled.machine.stores != behind.machine.stores:  # macros change hands at the seam
-            return NO_SEAMS
+        if tiled.machine.stores.of_x_and_w != behind.machine.stores.of_x_and_w:
+            return NO_SEAMS  # macros change hands at the seam
         runner = self._runner
 
         def make() -> Seams:

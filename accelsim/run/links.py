@@ -13,8 +13,9 @@ from typing import Self
 
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.seams import first_loads
 from accelsim.mapping import Gemm
-from accelsim.mapping.tiling import TileBytes
+from accelsim.mapping.tiling import Reuse, Store, TileBytes, dram_bytes
 from accelsim.planning import Planner
 from accelsim.run.layers import TiledProduct, naming
 from accelsim.sparsity.policy import Method
@@ -35,6 +36,7 @@ up. What q, k and v feed is the attention, which is not modelled and needs the t
 
 
 Products = tuple[TiledProduct, ...]
+_LITTLE_MORE = 1.01  # off chip, as for tiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +106,18 @@ def chain_of(trace: Trace, setting: Setting) -> Chain:
     links: list[Link] = []
     known: dict[Hashable, Products] = {}  # blocks are alike
     for _, group in groupby(trace.linears, lambda x: (x.input, setting.methods[x.name])):
-        links += _links(tuple(group), trace, setting, known)
+        before = links[-1].tiled if links else None
+        links += _links(tuple(group), trace, setting, known, before)
     kinds_are_known = any(linear.kind in FEEDS for linear in trace.linears)
     return Chain(links=tuple(_staying(links, trace.linears)), kinds_are_known=kinds_are_known)
 
 
 def _links(
-    linears: tuple[Linear, ...], trace: Trace, setting: Setting, known: dict[Hashable, Products]
+    linears: tuple[Linear, ...],
+    trace: Trace,
+    setting: Setting,
+    known: dict[Hashable, Products],
+    before: TiledProduct | None,
 ) -> Iterator[Link]:
     """Yield layers with one input and method as one link where that pays, or each as its own."""
     method = setting.methods[linears[0].name]
@@ -120,9 +127,10 @@ def _links(
         yield from (Link(linears=(one,), method=method, tiled=None) for one in linears)
         return
     tokens = rows if setting.batch is None else setting.batch
-    key = method, tokens, linears[0].in_features, tuple(x.out_features for x in linears)
+    columns = tuple(x.out_features for x in linears)
+    key = method, tokens, linears[0].in_features, columns, _split_of(before)
     if key not in known:
-        known[key] = _products(linears, method, tokens, setting)
+        known[key] = _products(linears, method, tokens, setting, before)
     products = known[key]
     groups = [linears] if len(products) == 1 else [(one,) for one in linears]
     for group, tiled in zip(groups, products, strict=True):
@@ -130,29 +138,46 @@ def _links(
 
 
 def _products(
-    linears: tuple[Linear, ...], method: Method, tokens: int, setting: Setting
+    linears: tuple[Linear, ...],
+    method: Method,
+    tokens: int,
+    setting: Setting,
+    before: TiledProduct | None,
 ) -> Products:
     """Return layers with one input as one product where that pays, else each as its own.
 
     It does not where tiles of one layer stay in the weight buffer, and those of all do not.
     """
-    alone = tuple(_product((one,), method, tokens, setting) for one in linears)
+    alone: Products = ()
+    for one in linears:
+        latest = alone[-1] if alone else before
+        alone = (*alone, _product((one,), method, tokens, setting, latest))
     has_column_table = method.demands.epilogue in ("add", "axpy")  # of the outputs of one layer
     if len(linears) == 1 or has_column_table:
         return alone
-    joined = _product(linears, method, tokens, setting)
+    joined = _product(linears, method, tokens, setting, before)
     with naming(setting.arch, linears[0]):
         pays = setting.cycles(joined) <= sum(map(setting.cycles, alone))
     return (joined,) if pays else alone
 
 
 def _product(
-    linears: tuple[Linear, ...], method: Method, tokens: int, setting: Setting
+    linears: tuple[Linear, ...],
+    method: Method,
+    tokens: int,
+    setting: Setting,
+    before: TiledProduct | None,
 ) -> TiledProduct:
-    """Return layers with one input as one product."""
+    """Return layers with one input as one product.
+
+    A memory that X and W share stays split as for the product before, unless another split moves
+    less off chip, or saves more cycles than the first load of weights takes: about what a seam
+    saves where no macro changes hands.
+    """
     machine, width = setting.machines[method], linears[0].in_features
     gemm = Gemm(tokens, width, sum(linear.out_features for linear in linears))
-    with naming(setting.arch, linears[0]):
+
+    def on(machine: LayerMachine) -> TiledProduct:
         return TiledProduct.of(
             machine,
             gemm,
@@ -160,6 +185,38 @@ def _product(
             is_decode=setting.batch is not None,
             planner=setting.planner,
         )
+
+    with naming(setting.arch, linears[0]):
+        free = on(machine)
+        if before is None or _split_of(free) == _split_of(before):
+            return free
+        for same in machine.splits:
+            if same.stores.of_x_and_w == _split_of(before) and same.has_room(gemm):
+                kept = on(same)
+                saved = setting.cycles(kept) - setting.cycles(free)
+                moves_more = _dram_bytes(kept) > _LITTLE_MORE * _dram_bytes(free)
+                return free if moves_more or saved > _first_load_cycles(free) else kept
+    return free
+
+
+def _split_of(tiled: TiledProduct | None) -> tuple[Store, Store] | None:
+    """Return the buffers of X and W as a product finds them; None if there is no product."""
+    return None if tiled is None else tiled.machine.stores.of_x_and_w
+
+
+def _dram_bytes(tiled: TiledProduct) -> int:
+    """Return what a product moves off chip by itself."""
+    machine, gemm = tiled.machine, tiled.gemm
+    reuse = Reuse.of(tiled.tiling, gemm, machine.path, machine.stores)
+    return dram_bytes(gemm, machine.path, reuse)
+
+
+def _first_load_cycles(tiled: TiledProduct) -> int:
+    """Return the cycles from the request of the first tile of weights until it is there."""
+    machine = tiled.machine
+    found = first_loads(machine, tiled.work(min(tiled.outer_tiles, 2)), 1)
+    loading = max((row[0] for row in found.ahead_cycles), default=0)
+    return loading + machine.units[machine.diagram.resource_of("w")].latency_cycles(machine.path)
 
 
 def _staying(links: Sequence[Link], linears: Sequence[Linear]) -> Iterator[Link]:
@@ -181,8 +238,8 @@ def _has_room(link: Link, consumer: Link) -> bool:
         return False
     if here.spills or there.spills:  # partial sums go to DRAM and back as Y does, and with X
         return False
-    if here.machine.stores != there.machine.stores:  # of a shared memory, macros change hands
-        return False
+    if here.machine.stores.of_x_and_w != there.machine.stores.of_x_and_w:
+        return False  # of a shared memory, macros change hands
     store = there.machine.stores.activations
     own_tiles, own_bytes = _input(here)
     tiles, tile_bytes = _input(there)

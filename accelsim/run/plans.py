@@ -10,7 +10,7 @@ from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Gemm, Ints, Tiling
 from accelsim.mapping.tiling import Reuse
-from accelsim.planning import Planner, plan
+from accelsim.planning import plan
 from accelsim.run.chain import Walk
 from accelsim.run.following import Layers
 from accelsim.run.layers import naming
@@ -78,12 +78,18 @@ def layer_plans(  # noqa: PLR0913, PLR0917
         machine = runner.machine(runner.method(linear))
         if isinstance(machine.tiling, Tiling) or machine.tiling == "quick":
             continue
-        for kind, gemm, on_chip in _products(trace, linear, links.get(linear.name), steps):
-            if (key := (kind, gemm, on_chip, machine.method)) not in seen:
-                seen.add(key)
-                with naming(arch, linear):
+        link = links.get(linear.name)
+        chosen = link.tiled.machine if link and link.tiled else None  # a shared memory is split
+        for kind, gemm, on_chip in _products(trace, linear, link, steps):
+            with naming(arch, linear):
+                split = (
+                    chosen or runner.planner.fitted(machine, gemm, is_decode=steps is not None)[0]
+                )
+                if (key := (kind, gemm, on_chip, machine.method, split.stores)) not in seen:
+                    seen.add(key)
+                    is_shared = bool(machine.splits)
                     yield _plan(
-                        machine, runner.planner, kind, gemm, on_chip, is_decode=steps is not None
+                        split, kind, gemm, on_chip, is_decode=steps is not None, is_shared=is_shared
                     )
 
 
@@ -104,16 +110,14 @@ def _products(
 
 def _plan(  # noqa: PLR0913
     machine: LayerMachine,
-    planner: Planner,
     kind: str,
     gemm: Gemm,
     on_chip: str,
     *,
     is_decode: bool,
+    is_shared: bool,
 ) -> LayerPlan:
-    """Search for the tile of a product."""
-    is_shared = bool(machine.splits)
-    machine, _ = planner.fitted(machine, gemm, is_decode=is_decode)
+    """Search for the tile of a product; a shared memory is split already."""
     found = plan(machine, gemm, is_decode=is_decode)
     best, stores = found.best, machine.stores
     both_bytes = stores.activations.capacity_bytes + stores.weights.capacity_bytes

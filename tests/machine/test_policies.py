@@ -14,6 +14,7 @@ from accelsim.run.simulation import equip, simulate_all
 from accelsim.run.verify import verify
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, Policy
+from tests.helpers.chains import trace_of_kinds
 from tests.helpers.random_machines import PATTERNS
 from tests.helpers.random_methods import METHODS
 from tests.helpers.small import ARCHITECTURES, SHIPPED_TRACE, load, machine_for, trace_of
@@ -36,6 +37,15 @@ DENSE = Policy(method("dense"))
 
 
 # Dense layers on a sparse machine --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patterns", [("8:16", "dense"), ("dense", "8:16")])
+def test_weights_load_ahead_between_layers_of_unlike_patterns(patterns):
+    """A dense layer passes the compressed buffer by; those of X and W are the same."""
+    trace = trace_of_kinds(["fc", "proj"], [(64, 64), (64, 64)], lengths=(4,))
+    rules = policy(("8:16",), fc=patterns[:1], proj=patterns[1:])
+    chained = simulate(load("nm816"), trace, policy=rules, layers="chained")
+    assert chained.cycles < chained.isolated_cycles - 50  # most of 64 cycles of W
 
 
 @by_phase

@@ -1,6 +1,7 @@
 """One memory for X and W: each layer has its own split of the macros."""
 
 import json
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -8,11 +9,16 @@ import yaml
 from accelsim import load_arch, simulate
 from accelsim.base.errors import InputError
 from accelsim.base.yaml_source import read_yaml
+from accelsim.run import links
+from accelsim.run.chain import Walk
+from accelsim.run.runner import Runner
+from accelsim.run.simulation import decode_steps
 from accelsim.run.verify import verify
 from accelsim.sweeps.totals import Workload
 from accelsim.testing.traces import trace_of
 from accelsim.tuning.bench import Workbench
 from accelsim.tuning.descent import tune
+from tests.helpers.chains import block_trace
 from tests.helpers.small import ROOT
 
 NM816 = ROOT / "arch_configs" / "nm816.yaml"
@@ -82,8 +88,65 @@ def test_where_macros_change_hands_nothing_is_loaded_ahead(shared_file):
     """Chained or not, q and what follows it take the same cycles if their splits differ."""
     arch = load_arch(shared_file, [SMALL])
     trace = trace_of([(1024, 16), (16, 512)], lengths=(48,))
-    chained, alone = (simulate(arch, trace, layers=layers) for layers in ("chained", "isolated"))
+    with patch.object(links, "_first_load_cycles", lambda _: -(2**31)):  # seams are worth nothing
+        chained, alone = (simulate(arch, trace, layers=x) for x in ("chained", "isolated"))
     assert cycles(chained) == cycles(alone)
+
+
+def walked(path, trace, batch):
+    """Return the cycles of a chain of decode steps, and the bytes that each link has for X."""
+    runner = Runner(load_arch(path))
+    walk = Walk(runner, trace, decode_steps(trace, "decode", batch))
+    rooms = [link.tiled.machine.stores.activations.capacity_bytes for link in walk.chain.links]
+    return simulate(runner.arch, trace, phase="decode", batch=batch).cycles, rooms
+
+
+def test_links_keep_a_split_unless_another_one_saves_more_than_a_seam(shared_file):
+    """Each by itself takes the split that is fastest, if by a few cycles; a seam is worth more."""
+    trace = block_trace((384, 128, 1024), blocks=1, lengths=(1,) * 8)
+    kept, rooms = walked(shared_file, trace, 8)
+    assert len(set(rooms)) == 1
+    with patch.object(links, "_first_load_cycles", lambda _: -(2**31)):
+        free, rooms = walked(shared_file, trace, 8)
+    assert len(set(rooms)) > 1
+    assert kept < free
+
+
+def test_a_split_is_not_kept_where_that_moves_more_off_chip(shared_file):
+    trace = block_trace((384, 128, 1024), blocks=1, lengths=(256,))
+
+    def moved():
+        result = simulate(load_arch(shared_file), trace, layers="chained")
+        return sum(layer.dram_bytes for layer in result.layers)
+
+    found = moved()
+    with patch.object(links, "_LITTLE_MORE", 100):
+        assert moved() > 1.5 * found
+
+
+def test_a_tile_by_hand_has_the_split_whose_ports_keep_up(shared_file):
+    """64 values of a token, 64 columns, on 8 columns × 16 lanes: 8 blocks of 4 steps, 32 cycles.
+
+    X is read for every block, 512 bytes: two macros of 8 bytes a cycle do that in 32 cycles. W is
+    read once, 4096 bytes: sixteen macros. So of eighteen, X has two. It enters in 64 / 16 = 4
+    cycles, then W does in 64; 100 cycles later it is there; 10 after the array the output is.
+    """
+    keys = ["buffers.shared={capacity_kib: 4.5, port_bytes: 144, macros: 18}"]
+    keys.append("tiling={tokens: 1, columns: 64, reduction: 64}")
+    arch = load_arch(shared_file, keys).dense()
+    result = simulate(arch, trace_of([(64, 64)], lengths=(1,)), layers="isolated")
+    assert cycles(result) == [4 + 64 + 100 + 32 + 10 + 1]
+
+
+@pytest.mark.parametrize("tiling", ["quick", "{tokens: 64, columns: 128, reduction: 128}"])
+def test_an_estimated_split_is_no_slower_than_the_shipped_one(shared_file, tiling):
+    """`nm816` has a third of the macros for X: what its array needs of W takes the rest."""
+    trace = trace_of([(384, 1024)], lengths=(256,))
+    found = [
+        cycles(simulate(load_arch(path, [f"tiling={tiling}"]), trace, layers="isolated"))
+        for path in (shared_file, NM816)
+    ]
+    assert found[0] <= found[1]
 
 
 def test_engines_and_values_agree(shared_file):
