@@ -110,7 +110,7 @@ def check_criterion(raw: object) -> object:
     if CRITERIA[str(raw)].ranks_weights:
         allowed = ", ".join(sorted(name for name in CRITERIA if not CRITERIA[name].ranks_weights))
         raise InputError(
-            f"criterion '{shown(raw)}' prunes weights, which no machine here does; "
+            f"criterion '{shown(raw)}' prunes weights: write 'weight_pattern' for that; "
             f"allowed: {allowed}"
         )
     return raw
