@@ -7,8 +7,11 @@ import pytest
 import yaml
 
 from accelsim import load_arch, simulate
+from accelsim.base.cache import DiskCache
 from accelsim.base.errors import InputError
 from accelsim.base.yaml_source import read_yaml
+from accelsim.mapping import Gemm
+from accelsim.planning import planner
 from accelsim.run import links
 from accelsim.run.chain import Walk
 from accelsim.run.runner import Runner
@@ -194,3 +197,15 @@ def test_tune_says_that_it_leaves_them_alone(shared_file):
     bench = Workbench(read_yaml(shared_file), Workload(LAYERS, None))
     with pytest.raises(InputError, match=r"'buffers\.shared' is not tuned; write "):
         tune(bench)
+
+
+@pytest.mark.parametrize("stored", [b"", b"5", b"[1]", b'[1, {"tile": 1}]', b'["x", {}]', b"\xff"])
+def test_what_is_no_split_on_disk_counts_as_missing(shared_file, tmp_path, stored):
+    machine, gemm = load_arch(shared_file, [SMALL]).running(), Gemm(48, 96, 96)
+    with patch.object(planner, "_known", planner.Memory(8)):
+        expected = planner.Planner().fitted(machine, gemm)[1]
+    with (
+        patch.object(planner, "_known", planner.Memory(8)),
+        patch.object(DiskCache, "get", lambda *_: stored),
+    ):
+        assert planner.Planner(DiskCache(tmp_path)).fitted(machine, gemm)[1] == expected
