@@ -14,7 +14,7 @@ from typing_extensions import override
 from accelsim.base.files import read_text, write_texts
 from accelsim.results.export import csv_text
 from accelsim.studies.prose import Span
-from accelsim.studies.quantities import Measure, across, smallest
+from accelsim.studies.quantities import Measure, across, largest
 from accelsim.studies.runs import Run
 from accelsim.sweeps.run import usable_cores
 from accelsim.tuning.area_run import run_area_plan
@@ -138,8 +138,9 @@ def simulated(runs: Sequence[Run]) -> int:
 def effort(far: float) -> dict[str, Measure]:
     """Return quantities of all searches: how many there were, and how far seeds are apart.
 
-    `count` is the machines that were simulated for each cell by all of its seeds, `all` those of
-    all cells; an origin has the share of machines that came from it.
+    `count` is the machines that were simulated for a cell by all of its seeds, `all` those of all
+    cells, `short` the searches that ended before, since a bound proved all that they still drew to
+    be slower; an origin has the share of machines that came from it.
 
     Args:
         far: a share of cycles; `apart` counts the cells whose seeds are further apart.
@@ -152,12 +153,18 @@ def effort(far: float) -> dict[str, Measure]:
     }
     return {
         "seeds": lambda runs: len({run["point"]["seed"] for run in runs}),
-        "trials": smallest("trials"),
-        "count": across(min, simulated, *cell),
+        "trials": largest("trials"),
+        "count": across(max, simulated, *cell),
+        "short": lambda runs: _short_of(runs, max(run["point"]["trials"] for run in runs)),
         "all": simulated,
         **{origin: share_of(origin) for origin in ORIGINS},
         **{name: across(pick, seeds_apart, *cell) for name, pick in counts.items()},
     }
+
+
+def _short_of(runs: Sequence[Run], trials: int) -> int:
+    """Return how many searches simulated fewer machines."""
+    return sum(run["point"]["trials"] < trials for run in runs)
 
 
 def share_of(origin: Origin) -> Measure:

@@ -50,7 +50,8 @@ TOLD = {
 }
 SOURCES = """\
 Of {all:,} machines {known:.0 %} are known from elsewhere, {sampler:.0 %} are asked of Optuna \
-and {near:.0 %} are near the best one. In {apart} of {cells} cells (a pattern, work, bandwidth \
+and {near:.0 %} are near the best one; {short} searches ended before: all that they still drew \
+was proven slower. In {apart} of {cells} cells (a pattern, work, bandwidth \
 and area) the unluckiest seed takes over {far:.0 %} more cycles than the luckiest, at worst \
 {worst:.0 %} more."""
 SAID = {"gain": GAIN}

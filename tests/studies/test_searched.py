@@ -48,7 +48,7 @@ def test_a_gain_is_told_with_its_seeds(runs):
 def test_the_effort_by_hand(runs):
     told = {name: quantity(runs) for name, quantity in searched.effort(0.3).items()}
     assert told == {
-        **{"seeds": 2, "trials": 8, "count": 16, "all": 32, "cells": 2},
+        **{"seeds": 2, "trials": 8, "count": 16, "short": 0, "all": 32, "cells": 2},
         **{"known": 14 / 32, "sampler": 8 / 32, "near": 10 / 32},
         **{"apart": 1, "worst": pytest.approx(160 / 100 - 1)},  # dense: 240 / 200 - 1
     }
