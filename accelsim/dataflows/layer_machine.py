@@ -71,6 +71,11 @@ class LayerMachine:
         """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
         return is_decode and self.path.is_sparse and self.diagram.fetches_selected
 
+    @property
+    def is_searched(self) -> bool:
+        """Whether tiles are searched for, as opposed to set by hand or estimated."""
+        return not isinstance(self.tiling, Tiling) and self.tiling != "quick"
+
     def products_per_output(self, pattern: Pattern, in_features: int) -> int:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from accelsim.base.cache import DiskCache
 from accelsim.base.errors import DeadlockError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from accelsim.planning.found import Found, Plan
 
 _ROOMS = ("mapping", "hardware", "dataflows", "engine", "planning", "precision", "tech")
+Kept = TypeVar("Kept")
 _EQUAL = 1.001  # so near to each other, splits are taken by what they move
 _known = Memory(8192)
 
@@ -90,19 +91,18 @@ class Planner:
         self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool
     ) -> tuple[int, Tiling]:
         """Return number of a split and tile from disk, or choose them and store them."""
-        is_searched = not (isinstance(machine.tiling, Tiling) or machine.tiling == "quick")
-        choose = _fastest_split if is_searched else self._estimated_split
-        if self.cache is None or not is_searched:
-            return choose(machine, gemm, is_decode=is_decode)
-        key = json.dumps([_written(machine), asdict(gemm), is_decode, "split", _program(machine)])
-        stored = self.cache.get(key)
-        with suppress(ValueError, TypeError):  # of another program, or damaged: found again
-            if stored is not None:
-                split, tiling = json.loads(stored)
-                return int(split) % len(machine.splits), Tiling(**tiling)
-        split, found = choose(machine, gemm, is_decode=is_decode)
-        self.cache.put(key, json.dumps([split, asdict(found)]).encode())
-        return split, found
+        if not machine.is_searched:
+            return self._estimated_split(machine, gemm, is_decode=is_decode)
+
+        def read(stored: Any) -> tuple[int, Tiling]:
+            split, tiling = stored
+            return int(split) % len(machine.splits), Tiling(**tiling)
+
+        def search() -> Any:
+            split, tiling = _fastest_split(machine, gemm, is_decode=is_decode)
+            return [split, asdict(tiling)]
+
+        return self._kept(lambda: _key(machine, gemm, is_decode, "split"), read, search)
 
     def _estimated_split(
         self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool
@@ -128,16 +128,34 @@ class Planner:
 
     def _stored(self, machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> Tiling:
         """Return a tile from disk, or search for it and store it."""
+
+        def search() -> Any:
+            return asdict(plan(machine, gemm, is_decode=is_decode).best.tiling)
+
+        return self._kept(
+            lambda: _key(machine, gemm, is_decode), lambda stored: Tiling(**stored), search
+        )
+
+    def _kept(
+        self, key: Callable[[], str], read: Callable[[Any], Kept], search: Callable[[], Any]
+    ) -> Kept:
+        """Return what plain data on disk stand for, or what a search finds, and store that.
+
+        Args:
+            key: returns the key of the data; called where something is stored.
+            read: returns what they stand for.
+            search: finds them.
+        """
         if self.cache is None:
-            return plan(machine, gemm, is_decode=is_decode).best.tiling
-        key = json.dumps([_written(machine), asdict(gemm), is_decode, _program(machine)])
-        stored = self.cache.get(key)
+            return read(search())
+        name = key()
+        stored = self.cache.get(name)
         with suppress(ValueError, TypeError):  # of another program, or damaged: found again
             if stored is not None:
-                return Tiling(**json.loads(stored))
-        found = plan(machine, gemm, is_decode=is_decode).best.tiling
-        self.cache.put(key, json.dumps(asdict(found)).encode())
-        return found
+                return read(json.loads(stored))
+        found = search()
+        self.cache.put(name, json.dumps(found).encode())
+        return read(found)
 
 
 def plan(machine: LayerMachine, gemm: Gemm, *, is_decode: bool = False) -> Plan:
@@ -175,6 +193,11 @@ def _fastest_split(machine: LayerMachine, gemm: Gemm, *, is_decode: bool) -> tup
     near = [pair for pair in plans if aim(pair[1]) <= _EQUAL * least]
     split, best = min(near, key=lambda pair: (pair[1].off_chip_bytes, pair[1].on_chip_bytes))
     return machine.splits.index(split), best.tiling
+
+
+def _key(machine: LayerMachine, gemm: Gemm, is_decode: bool, *what: str) -> str:  # noqa: FBT001
+    """Return all that a search for a tile, or for something else of it, depends on, as text."""
+    return json.dumps([_written(machine), asdict(gemm), is_decode, *what, _program(machine)])
 
 
 def _written(machine: LayerMachine) -> list[str]:

@@ -76,7 +76,7 @@ def layer_plans(  # noqa: PLR0913, PLR0917
     seen = set()
     for linear in trace.linears:
         machine = runner.machine(runner.method(linear))
-        if isinstance(machine.tiling, Tiling) or machine.tiling == "quick":
+        if not machine.is_searched:
             continue
         link = links.get(linear.name)
         chosen = link.tiled.machine if link and link.tiled else None  # a shared memory is split

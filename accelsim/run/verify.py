@@ -20,7 +20,7 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
-from accelsim.mapping import Gemm, Tiling, tile_jobs
+from accelsim.mapping import Gemm, TileJobs, Tiling, tile_jobs
 from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
@@ -166,10 +166,7 @@ def machine_matmul(
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
     jobs = tile_jobs(gemm, tiling, path, machine.stores)
-    for job in range(len(jobs)):
-        rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
-        columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
-        start, length = int(jobs.reduction_start[job]), int(jobs.reduction[job])
+    for rows, columns, start, length in _tiles(jobs):
         first_group, groups = start // path.group_size, path.groups(length)
         tile = weights[start : start + length, columns]  # unpacks packed ones
         tile = np.pad(tile, [(0, -length % path.group_size), (0, 0)])
@@ -191,10 +188,7 @@ def _with_stored_weights(
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
     jobs = tile_jobs(gemm, tiling, path, machine.stores)
-    for job in range(len(jobs)):
-        rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
-        columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
-        start, length = int(jobs.reduction_start[job]), int(jobs.reduction[job])
+    for rows, columns, start, length in _tiles(jobs):
         padding = [(0, 0), (0, -length % m)]
         x = np.pad(operands[rows, start : start + length], padding)
         tile = np.pad(weights[start : start + length, columns].T, padding)
@@ -207,6 +201,14 @@ def _with_stored_weights(
             picked = x[:, positions].astype(accumulator)
             outputs[rows, columns] += np.einsum("rcl,cl->rc", picked, values[:, slots])
     return outputs
+
+
+def _tiles(jobs: TileJobs) -> Iterator[tuple[slice, slice, int, int]]:
+    """Yield tokens, columns, and the begin and length along K of each tile, in program order."""
+    for job in range(len(jobs)):
+        rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
+        columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
+        yield rows, columns, int(jobs.reduction_start[job]), int(jobs.reduction[job])
 
 
 def _steps(machine: LayerMachine, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:
