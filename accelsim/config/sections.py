@@ -10,6 +10,7 @@ from accelsim.base.errors import InputError
 from accelsim.config.values import of_dataflow
 from accelsim.dataflows.layer_machine import Aim, Objective
 from accelsim.hardware import ActivationBuffer, CompressedBuffer, OutputBuffer, WeightBuffer
+from accelsim.hardware.buffer import Banks, DoubleBuffered, check_whole_ports
 from accelsim.mapping import Tiling
 from accelsim.mapping.tiling import Order
 
@@ -67,19 +68,12 @@ class SharedBuffer(BaseModel):
         Field(strict=True, ge=2, le=_MOST_SHARED_MACROS),
         Field(description="Equal memories, each wholly for X or wholly for W in a layer"),
     ]
-    banks: Annotated[
-        int, Field(strict=True, gt=0, le=8), Field(description="Banks of each macro")
-    ] = 1
-    double_buffered: Annotated[
-        bool,
-        Field(strict=True),
-        Field(description="One tile is filled while another is used; halves what a tile may take"),
-    ] = True
+    banks: Banks = 1
+    double_buffered: DoubleBuffered = True
 
     @model_validator(mode="after")
     def _macros_are_whole(self) -> Self:
-        if self.port_bytes % self.macros:
-            raise InputError(f"port_bytes {self.port_bytes} must divide by macros {self.macros}")
+        check_whole_ports(self.port_bytes, self.macros)
         if self.capacity_kib * 1024 % self.macros:
             raise InputError(
                 f"capacity_kib {self.capacity_kib:g} must divide by macros {self.macros}, in bytes"

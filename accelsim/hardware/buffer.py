@@ -16,6 +16,20 @@ from accelsim.mapping.jobs import Flags
 from accelsim.tech.source import CostSource
 from accelsim.tech.sram import SramCost
 
+# Of a memory that is one buffer, or that two buffers share.
+Banks = Annotated[int, Field(strict=True, gt=0, le=8), Field(description="Banks of each macro")]
+DoubleBuffered = Annotated[
+    bool,
+    Field(strict=True),
+    Field(description="One tile is filled while another is used; halves what a tile may take"),
+]
+
+
+def check_whole_ports(port_bytes: int, macros: int) -> None:
+    """Raise InputError if macros side by side cannot have equal shares of a port."""
+    if port_bytes % macros:
+        raise InputError(f"port_bytes {port_bytes} must divide by macros {macros}")
+
 
 class Buffer(Unit):
     """An SRAM of `capacity_kib` whose two ports each move `port_bytes` a cycle.
@@ -57,19 +71,12 @@ class Buffer(Unit):
         Field(strict=True, gt=0, le=4096),
         Field(description="Memories side by side that share the port's width"),
     ] = 1
-    banks: Annotated[
-        int, Field(strict=True, gt=0, le=8), Field(description="Banks of each macro")
-    ] = 1
-    double_buffered: Annotated[
-        bool,
-        Field(strict=True),
-        Field(description="One tile is filled while another is used; halves what a tile may take"),
-    ] = True
+    banks: Banks = 1
+    double_buffered: DoubleBuffered = True
 
     @model_validator(mode="after")
     def _macros_are_whole(self) -> Self:
-        if self.port_bytes % self.macros:
-            raise InputError(f"port_bytes {self.port_bytes} must divide by macros {self.macros}")
+        check_whole_ports(self.port_bytes, self.macros)
         if self.store.capacity_bytes < self.port_bytes * self.banks:
             raise InputError(
                 f"capacity_kib {self.capacity_kib:g} is less than one access of "
