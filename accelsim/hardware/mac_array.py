@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
@@ -38,6 +38,12 @@ class MacArray(Unit):
         unless given, or unless the small netlist, with every multiplier and adder of the tree cut
         in so many stages, meets the clock for less than nine tenths of the energy of the fast one.
 
+    Gating:
+        A lane whose activation is zero is charged as if the operand had been zero for long: by an
+        `ideal` gate, which costs nothing. `held` is one with hardware: both operands of a lane
+        stand in registers that keep the last ones while the activation is zero. It saves energy
+        and no time.
+
     Actions:
         mac: a multiplication by a kept activation that is not zero.
         mac_idle: a lane-cycle of a busy array without one: zero activation, padding, ragged edge.
@@ -45,6 +51,8 @@ class MacArray(Unit):
             scales of blocks (fp4) also the multiplications by them in front of it.
 
     Not modelled:
+        Without a gate a zero between other values costs more than one among zeros. Of a gate that
+        holds operands: the OR of an activation's bits, and that its registers are a stage more.
         Zero weights among those that are stored (values of W are not in a trace); clock tree;
         wires. With a sparse W, which activation meets a stored weight: the mean is counted.
 
@@ -90,6 +98,16 @@ class MacArray(Unit):
         | None
     ) = None
 
+    gating: Annotated[
+        Literal["ideal", "held"],
+        Field(
+            description=(
+                "What keeps a lane still whose activation is zero: ideal, at no cost; held, "
+                "registers in front of each multiplier, with their energy and area"
+            ),
+        ),
+    ] = "ideal"
+
     @override
     def busy_cycles(self, work: Work) -> Ints:
         return work.array_cycles
@@ -126,18 +144,19 @@ class MacArray(Unit):
         block_sums_um2 = unit.parts_um2.get("block_sums", 0.0)
         lane_um2 = (unit.logic_um2 - block_sums_um2) / path.lanes
         ranks = (self._stages - 1) * rank_bits(path, shape(path)) / path.lanes
-        ranks_pj = ranks * tech.register_pj
+        clocked_pj = (ranks + self._held_bits(path)) * tech.register_pj
         accumulator_um2 = 2 * path.accumulator_bits * tech.register_um2 + block_sums_um2
         block, kind = dot_product_block(path), arithmetic(path)
         return {
-            "mac": tech.energy_pj(block, f"{kind}_mac", lane_um2) + ranks_pj,
-            "mac_idle": tech.energy_pj(block, f"{kind}_mac_idle", lane_um2) + ranks_pj,
+            "mac": tech.energy_pj(block, f"{kind}_mac", lane_um2) + clocked_pj,
+            "mac_idle": tech.energy_pj(block, f"{kind}_mac_idle", lane_um2) + clocked_pj,
             "accumulate": tech.energy_pj(block, f"{kind}_accumulate", accumulator_um2),
         }
 
     @override
     def area_um2(self, tech: CostSource, path: Datapath) -> float:
-        return self.rows * self.columns * self._unit(tech, path).area_um2
+        held_um2 = path.lanes * self._held_bits(path) * tech.register_um2
+        return self.rows * self.columns * (self._unit(tech, path).area_um2 + held_um2)
 
     @override
     def timing_notes(self, tech: CostSource, path: Datapath) -> Iterator[Note]:
@@ -152,6 +171,10 @@ class MacArray(Unit):
         if self._stages > 1:
             return tech.cut_block(dot_product_block(path), shape(path), self._stages)
         return block_cost(tech, dot_product_block(path), path)
+
+    def _held_bits(self, path: Datapath) -> int:
+        """Return the flip-flops in front of a multiplier: of both operands, as it takes them."""
+        return 2 * shape(path).bits if self.gating == "held" else 0
 
     @property
     def _stages(self) -> int:

@@ -30,12 +30,14 @@ class Perplexities:
         file: one measurement, or several by precision.
         patterns: what `measure` measures again.
         mitigations: with which of them.
+        criteria: ranked by which of them.
         others: measurements of another experiment that are shown, too, and not measured here.
     """
 
     file: Path
     patterns: Sequence[str] = ()
     mitigations: Sequence[str] = ("none",)
+    criteria: Sequence[str] = ("act",)
     others: Sequence[Path] = ()
 
     def read(self) -> Mapping[str, Any]:
@@ -89,6 +91,7 @@ class Perplexities:
         command = ["accuracy", "--exact", "--json", "--precision", precision]
         command += ["--patterns", ",".join(self.patterns)]
         command += ["--mitigations", ",".join(self.mitigations)]
+        command += ["--criteria", ",".join(self.criteria)]
         done = subprocess.run(
             [sys.executable, "-m", "accelsim", *command],
             stdout=subprocess.PIPE,

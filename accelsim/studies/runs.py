@@ -18,7 +18,11 @@ Run = Mapping[str, Any]
 
 
 def runs_of(
-    sweep: Path, trace: Path | None = None, *, on_layer: Callable[..., None] | None = None
+    sweep: Path,
+    trace: Path | None = None,
+    *,
+    works: Sequence[Mapping[str, Any]] = ({},),
+    on_layer: Callable[..., None] | None = None,
 ) -> list[Run]:
     """Simulate every point of a sweep file; return the data of `accelsim run --json` of each.
 
@@ -28,6 +32,7 @@ def runs_of(
     Args:
         sweep: the sweep file (`docs/sweep.md`).
         trace: replaces the traces of the file.
+        works: every point runs in each of these, a `phase` and a `batch` instead of its own.
         on_layer: called before each layer on each machine, for progress.
 
     Raises:
@@ -37,7 +42,8 @@ def runs_of(
     bench = Bench(plan)
     runs: dict[int, Run] = {}
     work: dict[tuple[Any, ...], list[int]] = {}
-    points = [plan.grid.settings(index) for index in range(len(plan.grid))]
+    settings = [plan.grid.settings(index) for index in range(len(plan.grid))]
+    points = [{**point, **own} for own in works for point in settings]
     for index, point in enumerate(points):
         work.setdefault((point["trace"], point["phase"], point["batch"]), []).append(index)
     for (name, phase, batch), indices in work.items():

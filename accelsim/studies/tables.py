@@ -91,7 +91,10 @@ class Table:
     def text(self, data: Data) -> str:
         """Return the table in Markdown."""
         rows, columns = self.keys(data), self._columns()
-        heads = [self._cell(replace(it, cell=head), rows[0], data) for head, it in columns]
+        heads = [
+            self._cell(replace(it, cell=head), rows[0], data) if "{" in head else head
+            for head, it in columns
+        ]
         return markdown_table(
             [
                 dict(zip(heads, (self._cell(it, keys, data) for _, it in columns), strict=True))

@@ -35,6 +35,7 @@ def offered(line):
         ("accelsim run a.yaml --engine ", {"recurrence", "simpy"}),
         ("accelsim plot ", {"cost", "heatmap"}),
         ("accelsim run a.yaml --set dram.b", {"dram.bandwidth_gb_per_s=", "dram.burst_bytes="}),
+        ("accelsim compare --al", {"--all"}),
         ("accelsim synth --model llama-3-", {"llama-3-8b"}),
         ("accelsim policy search arch_configs/nm1", {"arch_configs/nm1632.yaml"}),
     ],

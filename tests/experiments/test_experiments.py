@@ -13,7 +13,7 @@ SHARED = EXPERIMENTS.parents[1] / "shared/reference/activation_quantiles_llama-3
 NAMES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/run.py"))
 ASKED = {
     *("headline", "crossbar_and_selector", "selector_sharing", "decode_batch", "precision"),
-    *("technology", "balance", "scale", "accuracy_vs_cost"),
+    *("technology", "balance", "scale", "accuracy_vs_cost", "designs"),
 }
 NEED_SHARED = {"scale"}
 OUTSIDE = [

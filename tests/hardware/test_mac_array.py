@@ -106,6 +106,20 @@ def test_parts_and_prices_by_hand(toy, path):
     assert energy == {"mac": 5 * lane, "mac_idle": 3 * lane, "accumulate": 64}
 
 
+def test_a_gate_with_hardware_has_registers_for_both_operands_and_takes_no_time(toy, path, layer):
+    held, at = ARRAY.model_copy(update={"gating": "held"}), path("2:4")
+    plain, gated = (cells(array.area_um2(toy, at)) for array in (ARRAY, held))
+    # 8 elements of 16 lanes, and in each 8 bits of X and 8 of W.
+    assert gated == plain | {"register": plain["register"] + 8 * 16 * 16}
+    without, with_gate = (array.energy_pj(toy, at) for array in (ARRAY, held))
+    clocked = {"mac": 16, "mac_idle": 16, "accumulate": 0}  # a flip-flop takes 1 pJ a cycle
+    assert with_gate == {name: without[name] + pj for name, pj in clocked.items()}
+    work = layer("2:4", at, (4, 64, 2), nonzero=100)
+    assert held.actions(work) == ARRAY.actions(work)
+    same(held.busy_cycles(work), ARRAY.busy_cycles(work))
+    assert held.latency_cycles(at) == ARRAY.latency_cycles(at)
+
+
 @pytest.mark.parametrize(
     ("precision", "multipliers"),
     # The area of a multiplier grows with the square of the significand: 8 bits of bf16, 11 of fp16.
