@@ -14,6 +14,7 @@ from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work, ceil_div
+from accelsim.sparsity import Pattern
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 from accelsim.tech.source import BlockCost, CostSource, clock_periods
 
@@ -78,6 +79,10 @@ class Selector(Unit):
     @abstractmethod
     def block_name(self) -> str:
         """Return the block of the core in the technology table."""
+
+    def takes(self, pattern: Pattern) -> bool:
+        """Return whether the unit can select by a pattern of a machine."""
+        return pattern.is_grouped
 
     def steps(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the steps of an iterative core, 0 for a pipeline."""

@@ -30,6 +30,11 @@ class TopK(Pattern):
         if not 0 < self.density <= 1:
             raise InputError(f"pattern {self}: the density must be above 0 and at most 1")
 
+    @property
+    @override
+    def kept_share(self) -> float:
+        return self.density
+
     @classmethod
     @override
     def parse(cls, text: str) -> Self | None:
