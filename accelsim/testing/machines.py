@@ -69,6 +69,22 @@ _SPARSE: Keys = {
 }
 MACHINES: Mapping[str, Keys] = {"dense": _DENSE, "2:4": _SPARSE}
 """Small machines by what they keep; the sparse one has a method with a prologue."""
+_GATHERING: Keys = {
+    **_DENSE,
+    "buffers": {**_DENSE["buffers"], "compressed": {"capacity_kib": 0.25, "port_bytes": 8}},
+}
+
+
+def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
+    """Return small machines by what they keep, with patterns that a dataflow can have."""
+    own = diagram.classes.get("selector")
+    if not diagram.gathers_rows or own is None:
+        return MACHINES
+    kind = own.model_fields["kind"].default
+    section = {"kind": kind, "instances": 2}
+    pattern = f"{kind}:0.5"
+    return {"dense": _DENSE, pattern: {**_GATHERING, "pattern": pattern, "selector": section}}
+
 
 _CLASSES: dict[str, Any] = {
     "dram": Dram,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from accelsim.base.errors import InputError, shown
 from accelsim.base.registry import Registry
 from accelsim.precision import Values
+from accelsim.sparsity.demands import Demands
 
 Mask = NDArray[np.bool_]
 
@@ -29,6 +30,7 @@ class Pattern(ABC):
     kept_per_group: int
     is_grouped: ClassVar[bool] = True
     has_selector: ClassVar[bool] = True
+    demands: ClassVar[Demands] = Demands()  # besides a selector
     has_level: ClassVar[bool] = False  # that real values are compared with
 
     @classmethod
