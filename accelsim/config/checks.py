@@ -76,7 +76,7 @@ def _check_patterns(file: ArchitectureFile) -> None:
     if not pattern.is_grouped and not file.diagram.gathers_rows:
         raise KeyedError(
             ("pattern",),
-            f"no machine of dataflow '{dataflow}' runs pattern '{pattern}', which has no groups; "
+            f"no machine runs pattern '{pattern}' in dataflow '{dataflow}', as it has no groups; "
             f"allowed: dense, or N:M; dataflows with row gather: {', '.join(gathering)}",
         )
     if not file.diagram.gathers_rows:

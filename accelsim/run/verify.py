@@ -233,7 +233,7 @@ def _with_gathered_rows(
             columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
             start = int(jobs.reduction_start[job])
             inside = slice(start, start + int(jobs.reduction[job]))
-            needed = mask[step, inside].any(axis=0)
+            needed = _needed(mask[step, inside])
             fetched = weights[inside, columns][needed]  # unpacks packed ones
             kept = np.where(mask[rows, inside], operands[rows, inside], 0)[:, needed]
             for lane in range(0, len(fetched), path.lanes):
@@ -241,6 +241,12 @@ def _with_gathered_rows(
                 x, w = (part.astype(accumulator) for part in (kept[:, lanes], fetched[lanes]))
                 outputs[rows, columns] += np.einsum("rl,lc->rc", x, w, dtype=accumulator)
     return outputs
+
+
+def _needed(mask: Mask) -> Mask:
+    """Return which positions some token of a step keeps, `[K]`."""
+    found: Mask = mask.any(axis=0)
+    return found
 
 
 def _steps(machine: LayerMachine, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:

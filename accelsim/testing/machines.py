@@ -158,7 +158,8 @@ def _at_its_key(unit: Unit, name: str, diagram: Diagram) -> Place:
     is_known = cls in (*SELECTORS.values(), *CROSSBARS.values(), _CLASSES[name])
     if not is_known:
         diagram = replace(diagram, classes={**diagram.classes, name: cls})
-    others = method_for(cls) if issubclass(cls, LaneUnit) else {}
+    is_for_methods = issubclass(cls, LaneUnit) and not diagram.gathers_rows
+    others = method_for(cls) if is_for_methods else {}
     if name == "unpacker":
         others = {"precision": "int8/int4:32"}
     return Place(where, diagram, unit, UNIT_KEYS[name], others)
