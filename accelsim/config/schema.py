@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic_core import PydanticUndefined
-
 from accelsim.config.file import METHOD_UNITS, ArchitectureFile
 from accelsim.config.keys import unit_of
 from accelsim.config.operands import texts_of_precision
@@ -18,6 +16,7 @@ from accelsim.hardware import (
     ActivationBuffer,
     CompressedBuffer,
     OutputBuffer,
+    Selector,
     Unit,
     WeightBuffer,
 )
@@ -110,8 +109,8 @@ def _selectors() -> dict[str, type[Unit]]:
     found: dict[str, type[Unit]] = {kind: SELECTORS[kind] for kind in SELECTORS}
     for name in DATAFLOWS:
         own = DATAFLOWS[name].classes.get("selector")
-        if own is not None and own.model_fields["kind"].default is not PydanticUndefined:
-            found[own.model_fields["kind"].default] = own
+        if own is not None and issubclass(own, Selector) and own.only_kind():
+            found[own.only_kind()] = own
     return found
 
 

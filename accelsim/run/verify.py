@@ -245,8 +245,8 @@ def _with_gathered_rows(
 
 def _needed(mask: Mask) -> Mask:
     """Return which positions some token of a step keeps, `[K]`."""
-    found: Mask = mask.any(axis=0)
-    return found
+    needed: Mask = np.logical_or.reduce(mask, axis=0)
+    return needed
 
 
 def _steps(machine: LayerMachine, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:

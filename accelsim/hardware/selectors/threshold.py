@@ -44,7 +44,7 @@ class ThresholdSelector(Selector):
         8 × 96 values through 64 comparators: 12 cycles, twice.
 
         >>> from accelsim.hardware.examples import work
-        >>> unit = ThresholdSelector(instances=64)
+        >>> unit = ThresholdSelector(kind="threshold", instances=64)
         >>> unit.busy_cycles(work("threshold:0.5", tokens=8, reduction=96))
         array([24])
         >>> unit.busy_cycles(work("threshold:0.5", tokens=1, reduction=96))
@@ -53,7 +53,7 @@ class ThresholdSelector(Selector):
 
     action_names: ClassVar[frozenset[str]] = frozenset({"compare", "move"})
 
-    kind: Annotated[Literal["threshold"], Field(description="Which design")] = "threshold"
+    kind: Annotated[Literal["threshold"], Field(description="Which design")]
     instances: Annotated[
         int,
         Field(strict=True, gt=0, le=2**10),

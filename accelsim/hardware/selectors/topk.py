@@ -31,11 +31,12 @@ class TopKSelector(ThresholdSelector):
 
     Example:
         >>> from accelsim.hardware.examples import work
-        >>> TopKSelector(instances=32).busy_cycles(work("topk:0.5", tokens=1, reduction=96))
+        >>> unit = TopKSelector(kind="topk", instances=32)
+        >>> unit.busy_cycles(work("topk:0.5", tokens=1, reduction=96))
         array([3])
     """
 
-    kind: Annotated[Literal["topk"], Field(description="Which design")] = "topk"  # type: ignore[assignment]
+    kind: Annotated[Literal["topk"], Field(description="Which design")]  # type: ignore[assignment]
 
     @override
     def takes(self, pattern: Pattern) -> bool:
