@@ -62,7 +62,8 @@ def breakdown(pipeline: Pipeline, times: Times, work: Work) -> Breakdown:
     (stage, array), repeats = pipeline.array, work.repeats
     computing = times.stages[stage]
     array_cycles = total(array.busy.sum(axis=-1), repeats)
-    ideal = total(ceil_div(work.macs_executed, work.path.macs_per_cycle), repeats)
+    executed = np.asarray(work.macs_executed)  # of each run, or of all alike
+    ideal = total(ceil_div(executed, work.path.macs_per_cycle), repeats)
     stalls = _lockstep_stalls(pipeline, repeats) + blame(pipeline, times, stage, repeats)
     prologue = _prologue_stalls(pipeline, times, repeats)
     return Breakdown(

@@ -55,10 +55,13 @@ class Tally:
         nonzero activations, so the runs need not be counted one by one.
         """
         repeats, runs = work.repeats, total(1, work.repeats)
-        weights = np.atleast_2d(work.weight_bytes)
+        counted = work
+        if work.found is not None and work.found.steps.ndim > 1:  # of runs that take place once
+            counted, runs = work.flat, 1
+        weights = np.atleast_2d(counted.weight_bytes)
         more = ((weights - weights[0]) * np.reshape(repeats, (-1, 1))).sum(axis=0)
         first, rest, one = (
-            replace(work, weight_bytes=fetched, nonzero=nonzero)
+            replace(counted, weight_bytes=fetched, nonzero=nonzero)
             for fetched, nonzero in ((weights[0], 0), (weights[0] + more, 0), (weights[0], 1))
         )
         once = {name: actions_of(machine, name, first) for name in machine.units}

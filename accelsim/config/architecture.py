@@ -133,7 +133,9 @@ class Architecture(ArchitectureFile):
         if method.pattern.is_dense:
             own = {"name": self.name, "crossbar": self.crossbar, "unpacker": self.unpacker}
             return self.dense().model_copy(update=own)._as_set
-        keys = {"criterion": method.criterion, "mitigation": method.mitigation}
+        keys: dict[str, Any] = {"criterion": method.criterion, "mitigation": method.mitigation}
+        if not method.pattern.is_grouped:
+            keys["pattern"] = method.pattern
         return self.model_copy(update=keys)._as_set
 
     @cached_property

@@ -7,6 +7,7 @@ from accelsim.base.registry import did_you_mean
 from accelsim.base.yaml_source import dotted
 from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_of
 from accelsim.config.values import check_criterion
+from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
 from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
 from accelsim.precision import PRECISIONS
@@ -18,6 +19,7 @@ from accelsim.tech.load import load_source
 
 def check_file(file: ArchitectureFile) -> None:
     """Raise KeyedError if the parts of a file do not fit together."""
+    _check_patterns(file)
     _check_costs(file)
     _check_diagram(file)
     _check_parts(file)
@@ -42,18 +44,64 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
     pattern = file.pattern
     if not method.pattern.runs_on(pattern):
         within = f", {pattern}, and N:M whose groups fit into those of {pattern}"
+        if not pattern.is_grouped:
+            within = f", {pattern}, and the like with another share"
         raise InputError(
             f"pattern '{method.pattern}' does not run on a machine of pattern '{pattern}'; "
             f"allowed: dense{'' if pattern.is_dense else within}"
         )
     check_method(method)
     demands, drawn = method.demands, file.diagram.units
+    if demands.rank and file.diagram.gathers_rows:
+        raise InputError(
+            f"mitigation '{method.mitigation}' adds a product of what was dropped, which dataflow "
+            f"'{file.dataflow}' does not keep"
+        )
     for unit in METHOD_UNITS:
         if unit.key not in drawn and unit.asked(demands):
             raise InputError(
                 f"criterion '{method.criterion}' with mitigation '{method.mitigation}' needs "
                 f"'{unit.key}', for which dataflow '{file.dataflow}' has no place"
             )
+
+
+def _check_patterns(file: ArchitectureFile) -> None:
+    """Check that the dataflow runs the pattern: any positions with row gather, else groups."""
+    pattern, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
+    gathering = [name for name in DATAFLOWS if DATAFLOWS[name].gathers_rows]
+    if not w.is_grouped:
+        raise KeyedError(
+            ("weight_pattern",), f"weight_pattern '{w}' has no groups; allowed: dense, or N:M"
+        )
+    if not pattern.is_grouped and not file.diagram.gathers_rows:
+        raise KeyedError(
+            ("pattern",),
+            f"no machine runs pattern '{pattern}' in dataflow '{dataflow}', as it has no groups; "
+            f"allowed: dense, or N:M; dataflows with row gather: {', '.join(gathering)}",
+        )
+    if not file.diagram.gathers_rows:
+        return
+    if not w.is_dense:
+        raise KeyedError(
+            ("weight_pattern",), f"dataflow '{dataflow}' gathers rows of a dense W; allowed: dense"
+        )
+    if pattern.is_grouped and not pattern.is_dense:
+        raise KeyedError(
+            ("pattern",),
+            f"dataflow '{dataflow}' gathers single rows and knows no groups; "
+            f"allowed: dense, threshold:P or topk:D, as its selector has it",
+        )
+    if file.format != "bitmask":
+        raise KeyedError(
+            ("format",),
+            f"dataflow '{dataflow}' keeps a bit for each position of a tile; allowed: bitmask",
+        )
+    if file.selector is not None and not file.selector.takes(pattern) and not pattern.is_dense:
+        raise KeyedError(
+            ("pattern",),
+            f"selector '{file.selector.kind}' of dataflow '{dataflow}' does not select by "
+            f"'{pattern}'",
+        )
 
 
 def _check_diagram(file: ArchitectureFile) -> None:
@@ -229,8 +277,14 @@ def _check_unpacker(file: ArchitectureFile) -> None:
 def _check_scales_of_blocks(file: ArchitectureFile) -> None:
     """Check that all values of a group have the same scale: they are ranked and added by codes."""
     block = PRECISIONS[file.operands.x.precision].block
+    if block and not file.pattern.is_grouped:
+        raise KeyedError(
+            ("precision",),
+            f"'{file.operands.x}' has a scale for {block} values; rows that are gathered one by "
+            f"one have none in common",
+        )
     for key, pattern in (("pattern", file.pattern), ("weight_pattern", file.weight_pattern)):
-        if block % pattern.group_size:
+        if pattern.is_grouped and block % pattern.group_size:
             raise KeyedError(
                 (key,),
                 f"{key} '{pattern}' has groups of {pattern.group_size} values, but "

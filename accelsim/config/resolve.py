@@ -55,8 +55,10 @@ def path_of(file: ArchitectureFile) -> Datapath:
     formats = file.operands
     # Products of int8 keep all their bits, those of floats are rounded to 16.
     score_bits = 16 if file.pre_scaler is not None else 0
-    n, m = file.pattern.kept_per_group, file.pattern.group_size
-    metadata = 0 if file.pattern.is_dense else FORMATS[file.format].bits_per_group(n, m)
+    pattern, n, m = file.pattern, 1, 1
+    if pattern.is_grouped:
+        n, m = pattern.kept_per_group, pattern.group_size
+    metadata = 0 if pattern.is_dense else FORMATS[file.format].bits_per_group(n, m)
     if not file.weight_pattern.is_dense:
         kept, block = file.weight_pattern.kept_per_group, file.weight_pattern.group_size
         formats = formats.with_weights(
@@ -75,6 +77,7 @@ def path_of(file: ArchitectureFile) -> Datapath:
         metadata_format=file.format,
         score_bits=score_bits,
         demands=file.method.demands,
+        kept_share=None if pattern.is_grouped else pattern.kept_share,
     )
 
 

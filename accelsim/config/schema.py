@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accelsim.base.registry import Registry
 from accelsim.config.file import METHOD_UNITS, ArchitectureFile
 from accelsim.config.keys import unit_of
 from accelsim.config.operands import texts_of_precision
@@ -17,6 +16,8 @@ from accelsim.hardware import (
     ActivationBuffer,
     CompressedBuffer,
     OutputBuffer,
+    Selector,
+    Unit,
     WeightBuffer,
 )
 from accelsim.sparsity import stored_formats
@@ -32,11 +33,11 @@ def architecture_schema() -> Schema:
     schema = ArchitectureFile.model_json_schema(by_alias=True)
     keys = schema["properties"]
     _describe(schema)
-    keys["selector"] |= {"anyOf": [_one_kind_of(SELECTORS), {"type": "null"}]}
+    keys["selector"] |= {"anyOf": [_one_kind_of(_selectors()), {"type": "null"}]}
     keys["crossbar"] = {
         "description": keys["crossbar"]["description"],
         "default": keys["crossbar"]["default"],
-        **_one_kind_of(CROSSBARS),
+        **_one_kind_of({kind: CROSSBARS[kind] for kind in CROSSBARS}),
     }
     for name in ("Selector", "Crossbar"):  # of no kind
         schema["$defs"].pop(name, None)
@@ -103,7 +104,17 @@ def _extra_units(models: Schema) -> list[Schema]:
     return units
 
 
-def _one_kind_of(registry: Registry[Any]) -> Schema:
+def _selectors() -> dict[str, type[Unit]]:
+    """Return selectors by kind: those of groups, and those that a dataflow has of its own."""
+    found: dict[str, type[Unit]] = {kind: SELECTORS[kind] for kind in SELECTORS}
+    for name in DATAFLOWS:
+        own = DATAFLOWS[name].classes.get("selector")
+        if own is not None and issubclass(own, Selector) and own.only_kind():
+            found[own.only_kind()] = own
+    return found
+
+
+def _one_kind_of(registry: Mapping[str, type[Unit]]) -> Schema:
     kinds = [registry[kind].model_json_schema() for kind in sorted(registry)]
     for schema in kinds:
         _describe(schema)

@@ -79,14 +79,16 @@ def _pattern(raw: object) -> object:
     """Accept `8:16`, with quotes or without."""
     if isinstance(raw, Pattern):
         return raw
-    allowed = "allowed: dense, or N:M such as 2:4, 8:16, 16:32"
+    allowed = "allowed: dense, or N:M such as 2:4, 8:16, 16:32; for row gather threshold:P, topk:D"
     if not isinstance(raw, str):
         raise InputError(f"the pattern must be a text, not {shown(raw)}; {allowed}")
     if not any(family.parse(raw.strip()) for family in PATTERNS.values()):
         raise InputError(f"unknown pattern '{shown(raw)}'; {allowed}")
     pattern = parse_pattern(raw)
-    if not pattern.is_grouped:
-        raise InputError(f"no machine runs pattern '{pattern}', which has no groups; {allowed}")
+    if not pattern.is_grouped and not pattern.has_selector:
+        raise InputError(
+            f"no machine runs pattern '{pattern}', whose levels need a model; {allowed}"
+        )
     if not pattern.has_selector:
         raise InputError(
             f"no machine is made for pattern '{pattern}'; a policy may give it to layers of a "
@@ -126,7 +128,12 @@ PatternValue = Annotated[
     Pattern,
     BeforeValidator(_pattern),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*(dense|[0-9]+:[0-9]+)\s*$"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*(dense|[0-9]+:[0-9]+|(threshold|topk):[0-9]*\.?[0-9]+)\s*$",
+        }
+    ),
 ]
 
 

@@ -63,6 +63,8 @@ class Diagram:
         stages: every stage after those that it waits for.
         classes: unit classes of this dataflow, by unit, in place of the shipped ones.
         has_rtl: whether `accelsim rtl` describes it.
+        gathers_rows: whether decode compacts X and W to the positions that some token keeps, which
+            are any of K; prefill then runs dense.
         colours: of units in plots, as names of the palette (`accelsim.report.style`).
 
     Raises:
@@ -74,6 +76,7 @@ class Diagram:
     stages: tuple[Stage, ...]
     classes: Mapping[str, type[Unit]] = field(default_factory=dict)
     has_rtl: bool = False
+    gathers_rows: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

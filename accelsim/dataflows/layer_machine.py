@@ -89,6 +89,13 @@ class LayerMachine:
             return 1
         return ceil_div(8 * self.weight_burst_bytes, self.path.w.bits)
 
+    def least_tokens(self, gemm: Gemm, *, is_decode: bool) -> int:
+        """Return the tokens that a tile has to hold, if it can.
+
+        All of a decode step where X is compacted to what some token keeps: it is not known before.
+        """
+        return gemm.tokens if self.path.is_gathered and is_decode else 1
+
     def check_room(self, gemm: Gemm) -> None:
         """Raise InputError if no tile of a layer, or not a table that it needs, fits."""
         self.check_tables(gemm)

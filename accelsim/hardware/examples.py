@@ -12,15 +12,17 @@ from accelsim.sparsity.demands import Demands
 def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 - immutable
     """Return an int8 datapath of 8 rows × 8 columns × 16 lanes with bitmask metadata."""
     kept = parse_pattern(pattern)
+    group_size = kept.group_size if kept.is_grouped else 1
     return Datapath(
         rows=8,
         columns=8,
         lanes=16,
         accumulator_bits=32,
-        kept_per_group=kept.kept_per_group,
-        group_size=kept.group_size,
-        metadata_bits_per_group=0 if kept.is_dense else kept.group_size,
+        kept_per_group=kept.kept_per_group if kept.is_grouped else 1,
+        group_size=group_size,
+        metadata_bits_per_group=0 if kept.is_dense else group_size,
         demands=demands,
+        kept_share=None if kept.is_grouped else kept.kept_share,
     )
 
 

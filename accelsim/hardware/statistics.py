@@ -22,14 +22,14 @@ class Statistics(TableUnit):
     each of K columns. Codes of int8 have another scale in each token, so their lane has a second
     multiplier: the square times its token's scale squared. For medians a lane compares with a bound
     and counts, and the table holds a token: its K values pass once for each bit of the bound, the
-    highest first.
+    highest first. The level of a token, its K-th largest magnitude, is found in the same way.
 
     Timing:
-        As `LaneUnit`, all in job 0; values: T × K (columns), T × K × value bits (median).
+        As `LaneUnit`, all in job 0; values: T × K (columns), T × K × value bits (median, level).
 
     Actions:
         columns: one value squared and added to its column's sum, which is read and written back.
-        median: one value of a token compared in one pass, and read from the table.
+        median, level: one value of a token compared in one pass, and read from the table.
 
     Not modelled:
         As `LaneUnit`; the sum over the lanes that count.
@@ -48,14 +48,18 @@ class Statistics(TableUnit):
         (array([64]), 512)
     """
 
-    action_names = frozenset({"columns", "median", "read_bytes", "write_bytes"})
+    action_names = frozenset({"columns", "median", "level", "read_bytes", "write_bytes"})
     key: ClassVar[str] = "statistics"
-    lane_blocks = {"columns": "columns_lane", "median": "median_lane"}  # noqa: RUF012
-    table_kinds = frozenset({"columns", "median"})
+    lane_blocks = {  # noqa: RUF012
+        "columns": "columns_lane",
+        "median": "median_lane",
+        "level": "median_lane",
+    }
+    table_kinds = frozenset({"columns", "median", "level"})
 
     @override
     def values(self, work: Work) -> Ints:
-        passes = work.path.x.bits if work.path.demands.statistics == "median" else 1
+        passes = 1 if work.path.demands.statistics == "columns" else work.path.x.bits
         values = np.zeros(len(work.jobs), np.int64)
         values[0] = passes * work.whole.tokens * work.whole.in_features
         return values

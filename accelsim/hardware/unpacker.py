@@ -113,7 +113,7 @@ class Unpacker(Unit):
     def _weights(work: Work) -> Ints:
         """Return the weights that each job unpacks, `[jobs]`."""
         jobs = work.jobs
-        stored = work.path.w.stored_values(jobs.reduction)
+        stored = work.path.w.stored_values(work.weight_rows)
         return stored * jobs.columns * jobs.row_blocks(work.path)
 
     @staticmethod

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 from typing_extensions import override
 
 from accelsim.hardware.buffer import Buffer
-from accelsim.mapping import Ints, TileJobs, Work
+from accelsim.mapping import Ints, TileJobs, Work, bytes_of
 from accelsim.mapping.jobs import Flags
 
 
@@ -48,8 +49,18 @@ class WeightBuffer(Buffer):
 
     @override
     def read_bytes(self, work: Work) -> Ints:
-        return work.jobs.weight_tile_bytes(work.path) * work.jobs.row_blocks(work.path)
+        return weight_bytes_read(work) * work.jobs.row_blocks(work.path)
 
     @override
     def write_bytes(self, work: Work) -> Ints:
         return work.weight_bytes
+
+
+def weight_bytes_read(work: Work) -> Ints:
+    """Return the bytes of W of a tile that a row block of the array reads: of its rows there."""
+    jobs, path = work.jobs, work.path
+    if not path.is_gathered:
+        return jobs.weight_tile_bytes(path)
+    rows = work.weight_rows
+    scales = np.minimum(rows, path.w.scales(jobs.reduction, jobs.reduction_start))
+    return bytes_of(path.w.tile_bits(rows, jobs.columns, scales))

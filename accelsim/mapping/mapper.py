@@ -33,7 +33,14 @@ def check_room(gemm: Gemm, path: Datapath, stores: Stores) -> None:
 
 
 @lru_cache(maxsize=4096)
-def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: int = 1) -> Tiling:
+def choose_tiling(
+    gemm: Gemm,
+    path: Datapath,
+    stores: Stores,
+    *,
+    least_columns: int = 1,
+    least_tokens: int = 1,
+) -> Tiling:
     """Choose tile and loop order for the buffers and their ports.
 
     Among tilings that fit and have at most `PREFERRED_JOBS` tiles (or four times the fewest): those
@@ -47,6 +54,7 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: 
         stores: buffers and ports.
         least_columns: columns of a tile that DRAM can fetch row by row without waste; narrower
             tiles are taken only if nothing else fits.
+        least_tokens: tokens of a tile; fewer only if nothing else fits.
 
     Raises:
         InputError: not even the smallest tile fits; the message names the buffer.
@@ -60,6 +68,7 @@ def choose_tiling(gemm: Gemm, path: Datapath, stores: Stores, *, least_columns: 
         raise AssertionError("check_tiling accepts what fits refuses")
     wide = [t for t in fitting if t.columns >= min(least_columns, gemm.out_features)]
     fitting = wide or fitting
+    fitting = [t for t in fitting if min(t.tokens, gemm.tokens) >= least_tokens] or fitting
     most_jobs = max(PREFERRED_JOBS, 4 * min(_jobs(t, gemm) for t in fitting))
     candidates = [t for t in fitting if _jobs(t, gemm) <= most_jobs]
     reuses = {t: Reuse.of(t, gemm, path, stores) for t in candidates}

@@ -7,7 +7,7 @@ values that selection kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
@@ -19,7 +19,9 @@ from accelsim.sparsity import Mask
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """The kept activations of each job's tile, as array and compressed buffer find them; `[jobs]`.
+    """The kept activations of each job's tile, as array and compressed buffer find them.
+
+    Arrays `[jobs]`, or `[runs, jobs]` for decode steps that gather rows.
 
     Attributes:
         steps: cycles in which the array computes one of its R × C output blocks of the tile. Rows
@@ -31,6 +33,10 @@ class Packing:
     steps: Ints
     stored_values: Ints
     compressed_bytes: Ints
+
+    def of_run(self, run: int) -> Self:
+        """Return what one of several runs found, `[jobs]`."""
+        return type(self)(*(getattr(self, f.name)[run] for f in fields(self)))
 
     @classmethod
     def even(cls, jobs: TileJobs, path: Datapath) -> Self:
@@ -71,6 +77,48 @@ class Packing:
         _, first, tile = np.unique(jobs.activation_tile, return_index=True, return_inverse=True)
         packed = [_pack(kept, jobs, job, path) for job in first.tolist()]
         return cls(*np.array(packed, np.int64).T[:, tile.ravel()])
+
+    @classmethod
+    def gathered(cls, rows: Ints, jobs: TileJobs, path: Datapath) -> Self:
+        """Pack tiles that are compacted to the rows of W that some token of the step needs.
+
+        All tokens of a tile hold the same positions, zeros where a token itself drops the value;
+        the mask of these positions, a bit each, is stored once a tile.
+
+        Args:
+            rows: `[jobs]` or `[runs, jobs]`, how many rows of W each tile needs.
+            jobs: the tiles.
+            path: lanes, and the width of values.
+
+        >>> from accelsim.hardware.examples import work
+        >>> tile = work("8:16", tokens=2, reduction=32)  # 21 rows: two steps of 16 lanes
+        >>> Packing.gathered(np.array([21]), tile.jobs, tile.path)
+        Packing(steps=array([2]), stored_values=array([42]), compressed_bytes=array([46]))
+        """
+        mask_bytes = bytes_of(jobs.reduction * path.metadata_bits_per_group // path.group_size)
+        return cls(
+            steps=ceil_div(rows, path.lanes),
+            stored_values=jobs.tokens * rows,
+            compressed_bytes=jobs.tokens * bytes_of(rows * path.x.bits) + mask_bytes,
+        )
+
+
+def needed_rows(needed: Mask, jobs: TileJobs) -> Ints:
+    """Return the rows of W in each tile that each decode step needs, `[steps, jobs]`.
+
+    Args:
+        needed: `[steps, K]`, which activations some token of the step keeps.
+        jobs: the tiles of the layer.
+    """
+    starts, tile = np.unique(
+        np.stack([jobs.reduction_start, jobs.reduction]), axis=1, return_inverse=True
+    )
+    counts = [
+        np.count_nonzero(needed[:, start : start + length], axis=1)
+        for start, length in starts.T.tolist()
+    ]
+    rows: Ints = np.stack(counts, axis=1).astype(np.int64)[:, tile.ravel()]
+    return rows
 
 
 def _pack(kept: Mask, jobs: TileJobs, job: int, path: Datapath) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -26,18 +26,20 @@ class Work:
         jobs: the tiles in program order.
         weight_bytes: `[jobs]`, bytes of weights that each job needs from DRAM, in whole bursts;
             `[runs, jobs]` for decode steps that differ in nothing else.
-        kept: activations that survive selection, padding apart: T × K when dense.
+        kept: activations that survive selection, padding apart: T × K when dense; `[runs]` where
+            rows are gathered.
         nonzero: of those, the ones that are not zero; the rest are gated in the MAC array.
         is_decode: whether weights are fetched by what selection kept.
         repeats: how often each run takes place; `nonzero` is the sum over all of them.
         layer: the whole layer, where `gemm` is a part of it.
-        found: how selection packed each tile, on machines on which that varies with the values;
-            None: all groups alike, as `path` says.
+        found: how selection packed each tile, on machines on which that varies with the values,
+            `[runs, jobs]` where rows are gathered; None: all groups alike, as `path` says.
         on_chip: operands, `x` or `y`, that no stream moves: X is where the layer before left it, Y
             stays for the next one.
 
     Raises:
-        ValueError: what was found is not `[jobs]`, or a tile of it has no room in its buffer slot.
+        ValueError: what was found is neither `[jobs]` nor like the weights, or a tile of it has no
+            room in its buffer slot.
     """
 
     gemm: Gemm
@@ -45,7 +47,7 @@ class Work:
     tiling: Tiling
     jobs: TileJobs
     weight_bytes: Ints
-    kept: int
+    kept: Ints | int
     nonzero: int
     is_decode: bool = False
     repeats: Ints | int = 1
@@ -56,7 +58,8 @@ class Work:
     def __post_init__(self) -> None:
         if self.found is None:
             return
-        if any(getattr(self.found, f.name).shape != (len(self.jobs),) for f in fields(Packing)):
+        shapes = (len(self.jobs),), self.weight_bytes.shape
+        if any(getattr(self.found, f.name).shape not in shapes for f in fields(Packing)):
             raise ValueError(f"what was found must be of each of {len(self.jobs)} jobs")
         if (
             self.found.compressed_bytes > Packing.even(self.jobs, self.path).compressed_bytes
@@ -77,6 +80,31 @@ class Work:
     def array_cycles(self) -> Ints:
         """Cycles in which the array computes each job, block after block, `[jobs]`."""
         return self.jobs.blocks(self.path) * self.steps
+
+    @property
+    def weight_rows(self) -> Ints:
+        """Rows of W that the array reads of each tile: all, where no rows are gathered."""
+        if self.path.is_gathered and self.found is not None:
+            return self.found.stored_values // self.jobs.tokens
+        return self.jobs.reduction
+
+    @property
+    def flat(self) -> Work:
+        """The jobs of all runs as those of one, for sums over them; only where runs are packed."""
+        assert self.found is not None
+        runs = len(self.found.steps)
+        arrays = {
+            f.name: np.tile(value, runs)
+            for f in fields(TileJobs)
+            if isinstance(value := getattr(self.jobs, f.name), np.ndarray)
+        }
+        found = {f.name: getattr(self.found, f.name).ravel() for f in fields(Packing)}
+        return replace(
+            self,
+            jobs=replace(self.jobs, **arrays),
+            weight_bytes=self.weight_bytes.ravel(),
+            found=Packing(**found),
+        )
 
     @property
     def is_even(self) -> bool:
@@ -136,7 +164,7 @@ class Work:
         return partial * jobs.resumes_outputs
 
     @property
-    def macs_executed(self) -> int:
+    def macs_executed(self) -> Ints | int:
         """Multiplications by kept activations in a run, zero-valued ones included: kept × O."""
         return self.kept * self.gemm.out_features
 

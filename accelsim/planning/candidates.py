@@ -54,6 +54,8 @@ class Candidates:
         least_columns = machine.least_columns(is_decode=is_decode)
         wide = fits & (columns >= min(least_columns, gemm.out_features))
         fits = wide if wide.any() else fits
+        together = fits & (tokens >= machine.least_tokens(gemm, is_decode=is_decode))
+        fits = together if together.any() else fits
         found = np.stack([tokens[fits], columns[fits], reduction[fits]])
         tokens, columns, reduction = np.tile(found, len(ORDERS))
         order = np.repeat(np.arange(len(ORDERS)), found.shape[1])

@@ -12,7 +12,7 @@ from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.dataflows.pipeline import actions_of
 from accelsim.mapping import Gemm, Tiling, Work, tile_jobs
 from accelsim.planning.traffic import Traffic
-from accelsim.planning.weights import planned_weight_bytes
+from accelsim.planning.weights import planned_packing, planned_weight_bytes
 
 _PJ_PER_MW_S = 1e9
 _SHORT = 3  # outer iterations from which counts grow evenly
@@ -86,6 +86,7 @@ class Energy:
             nonzero=0,
             is_decode=is_decode,
             layer=gemm,
+            found=planned_packing(jobs, machine, gemm, is_decode=is_decode),
         )
         return sum(
             number * self.action_pj[name][action]

@@ -62,7 +62,10 @@ class Planner:
             return machine.tiling
         if machine.tiling == "quick":
             columns = machine.least_columns(is_decode=is_decode)
-            return choose_tiling(gemm, machine.path, machine.stores, least_columns=columns)
+            tokens = machine.least_tokens(gemm, is_decode=is_decode)
+            return choose_tiling(
+                gemm, machine.path, machine.stores, least_columns=columns, least_tokens=tokens
+            )
         key = timing_key(machine), gemm, is_decode
         found: Tiling = _known.get(key, lambda: self._stored(machine, gemm, is_decode=is_decode))
         return found

@@ -22,7 +22,7 @@ from accelsim.mapping.jobs import Flags
 from accelsim.mapping.tiling import TileBytes
 from accelsim.planning.candidates import Candidates
 from accelsim.planning.kinds import KINDS, JobKinds
-from accelsim.planning.weights import planned_weight_bytes
+from accelsim.planning.weights import planned_packing, planned_weight_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ class Services:
             kept=0,
             nonzero=0,
             is_decode=is_decode,
+            found=planned_packing(kinds.jobs, machine, gemm, is_decode=is_decode),
         )
         stages = list(present_stages(machine, work))
         members = {stage.name: tuple(stage_members(machine, work, stage)) for stage in stages}

@@ -31,6 +31,9 @@ def parameters(arch: Architecture) -> Parameters:
     Raises:
         InputError: a part of the architecture has no RTL.
     """
+    if not arch.diagram.has_rtl or arch.diagram.classes:
+        with_rtl = ", ".join(name for name in DATAFLOWS if DATAFLOWS[name].has_rtl)
+        raise InputError(f"dataflow '{arch.dataflow}' has no RTL; with RTL: {with_rtl}")
     if arch.selector is None or not arch.crossbar.is_routing:
         raise InputError(
             f"pattern '{arch.pattern}' has no selector and no crossbar; the tile pipeline is "
@@ -40,9 +43,6 @@ def parameters(arch: Architecture) -> Parameters:
         raise InputError("'buffers.shared' has no RTL; only activations and weights apart have")
     _choice("criterion", arch.criterion, {"act": 0})
     _choice("mitigation", arch.mitigation, {"none": 0})
-    if not arch.diagram.has_rtl or arch.diagram.classes:
-        with_rtl = ", ".join(name for name in DATAFLOWS if DATAFLOWS[name].has_rtl)
-        raise InputError(f"dataflow '{arch.dataflow}' has no RTL; with RTL: {with_rtl}")
     for name in arch.extra_units:
         raise InputError(f"unit '{name}' has no RTL; only machines without extra units have")
     for key in arch.method_units:

@@ -50,7 +50,10 @@ class Walk:
             watcher: returns who watches the run of some layers; default: nobody.
         """
         scout = scout or runner
-        methods = {linear.name: runner.method(linear) for linear in trace.linears}
+        methods = {
+            linear.name: runner.method(linear, is_decode=steps is not None)
+            for linear in trace.linears
+        }
         machines = {method: runner.machine(method) for method in methods.values()}
         batch = None if steps is None else steps.shape[1]
 

@@ -12,11 +12,13 @@ import numpy as np
 from accelsim.base.errors import DeadlockError, InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
-from accelsim.mapping import Datapath, Gemm, Ints, Tiling, Work, ceil_div, tile_jobs
+from accelsim.mapping import Datapath, Gemm, Ints, Packing, Tiling, Work, ceil_div, tile_jobs
+from accelsim.mapping.packing import needed_rows
 from accelsim.mapping.tiling import Reuse
 from accelsim.planning import Planner
 from accelsim.selection.decode import Fetches, dense_weight_bytes
 from accelsim.selection.sparsify import Selection
+from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Contraction, Linear
 
@@ -140,6 +142,9 @@ class TiledProduct:
             yield replace(work, nonzero=int(selection.nonzero.sum()))
             return
         nonzero = selection.nonzero[steps].sum(axis=1)
+        if self.gathers and work.path.is_gathered:
+            yield from self._gathered(work, selection, steps, one_by_one=one_by_one)
+            return
         sizes, which = work.weight_bytes[None], np.zeros(len(steps), np.int64)
         if self.gathers:
             sizes, which = self._fetches(work, selection, steps).distinct()
@@ -148,9 +153,7 @@ class TiledProduct:
                 yield replace(work, weight_bytes=sizes[like], nonzero=alive)
             return
         repeats = np.bincount(which)
-        # Steps run together must have work in the same jobs.
-        alike = bool(((sizes > 0) == (sizes[:1] > 0)).all())
-        chunk = max(1, _VALUES_AT_ONCE // len(work.jobs)) if alike else 1
+        chunk = _runs_at_once(sizes)
         for first in range(0, len(sizes), chunk):
             part = slice(first, first + chunk)
             same = (which >= first) & (which < first + chunk)
@@ -161,6 +164,35 @@ class TiledProduct:
                 nonzero=int(nonzero[same].sum()),
             )
 
+    def _gathered(
+        self, work: Work, selection: Selection, steps: Ints, *, one_by_one: bool
+    ) -> Iterator[Work]:
+        """Yield the work of decode steps of which X and W are compacted to the rows they need."""
+        nonzero = selection.nonzero[steps].sum(axis=1)
+        kept = selection.kept_counts[steps].sum(axis=1)
+        sizes = self._fetches(work, selection, steps).of_steps
+        chunk = 1 if one_by_one else _runs_at_once(sizes)
+        for first in range(0, len(steps), chunk):
+            part = slice(first, first + chunk)
+            rows = needed_rows(selection.unions(steps[part]), work.jobs)
+            found = Packing.gathered(rows, work.jobs, work.path)
+            alive = int(nonzero[part].sum())
+            if one_by_one:
+                size_bytes, alone = sizes[first], found.of_run(0)
+                number = int(kept[first])
+                yield replace(
+                    work, weight_bytes=size_bytes, found=alone, kept=number, nonzero=alive
+                )
+            else:
+                yield replace(
+                    work,
+                    weight_bytes=sizes[part],
+                    found=found,
+                    kept=kept[part],
+                    repeats=np.ones(len(rows), np.int64),
+                    nonzero=alive,
+                )
+
     def _fetches(self, work: Work, selection: Selection, steps: Ints) -> Fetches:
         """Return what each decode step fetches of W."""
         chunks = np.array_split(steps, ceil_div(steps.size * self.gemm.in_features, _MASK_BYTES))
@@ -168,8 +200,24 @@ class TiledProduct:
         return Fetches.of(work.jobs, work.path, unions, self.machine.weight_burst_bytes)
 
 
-def method_of(arch: Architecture, policy: Policy | None, linear: Linear) -> Method:
-    """Return how a layer is pruned: as the policy says, or as the machine does."""
+def _runs_at_once(sizes: Ints) -> int:
+    """Return how many decode steps of weights `[steps, jobs]` run together.
+
+    Such steps must have work in the same jobs.
+    """
+    alike = bool(((sizes > 0) == (sizes[:1] > 0)).all())
+    return max(1, _VALUES_AT_ONCE // sizes.shape[1]) if alike else 1
+
+
+def method_of(
+    arch: Architecture, policy: Policy | None, linear: Linear, *, is_decode: bool
+) -> Method:
+    """Return how a layer is pruned: as the policy says, or as the machine does.
+
+    A machine that gathers rows runs prefill dense.
+    """
+    if arch.diagram.gathers_rows and not is_decode:
+        return Method(parse_pattern("dense"))
     return arch.method if policy is None else policy.of(linear.name)
 
 

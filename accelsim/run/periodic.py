@@ -57,6 +57,7 @@ def _continued(
     works = work_of(shorter), work_of(shorter + found.cycle)
     less = found.run if shorter == found.walked else run(works[0])
     tally = combine([(1 - more, less.tally), (more, run(works[1]).tally)])
-    executed = (1 - more) * works[0].macs_executed + more * works[1].macs_executed
+    counts = [int(work.macs_executed) for work in works]
+    executed = (1 - more) * counts[0] + more * counts[1]
     ideal = ceil_div(executed, works[0].path.macs_per_cycle)  # rounded up once, not twice
     return replace(tally, breakdown=tally.breakdown.with_ideal(ideal))

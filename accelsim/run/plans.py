@@ -75,7 +75,7 @@ def layer_plans(  # noqa: PLR0913, PLR0917
     links = {linear.name: link for link in chain for linear in link.linears}
     seen = set()
     for linear in trace.linears:
-        machine = runner.machine(runner.method(linear))
+        machine = runner.machine(runner.method(linear, is_decode=steps is not None))
         if not machine.is_searched:
             continue
         link = links.get(linear.name)

@@ -39,7 +39,7 @@ def priced_layer(  # noqa: PLR0913, PLR0917
         out_features=linear.out_features,
         cycles=tally.cycles,
         macs_dense=tokens * linear.in_features * linear.out_features,
-        macs_executed=tokens * product.kept_per_token * linear.out_features,
+        macs_executed=product.kept(steps) * linear.out_features,
         dropped_squared_magnitude_ratio=product.selection.dropped_squared_magnitude_ratio,
         needed_rows_ratio=product.needed_rows_ratio(steps),
         bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),

@@ -46,6 +46,13 @@ class Product:
         tokens = slice(None) if steps is None else steps
         return int(self.selection.nonzero[tokens].sum())
 
+    def kept(self, steps: Ints | None) -> int:
+        """Return the values that are multiplied, zeros included, over all tokens or steps."""
+        if steps is not None and self.machine.path.is_gathered:
+            return int(self.selection.kept_counts[steps].sum())
+        tokens = self.selection.tokens if steps is None else steps.size
+        return tokens * self.kept_per_token
+
     def needed_rows_ratio(self, steps: Ints | None) -> float | None:
         """Return the mean share of rows of W that some sequence of a decode step needs."""
         if steps is None:

@@ -8,8 +8,6 @@ from functools import cached_property
 from math import prod
 from typing import TypeVar
 
-import numpy as np
-
 from accelsim.accounting.cost import Prices
 from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.base.cache import DiskCache
@@ -88,9 +86,9 @@ class Runner:
         """What the units of the machine cost."""
         return Prices.of(self.arch, self.arch.load_technology())
 
-    def method(self, linear: Linear) -> Method:
+    def method(self, linear: Linear, *, is_decode: bool) -> Method:
         """Return how a layer is pruned."""
-        return method_of(self.arch, self.policy, linear)
+        return method_of(self.arch, self.policy, linear, is_decode=is_decode)
 
     def machine(self, method: Method) -> LayerMachine:
         """Return the machine as a layer with this method finds it; asked once for each method."""
@@ -114,7 +112,7 @@ class Runner:
                 None for prefill.
             observer: called after each run, which then takes place by itself.
         """
-        method = self.method(linear)
+        method = self.method(linear, is_decode=steps is not None)
         products = list(layer_products(self.machine, method, linear, selection))
         results = []
         for part in [None] if steps is None else steps:
@@ -155,7 +153,7 @@ class Runner:
             steps: `[steps, batch]`, rows of each decode step; None for prefill.
             placed: the product that it ran in, and what the layer comes to.
         """
-        method = self.method(linear)
+        method = self.method(linear, is_decode=steps is not None)
         (product,) = layer_products(self.machine, method, linear, selection)
         return priced_layer(self.arch, self.prices, method, product, steps, placed)
 
@@ -164,7 +162,8 @@ class Runner:
     ) -> int:
         """Return the cycles of a layer from an empty machine to its last output."""
         cycles = 0
-        for product in layer_products(self.machine, self.method(linear), linear, selection):
+        method = self.method(linear, is_decode=steps is not None)
+        for product in layer_products(self.machine, method, linear, selection):
             for part in [None] if steps is None else steps:
                 with naming(self.arch, linear):
                     tiled = product.tiled(part, self.planner)
@@ -192,11 +191,11 @@ class Runner:
     ) -> list[LayerRun]:
         """Run one step after the other, before the eyes of an observer; like steps run once."""
         runs: list[LayerRun] = []
-        weights: Ints | None = None
+        content: Hashable = None
         for work in works:
-            if weights is None or not np.array_equal(weights, work.weight_bytes):
+            if content != work.content:
                 with naming(self.arch, linear):
-                    run, weights = self.run(work, machine, seams), work.weight_bytes
+                    run, content = self.run(work, machine, seams), work.content
             observer(linear, work, run)
             runs.append(run)
         return runs
@@ -295,9 +294,25 @@ class Runner:
             notes=self._notes(trace, steps, layers),
         )
 
-    @staticmethod
-    def _notes(trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]) -> tuple[str, ...]:
-        """Return what to know of the decode steps, where it matters which tokens make a batch."""
-        if steps is None or all(layer.method.pattern.is_dense for layer in layers):
+    def _notes(
+        self, trace: Trace, steps: Ints | None, layers: Sequence[LayerResult]
+    ) -> tuple[str, ...]:
+        """Return what to know of the decode steps, where it matters which tokens make a batch.
+
+        And that a machine that gathers rows runs prefill dense.
+        """
+        patterns = dict.fromkeys(layer.method.pattern for layer in layers)
+        if steps is None and self.arch.diagram.gathers_rows and not self.arch.pattern.is_dense:
+            return (
+                f"{self.arch.name}: prefill runs dense; pattern '{self.arch.pattern}' is for "
+                f"decode, where rows of W are gathered",
+            )
+        if steps is None or all(pattern.is_dense for pattern in patterns):
             return ()
-        return tuple(decode_notes(trace.meta.sequence_lengths, steps))
+        notes = [*decode_notes(trace.meta.sequence_lengths, steps)]
+        if any(pattern.has_level for pattern in patterns):
+            notes.append(
+                f"{self.arch.name}: the level of each layer is the quantile of |x| over the trace "
+                f"itself, the same share for every layer"
+            )
+        return tuple(notes)

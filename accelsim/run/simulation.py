@@ -264,7 +264,7 @@ def equip(arch: Architecture, trace: Trace, policy: Policy | None) -> Architectu
     """
     if policy is not None:
         policy.check(linear.name for linear in trace.linears)
-    methods = {linear: method_of(arch, policy, linear) for linear in trace.linears}
+    methods = {linear: method_of(arch, policy, linear, is_decode=True) for linear in trace.linears}
     if policy is not None:
         distinct = dict.fromkeys(methods.values())
         for method in distinct:
@@ -307,7 +307,7 @@ def wish_of(arch: Architecture, policy: Policy | None, linear: Linear, *, is_dec
 
     In decode a token is a sequence by itself, whose ranking is by magnitude.
     """
-    method = method_of(arch, policy, linear)
+    method = method_of(arch, policy, linear, is_decode=is_decode)
     demands = method.demands
     ranks_chunks = demands.factors == "chunk" and not is_decode
     return Wish(

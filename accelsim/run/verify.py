@@ -4,6 +4,8 @@ select → compress (values and metadata bits) → decode → unpack weights tha
 multipliers → gather through the crossbar → multiply → accumulate, tile by tile and step by step in
 the order in which the timing model runs them. A timing model that loses or misroutes data cannot
 pass. Where W is the sparse operand, it is W that is compressed and decoded, and X that is gathered.
+Where rows are gathered, X is compacted to what some token of R keeps, and the array sees no other
+row of W.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
     low-rank product).
     """
     for linear in trace.linears:
-        wish = replace(wish_of(arch, policy, linear, is_decode=False), with_mask=True)
+        is_decode = arch.diagram.gathers_rows  # the rest of a run there is dense
+        wish = replace(wish_of(arch, policy, linear, is_decode=is_decode), with_mask=True)
         stored = trace.source.read(linear.input)
         operands, _ = held_values(
             trace, linear.input, stored, arch.path.x.precision, is_centred=wish.is_centred
@@ -161,6 +164,9 @@ def machine_matmul(
     machine, tiling = Planner().fitted(machine, gemm)
     if path.w.is_sparse:
         return _with_stored_weights(machine, tiling, operands, weights)
+    if path.is_gathered:
+        mask = machine.pattern.keep(operands) if mask is None else mask
+        return _with_gathered_rows(machine, operands, weights, mask)
     stored = compress(machine, operands, mask)
     offsets = _offsets(machine, stored).reshape(tokens, -1)
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
@@ -201,6 +207,36 @@ def _with_stored_weights(
             picked = x[:, positions].astype(accumulator)
             outputs[rows, columns] += np.einsum("rcl,cl->rc", picked, values[:, slots])
     return outputs
+
+
+def _with_gathered_rows(
+    machine: LayerMachine, operands: Values, weights: Values | Packed, mask: Mask
+) -> Values:
+    """Return `[T, O]` of decode steps of R tokens, of the rows of W that some token keeps."""
+    path, (tokens, in_features) = machine.path, operands.shape
+    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
+    outputs = np.zeros((tokens, weights.shape[1]), accumulator)
+    for first in range(0, tokens, path.rows):
+        step = slice(first, min(first + path.rows, tokens))
+        gemm = Gemm(step.stop - first, in_features, weights.shape[1])
+        fitted, tiling = Planner().fitted(machine, gemm, is_decode=True)
+        for of_step, columns, start, length in _tiles(tile_jobs(gemm, tiling, path, fitted.stores)):
+            rows = slice(first + of_step.start, first + of_step.stop)
+            inside = slice(start, start + length)
+            needed = _needed(mask[step, inside])
+            fetched = weights[inside, columns][needed]  # unpacks packed ones
+            kept = np.where(mask[rows, inside], operands[rows, inside], 0)[:, needed]
+            for lane in range(0, len(fetched), path.lanes):
+                lanes = slice(lane, lane + path.lanes)
+                x, w = (part.astype(accumulator) for part in (kept[:, lanes], fetched[lanes]))
+                outputs[rows, columns] += np.einsum("rl,lc->rc", x, w, dtype=accumulator)
+    return outputs
+
+
+def _needed(mask: Mask) -> Mask:
+    """Return which positions some token of a step keeps, `[K]`."""
+    needed: Mask = np.logical_or.reduce(mask, axis=0)
+    return needed
 
 
 def _tiles(jobs: TileJobs) -> Iterator[tuple[slice, slice, int, int]]:

@@ -149,6 +149,11 @@ class Fetches:
             parts.append(sizes)
         return cls(np.concatenate(parts), kind)
 
+    @property
+    def of_steps(self) -> Ints:
+        """Weight bytes of each job in each step, `[steps, jobs]`."""
+        return self.size_bytes[:, self.kind]
+
     def distinct(self) -> tuple[Ints, Ints]:
         """Return `[distinct, jobs]` weight bytes, and which of them each step has."""
         rows, which = np.unique(self.size_bytes, axis=0, return_inverse=True)

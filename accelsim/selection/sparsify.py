@@ -23,6 +23,7 @@ from accelsim.sparsity.criteria import CRITERIA
 from accelsim.trace import Trace
 
 Floats = NDArray[np.float64]
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)  # of a byte
 _BLOCK_VALUES = 2**17  # of a layer input in work at once on a core: its copies stay in the cache
 
 
@@ -97,6 +98,12 @@ class Selection:
         """Mask `[T, K]`, set where the activation is kept."""
         return self._unpacked(self._known_mask)
 
+    @property
+    def kept_counts(self) -> Ints:
+        """Number of activations that each token keeps, `[T]`."""
+        counts: Ints = _ONES[self._known_mask].sum(axis=1, dtype=np.int64)
+        return counts
+
     def unions(self, steps: Ints) -> Mask:
         """Return the mask `[steps, K]` of activations that at least one token of a step keeps."""
         packed = self._known_mask[steps[:, 0]]
@@ -131,17 +138,19 @@ def select(operands: Values, pattern: Pattern, real: Values | None = None) -> Se
     return selection
 
 
-def select_each(
+def select_each(  # noqa: PLR0913 - all but two are optional, and named
     operands: Values,
     patterns: Sequence[Pattern],
     real: Values | None = None,
     *,
     scores: Values | None = None,
     with_masks: bool = False,
+    rounded: Values | None = None,
 ) -> list[Selection]:
     """Select the activations `[T, K]` of one layer input by several patterns.
 
-    `scores` are what is ranked, by default the operands.
+    `scores` are what is ranked, by default the operands; `rounded`, the real values that these
+    stand for, are what levels are compared with.
     """
     values = operands if real is None else real
     squares, dropped = _scratch.arrays(2, operands.shape)
@@ -150,7 +159,8 @@ def select_each(
     alive_count = np.count_nonzero(alive, axis=1).astype(np.int64)
     selections = []
     for pattern in patterns:
-        mask = pattern.keep(operands if scores is None else scores)
+        ranked = operands if scores is None else scores
+        mask = pattern.keep(rounded if pattern.has_level and rounded is not None else ranked)
         selections.append(
             Selection(
                 features=operands.shape[1],
@@ -198,13 +208,31 @@ def select_input(  # noqa: PLR0913
         factors = rule.chunk_factors(held * trace.token_scales(key, real, precision))
         return None if factors is None else PRECISIONS[precision].scores(held, factors)
 
+    patterns = _with_levels(trace, key, patterns)
+
     def selected(cut: tuple[int, int]) -> list[Selection]:
         held, real = held_values(trace, key, read(slice(*cut)), precision, is_centred=is_centred)
-        scores = scores_of(held, real)
-        return select_each(held, patterns, real, scores=scores, with_masks=with_masks)
+        scores, rounded = scores_of(held, real), None
+        if any(pattern.has_level for pattern in patterns):
+            rounded = held * trace.token_scales(key, real, precision)
+        return select_each(
+            held, patterns, real, scores=scores, with_masks=with_masks, rounded=rounded
+        )
 
     blocks = list(_cores().map(selected, pairwise(cuts)))
     return [_joined(parts) for parts in zip(*blocks, strict=True)]
+
+
+def _with_levels(trace: Trace, key: str, patterns: Sequence[Pattern]) -> list[Pattern]:
+    """Return patterns with the levels that they keep values above, calibrated on the whole input.
+
+    The level is the quantile of |x| over all tokens of the trace, one for each input, so that each
+    input loses the same share (uniform, as opposed to greedy).
+    """
+    if not any(pattern.has_level for pattern in patterns):
+        return list(patterns)
+    strength = np.abs(trace.values(key))
+    return [pattern.calibrated(strength) for pattern in patterns]
 
 
 def held_values(

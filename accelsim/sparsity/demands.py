@@ -20,7 +20,8 @@ class Demands:
             `channel`.
         moments: running sums of x and x², before and after selection, of each token (`moments`).
         statistics: a pass over the layer's whole input before the first value can be selected
-            (`statistics`): `columns` for norms over tokens, `median` for one number a token.
+            (`statistics`): `columns` for norms over tokens, `median` or `level` for one number a
+            token.
         epilogue: what each finished output goes through (`epilogue`): `scale` by a number of its
             token, `add` a number of its column, `axpy` both.
         rank: inner size of a low-rank product by which what was dropped comes back; 0: none.
@@ -29,7 +30,7 @@ class Demands:
     factors: Literal["", "fixed", "chunk"] = ""
     shift: Literal["", "token", "channel"] = ""
     moments: bool = False
-    statistics: Literal["", "columns", "median"] = ""
+    statistics: Literal["", "columns", "median", "level"] = ""
     epilogue: Literal["", "scale", "add", "axpy"] = ""
     rank: int = 0
 

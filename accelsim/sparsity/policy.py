@@ -44,7 +44,8 @@ class Method:
         """The units that the method asks of a machine; a dense layer asks for none."""
         if self.pattern.is_dense:
             return Demands()
-        return CRITERIA[self.criterion].demands | parse_mitigation(self.mitigation).demands
+        parts = CRITERIA[self.criterion].demands | parse_mitigation(self.mitigation).demands
+        return parts | self.pattern.demands
 
     def __str__(self) -> str:
         extras = [name for name in (self.criterion, self.mitigation) if name not in ("act", "none")]

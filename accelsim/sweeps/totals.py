@@ -125,7 +125,7 @@ class Totals:
         off_chip = [name for name, unit in runner.arch.units.items() if unit.is_off_chip]
         alike: dict[object, tuple[Tally, PricedTally, int, dict[str, Survivors]]] = {}
         for linear in trace.linears:
-            method = runner.method(linear)
+            method = runner.method(linear, is_decode=self._batch is not None)
             source = linear.input if self._gathers(method) else ""
             count, tokens = self._runs(linear)
             shape = (method, linear.in_features, linear.out_features, source, tokens)
@@ -216,7 +216,8 @@ class ChainedTotals(Totals):
     def _tallies(self) -> dict[str, Tally]:
         """What each layer adds up to; equal tallies are the same object."""
         runner, workload = self._runner, self._workload
-        methods = tuple(map(runner.method, workload.trace.linears))
+        is_decode = self._batch is not None
+        methods = tuple(runner.method(x, is_decode=is_decode) for x in workload.trace.linears)
         key = ("chain", workload.layout, methods, self._batch)
         return runner.remembered(runner.arch.running(), key, self._walked)
 
@@ -253,12 +254,14 @@ def totals_of(  # noqa: PLR0913, PLR0917
 ) -> dict[str, float | None]:
     """Return the headline numbers of a run on an equipped machine; `batch` None is prefill.
 
-    Methods with products of their own are run in full, and so is decode where a layer does not
-    run every token of a step.
+    Methods with products of their own are run in full, and so is decode where rows are gathered or
+    a layer does not run every token of a step.
     """
     methods = policy.methods if policy is not None else (arch.method,)
     inputs = workload.trace.meta.inputs.values()
-    is_partial = batch is not None and any(x.sequence_lengths is not None for x in inputs)
+    is_partial = batch is not None and (
+        arch.diagram.gathers_rows or any(x.sequence_lengths is not None for x in inputs)
+    )
     if is_partial or any(method.demands.rank for method in methods):
         phase: Phase = "prefill" if batch is None else "decode"
         options: dict[str, Any] = {"batch": batch, "layers": layers, "cache": workload.cache}

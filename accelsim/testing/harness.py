@@ -20,11 +20,11 @@ from accelsim.testing.machine_rules import (
     sweep_rows_are_runs,
 )
 from accelsim.testing.machines import (
-    MACHINES,
     Keys,
     Place,
     machine_at,
     machine_of,
+    machines_of,
     merged,
     places_of,
 )
@@ -112,16 +112,17 @@ def problems_of_unit(unit: Unit, patterns: tuple[str, ...] = PATTERNS) -> Proble
 def problems_in(unit: Unit, diagram: Diagram) -> Problems:
     """Yield the rules that machines of a dataflow break with a unit in each place it can have."""
     places, refusals, without = list(places_of(unit, diagram)), list[Problem](), _Without()
-    cases = [(place, machine) for place in places for machine in MACHINES]
+    machines = machines_of(diagram)
+    cases = [(place, machine) for place in places for machine in machines]
     for place, machine in cases:
         subject = f"{type(unit).__name__} {place.where}, machine {machine},"
         with ExitStack() as lent:
             try:
-                arch = lent.enter_context(machine_at(place, MACHINES[machine]))
+                arch = lent.enter_context(machine_at(place, machines[machine]))
             except InputError as error:
                 refusals.append(Problem(subject, "a machine can have it", str(error)))
                 continue
-            near = list(_neighbours(place, MACHINES[machine]))
+            near = list(_neighbours(place, machines[machine]))
             for batch in PHASES:
                 others = partial(without.findings, place, machine)
                 yield from _problems_of_runs(subject, arch, batch, near, {_OTHERS: others})
@@ -148,7 +149,7 @@ class _Without:
             return
         key = machine, seen.batch
         if key not in self._known:
-            with machine_of(place.plain, MACHINES[machine]) as plain:
+            with machine_of(place.plain, machines_of(place.plain)[machine]) as plain:
                 self._known[key] = Observed.of(plain, seen.trace, seen.batch)
         yield from others_work_as_without(seen, self._known[key])
 
@@ -190,7 +191,8 @@ def _problems_of_runs(
 def problems_of_dataflow(diagram: Diagram, keys: Keys) -> Problems:
     """Yield the rules that machines of a dataflow break."""
     refusals = list[Problem]()
-    for machine, small in MACHINES.items():
+    machines = machines_of(diagram)
+    for machine, small in machines.items():
         subject = f"dataflow {diagram.name}, machine {machine},"
         with ExitStack() as lent:
             try:
@@ -202,7 +204,7 @@ def problems_of_dataflow(diagram: Diagram, keys: Keys) -> Problems:
                 yield from problems_of_unit(arch.units[name])
             for batch in PHASES:
                 yield from _problems_of_runs(subject, arch, batch, [], {})
-    if len(refusals) == len(MACHINES):
+    if len(refusals) == len(machines):
         yield refusals[0]
 
 

@@ -69,6 +69,22 @@ _SPARSE: Keys = {
 }
 MACHINES: Mapping[str, Keys] = {"dense": _DENSE, "2:4": _SPARSE}
 """Small machines by what they keep; the sparse one has a method with a prologue."""
+_GATHERING: Keys = {
+    **_DENSE,
+    "buffers": {**_DENSE["buffers"], "compressed": {"capacity_kib": 0.25, "port_bytes": 8}},
+}
+
+
+def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
+    """Return small machines by what they keep, with patterns that a dataflow can have."""
+    own = diagram.classes.get("selector")
+    if not diagram.gathers_rows or own is None or not issubclass(own, Selector):
+        return MACHINES
+    kind = own.only_kind()
+    section = {"kind": kind, "instances": 2}
+    pattern = f"{kind}:0.5"
+    return {"dense": _DENSE, pattern: {**_GATHERING, "pattern": pattern, "selector": section}}
+
 
 _CLASSES: dict[str, Any] = {
     "dram": Dram,
@@ -121,12 +137,13 @@ class Place:
 def places_of(unit: Unit, diagram: Diagram) -> Iterator[Place]:
     """Yield every place in which a unit can stand in a dataflow.
 
-    A unit with a key of its own, or one like it, stands where that does. A resource moves one
+    A unit with a key of its own, or one like it, stands where that does, unless the dataflow has a
+    class of its own there that the unit is not of. A resource moves one
     stream after another. Any other unit stands first and last in each stage.
     """
     own = [name for name, cls in _CLASSES.items() if isinstance(unit, cls)]
     for name in own:
-        if name in diagram.units:
+        if name in diagram.units and isinstance(unit, diagram.classes.get(name, Unit)):
             yield _at_its_key(unit, name, diagram)
     if isinstance(unit, Resource):
         for part in diagram.streams:
@@ -143,6 +160,8 @@ def _at_its_key(unit: Unit, name: str, diagram: Diagram) -> Place:
     if not is_known:
         diagram = replace(diagram, classes={**diagram.classes, name: cls})
     others = method_for(cls) if issubclass(cls, LaneUnit) else {}
+    if diagram.gathers_rows:  # no method but its pattern asks for a unit
+        others = {}
     if name == "unpacker":
         others = {"precision": "int8/int4:32"}
     return Place(where, diagram, unit, UNIT_KEYS[name], others)

@@ -123,7 +123,8 @@ def knobs_of(bench: Workbench, contents: Contents, arch: Architecture) -> list[K
             found.append(Ladder(name, key, _rungs(field, [value, *_full_speed(arch, name, field)])))
     if "crossbar" in arch.units and not bench.is_fixed("crossbar.kind"):
         found.append(CrossbarKinds())
-    if "selector" in arch.units and not bench.is_fixed("selector.kind"):
+    is_of_groups = arch.selector is not None and arch.selector.kind in SELECTORS
+    if is_of_groups and not bench.is_fixed("selector.kind"):
         found.append(SelectorKinds(arch.path))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Self, get_args
 
 from pydantic import Field
 from typing_extensions import override
@@ -14,6 +14,7 @@ from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work, ceil_div
+from accelsim.sparsity import Pattern
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 from accelsim.tech.source import BlockCost, CostSource, clock_periods
 
@@ -75,9 +76,18 @@ class Selector(Unit):
         | None
     ) = None
 
+    @classmethod
+    def only_kind(cls) -> str:
+        """Return the one kind that the key may name; empty if any text will do."""
+        return next(iter(get_args(cls.model_fields["kind"].annotation)), "")
+
     @abstractmethod
     def block_name(self) -> str:
         """Return the block of the core in the technology table."""
+
+    def takes(self, pattern: Pattern) -> bool:
+        """Return whether the unit can select by a pattern of a machine."""
+        return pattern.is_grouped
 
     def steps(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the steps of an iterative core, 0 for a pipeline."""

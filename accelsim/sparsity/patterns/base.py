@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from accelsim.base.errors import InputError, shown
 from accelsim.base.registry import Registry
 from accelsim.precision import Values
+from accelsim.sparsity.demands import Demands
 
 Mask = NDArray[np.bool_]
 
@@ -20,8 +21,8 @@ class Pattern(ABC):
     """A rule that selects values along K. Machines see N kept values in every group of M.
 
     A pattern is one file in this package; its shorthand (`8:16`, `dense`) is what YAML holds.
-    Patterns that are not grouped have no N and M, and no machine runs them: their quality is a
-    bound for those that are. Grouped ones for which no selector is modelled are no pattern of a
+    Patterns that are not grouped have no N and M; machines that gather rows run them, in decode.
+    Grouped ones for which no selector is modelled are no pattern of a
     machine; layers may have them, on machines that take all of their masks.
     """
 
@@ -29,6 +30,8 @@ class Pattern(ABC):
     kept_per_group: int
     is_grouped: ClassVar[bool] = True
     has_selector: ClassVar[bool] = True
+    demands: ClassVar[Demands] = Demands()  # besides a selector
+    has_level: ClassVar[bool] = False  # that real values are compared with
 
     @classmethod
     @abstractmethod
@@ -57,6 +60,15 @@ class Pattern(ABC):
         whole, rest = divmod(length, self.group_size)
         return whole * self.kept_per_group + min(rest, self.kept_per_group)
 
+    @property
+    def kept_share(self) -> float:
+        """Share of the values of a token that is expected to survive."""
+        return self.kept_per_group / self.group_size
+
+    def calibrated(self, strength: Values) -> Self:  # noqa: ARG002
+        """Return the pattern with what it has to know of |x| of an input, `[T, K]`: nothing."""
+        return self
+
     def most_kept(self, window: int) -> int | None:
         """Return the most values that survive of `window` values from a multiple of it on.
 
@@ -79,7 +91,9 @@ class Pattern(ABC):
         >>> [parse_pattern(p).runs_on(parse_pattern("8:16")) for p in tried]
         [True, True, True, False, True]
         """
-        if not (self.is_grouped and machine.is_grouped and machine.has_selector):
+        if not machine.is_grouped:
+            return self.is_dense or (isinstance(self, type(machine)) and self.has_selector)
+        if not (self.is_grouped and machine.has_selector):
             return False
         most = self.most_kept(machine.group_size)
         fits = most is not None and most <= machine.kept_per_group

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -31,10 +31,25 @@ class Threshold(Pattern):
     is_greedy: bool = False
     level: float | None = None  # None: not calibrated
     is_grouped = False
+    has_level = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.sparsity < 1:
             raise InputError(f"pattern {self}: the sparsity must be at least 0 and below 1")
+
+    @property
+    def has_selector(self) -> bool:  # type: ignore[override]
+        """Whether levels follow from activations alone; greedy ones need a model."""
+        return not self.is_greedy
+
+    @property
+    @override
+    def kept_share(self) -> float:
+        return 1 - self.sparsity
+
+    @override
+    def calibrated(self, strength: Values) -> Self:
+        return replace(self, level=float(np.quantile(strength, self.sparsity)))
 
     @classmethod
     @override

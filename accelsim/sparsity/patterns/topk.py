@@ -1,4 +1,4 @@
-"""Top-K: the largest magnitudes of a whole token survive; no group, hence no N:M hardware."""
+"""Top-K: the largest magnitudes of a whole token survive, wherever they stand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from accelsim.base.errors import InputError
 from accelsim.precision import Values
+from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.patterns.base import PATTERNS, Mask, Pattern, keep_largest, magnitude, share
 
 
@@ -25,10 +26,16 @@ class TopK(Pattern):
 
     density: float
     is_grouped = False
+    demands = Demands(statistics="level")
 
     def __post_init__(self) -> None:
         if not 0 < self.density <= 1:
             raise InputError(f"pattern {self}: the density must be above 0 and at most 1")
+
+    @property
+    @override
+    def kept_share(self) -> float:
+        return self.density
 
     @classmethod
     @override
