@@ -68,16 +68,16 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
 def _check_patterns(file: ArchitectureFile) -> None:
     """Check that the dataflow runs the pattern: any positions with row gather, else groups."""
     pattern, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
-    gathering = [name for name in DATAFLOWS if DATAFLOWS[name].gathers_rows]
+    taking = [name for name in DATAFLOWS if DATAFLOWS[name].takes_any_positions]
     if not w.is_grouped:
         raise KeyedError(
             ("weight_pattern",), f"weight_pattern '{w}' has no groups; allowed: dense, or N:M"
         )
-    if not pattern.is_grouped and not file.diagram.gathers_rows:
+    if not pattern.is_grouped and not file.diagram.takes_any_positions:
         raise KeyedError(
             ("pattern",),
             f"no machine runs pattern '{pattern}' in dataflow '{dataflow}', as it has no groups; "
-            f"allowed: dense, or N:M; dataflows with row gather: {', '.join(gathering)}",
+            f"allowed: dense, or N:M; dataflows that run it: {', '.join(taking)}",
         )
     if not file.diagram.gathers_rows:
         return

@@ -78,6 +78,7 @@ def path_of(file: ArchitectureFile) -> Datapath:
         score_bits=score_bits,
         demands=file.method.demands,
         kept_share=None if pattern.is_grouped else pattern.kept_share,
+        is_gathered=file.diagram.gathers_rows and not pattern.is_dense,
     )
 
 

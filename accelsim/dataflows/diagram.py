@@ -34,6 +34,7 @@ from accelsim.dataflows.stages import (
     unit,
 )
 from accelsim.hardware import Unit
+from accelsim.mapping import Packs
 
 __all__ = [
     "DATAFLOWS",
@@ -63,6 +64,7 @@ class Diagram:
         stages: every stage after those that it waits for.
         classes: unit classes of this dataflow, by unit, in place of the shipped ones.
         has_rtl: whether `accelsim rtl` describes it.
+        packs: how tiles are packed whose time depends on the masks of X and W; None: it does not.
         gathers_rows: whether decode compacts X and W to the positions that some token keeps, which
             are any of K; prefill then runs dense.
         colours: of units in plots, as names of the palette (`accelsim.report.style`).
@@ -76,6 +78,7 @@ class Diagram:
     stages: tuple[Stage, ...]
     classes: Mapping[str, type[Unit]] = field(default_factory=dict)
     has_rtl: bool = False
+    packs: Packs | None = None
     gathers_rows: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
 
@@ -105,6 +108,16 @@ class Diagram:
     def resource_of(self, operand: str) -> str:
         """Return the resource that moves an operand, that of its first stream; empty if none."""
         return next((part.resource for part in self.streams if part.operand == operand), "")
+
+    @property
+    def takes_any_positions(self) -> bool:
+        """Whether kept values may stand anywhere in K, as opposed to N in each group of M."""
+        return self.gathers_rows or (self.packs is not None and self.packs.takes_any_positions)
+
+    @cached_property
+    def array(self) -> Part:
+        """The part that computes, from which a run is told."""
+        return next(part for part in self.parts if part.role is Role.COMPUTE)
 
     @cached_property
     def fetches_selected(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from accelsim.base.errors import InputError
 from accelsim.dataflows.diagram import Diagram
 from accelsim.hardware import LaneUnit, Unit
-from accelsim.mapping import Datapath, Gemm, Stores, Tiling, ceil_div, check_tiling
+from accelsim.mapping import Datapath, Gemm, Packs, Stores, Tiling, ceil_div, check_tiling
 from accelsim.mapping.mapper import check_room
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.policy import Method
@@ -70,6 +70,12 @@ class LayerMachine:
     def gathers(self, *, is_decode: bool) -> bool:
         """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
         return is_decode and self.path.is_sparse and self.diagram.fetches_selected
+
+    @property
+    def packs(self) -> Packs | None:
+        """How tiles are packed whose time depends on the masks of X and W; None: it does not."""
+        is_sparse = self.path.is_sparse or self.path.w.is_sparse
+        return self.diagram.packs if is_sparse else None
 
     @property
     def is_searched(self) -> bool:

@@ -23,6 +23,7 @@ def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 
         metadata_bits_per_group=0 if kept.is_dense else group_size,
         demands=demands,
         kept_share=None if kept.is_grouped else kept.kept_share,
+        is_gathered=not kept.is_grouped,
     )
 
 

@@ -134,6 +134,8 @@ class MacArray(Unit):
     def actions(self, work: Work) -> Mapping[str, int]:
         jobs, path = work.jobs, work.path
         macs = work.nonzero * _products(work)
+        if work.packing.macs is not None:
+            macs = int(work.packing.macs.sum())
         lane_cycles = int(self.busy_cycles(work).sum()) * path.macs_per_cycle
         updates = jobs.tokens * jobs.columns * work.steps + work.added
         return {"mac": macs, "mac_idle": lane_cycles - macs, "accumulate": int(updates.sum())}

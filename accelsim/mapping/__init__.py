@@ -3,7 +3,8 @@
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs, slot_releases, tile_jobs
 from accelsim.mapping.mapper import choose_tiling
-from accelsim.mapping.packing import Packing
+from accelsim.mapping.masks import Masks
+from accelsim.mapping.packing import Packing, Packs
 from accelsim.mapping.tiling import (
     Gemm,
     Reuse,
@@ -18,7 +19,9 @@ __all__ = [
     "Datapath",
     "Gemm",
     "Ints",
+    "Masks",
     "Packing",
+    "Packs",
     "Reuse",
     "Store",
     "Stores",

@@ -64,7 +64,8 @@ class Datapath:
     metadata_format: str = "bitmask"
     score_bits: int = 0  # of what is ranked, where that is not the values themselves
     demands: Demands = Demands()  # noqa: RUF009 - immutable
-    kept_share: float | None = None  # of a token, where rows are gathered; else groups tell
+    kept_share: float | None = None  # of a token, where no groups tell
+    is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
 
     @property
     def x(self) -> OperandFormat:
@@ -84,12 +85,7 @@ class Datapath:
     @property
     def is_sparse(self) -> bool:
         """Whether values are selected, as opposed to streamed whole."""
-        return self.group_size > 1 or self.is_gathered
-
-    @property
-    def is_gathered(self) -> bool:
-        """Whether X and W are compacted to the positions that some token keeps: row gather."""
-        return self.kept_share is not None
+        return self.group_size > 1 or self.kept_share is not None
 
     @property
     def macs_per_cycle(self) -> int:

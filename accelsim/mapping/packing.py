@@ -7,13 +7,15 @@ values that selection kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Protocol, Self
 
 import numpy as np
 
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs
+from accelsim.mapping.masks import Masks
 from accelsim.sparsity import Mask
 
 
@@ -28,15 +30,30 @@ class Packing:
             move in lockstep: the row (token) with the most values sets the pace.
         stored_values: kept values of all rows of the tile, padding included.
         compressed_bytes: what the tile takes in the compressed buffer, metadata included.
+        macs: multiplications of the tile, where they follow from the masks of both operands; None:
+            each kept activation that is not zero meets every output.
     """
 
     steps: Ints
     stored_values: Ints
     compressed_bytes: Ints
+    macs: Ints | None = field(default=None, repr=False)
 
     def of_run(self, run: int) -> Self:
         """Return what one of several runs found, `[jobs]`."""
-        return type(self)(*(getattr(self, f.name)[run] for f in fields(self)))
+        return type(self)(**{name: values[run] for name, values in self.arrays.items()})
+
+    @property
+    def arrays(self) -> dict[str, Ints]:
+        """What is known of the tiles, by name."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: values for name, values in found.items() if values is not None}
+
+    @classmethod
+    def of_runs(cls, runs: Sequence[Self]) -> Self:
+        """Return what several runs found, `[runs, jobs]`."""
+        names = runs[0].arrays
+        return cls(**{name: np.stack([run.arrays[name] for run in runs]) for name in names})
 
     @classmethod
     def even(cls, jobs: TileJobs, path: Datapath) -> Self:
@@ -101,6 +118,20 @@ class Packing:
             stored_values=jobs.tokens * rows,
             compressed_bytes=jobs.tokens * bytes_of(rows * path.x.bits) + mask_bytes,
         )
+
+
+class Packs(Protocol):
+    """How a dataflow packs tiles whose time depends on the values of both operands."""
+
+    @property
+    def takes_any_positions(self) -> bool:
+        """Whether kept activations may stand anywhere in K, as opposed to N in each group of M."""
+
+    def found(self, masks: Masks, jobs: TileJobs, path: Datapath) -> Packing:
+        """Return how the tiles of a product are packed, `[jobs]`, `macs` included."""
+
+    def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
+        """Return how they would be on average, as a search for tiles counts on, `[jobs]`."""
 
 
 def needed_rows(needed: Mask, jobs: TileJobs) -> Ints:

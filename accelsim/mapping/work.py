@@ -59,7 +59,7 @@ class Work:
         if self.found is None:
             return
         shapes = (len(self.jobs),), self.weight_bytes.shape
-        if any(getattr(self.found, f.name).shape not in shapes for f in fields(Packing)):
+        if any(values.shape not in shapes for values in self.found.arrays.values()):
             raise ValueError(f"what was found must be of each of {len(self.jobs)} jobs")
         if (
             self.found.compressed_bytes > Packing.even(self.jobs, self.path).compressed_bytes
@@ -98,7 +98,7 @@ class Work:
             for f in fields(TileJobs)
             if isinstance(value := getattr(self.jobs, f.name), np.ndarray)
         }
-        found = {f.name: getattr(self.found, f.name).ravel() for f in fields(Packing)}
+        found = {name: values.ravel() for name, values in self.found.arrays.items()}
         return replace(
             self,
             jobs=replace(self.jobs, **arrays),
@@ -165,7 +165,13 @@ class Work:
 
     @property
     def macs_executed(self) -> Ints | int:
-        """Multiplications by kept activations in a run, zero-valued ones included: kept × O."""
+        """Multiplications by kept activations in a run, zero-valued ones included: kept × O.
+
+        Where the masks of both operands tell, those of two values that are not zero.
+        """
+        if self.packing.macs is not None:
+            macs: Ints = self.packing.macs.sum(axis=-1)
+            return macs
         return self.kept * self.gemm.out_features
 
 

@@ -115,7 +115,7 @@ class Walk:
         """Return what the decode steps of a link that fetches what was kept add up to, in parts."""
         observer = self._watcher(link.linears)
         if observer is None:
-            return self._runner.gathered(tiled, selected(), steps)
+            return self._runner.valued(tiled, selected(), steps)
         return [(1, run.tally) for run in self._watched(link, tiled, selected, observer)]
 
     def _window(

@@ -12,13 +12,23 @@ import numpy as np
 from accelsim.base.errors import DeadlockError, InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
-from accelsim.mapping import Datapath, Gemm, Ints, Packing, Tiling, Work, ceil_div, tile_jobs
+from accelsim.mapping import (
+    Datapath,
+    Gemm,
+    Ints,
+    Masks,
+    Packing,
+    Tiling,
+    Work,
+    ceil_div,
+    tile_jobs,
+)
 from accelsim.mapping.packing import needed_rows
 from accelsim.mapping.tiling import Reuse
 from accelsim.planning import Planner
 from accelsim.selection.decode import Fetches, dense_weight_bytes
 from accelsim.selection.sparsify import Selection
-from accelsim.sparsity import parse_pattern
+from accelsim.sparsity import Mask, parse_pattern
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Contraction, Linear
 
@@ -90,6 +100,11 @@ class TiledProduct:
         return self.machine.gathers(is_decode=self.is_decode)
 
     @property
+    def depends_on_values(self) -> bool:
+        """Whether its time depends on which values survive, not on their number alone."""
+        return self.gathers or self.machine.packs is not None
+
+    @property
     def content(self) -> tuple[Hashable, ...]:
         """All that a run of it depends on besides its machine, if every row of W is fetched."""
         return self.gemm, self.tiling, self.kept_per_token, self.is_decode, self.on_chip
@@ -128,16 +143,25 @@ class TiledProduct:
         )
 
     def works(
-        self, selection: Selection, steps: Ints | None, *, one_by_one: bool = False
+        self,
+        selection: Selection,
+        steps: Ints | None,
+        *,
+        weights: Mask | None = None,
+        one_by_one: bool = False,
     ) -> Iterator[Work]:
         """Yield the work for what was selected: once for prefill, once for like steps of decode.
 
         Args:
             selection: what survives of the input.
             steps: `[steps, rows]`, rows of the input in each decode step; None for prefill.
+            weights: `[K, O]`, weights that are stored, where time depends on them; None: all.
             one_by_one: yield each decode step by itself, in order of time.
         """
         work = self.work()
+        if self.machine.packs is not None:
+            yield from self._matched(work, selection, steps, weights, one_by_one=one_by_one)
+            return
         if steps is None:
             yield replace(work, nonzero=int(selection.nonzero.sum()))
             return
@@ -192,6 +216,43 @@ class TiledProduct:
                     repeats=np.ones(len(rows), np.int64),
                     nonzero=alive,
                 )
+
+    def _matched(
+        self,
+        work: Work,
+        selection: Selection,
+        steps: Ints | None,
+        weights: Mask | None,
+        *,
+        one_by_one: bool,
+    ) -> Iterator[Work]:
+        """Yield the work of prefill, or of decode steps, packed by the masks of X and W."""
+        packs, kept = self.machine.packs, selection.kept_mask
+        assert packs is not None
+
+        def found(rows: Mask) -> Packing:
+            return packs.found(Masks(rows, weights), work.jobs, work.path)
+
+        if steps is None:
+            yield replace(work, found=found(kept), nonzero=int(selection.nonzero.sum()))
+            return
+        nonzero = selection.nonzero[steps].sum(axis=1)
+        chunk = 1 if one_by_one else _runs_at_once(work.weight_bytes[None])
+        for first in range(0, len(steps), chunk):
+            part = slice(first, first + chunk)
+            runs = Packing.of_runs([found(kept[step]) for step in steps[part]])
+            alive = int(nonzero[part].sum())
+            if one_by_one:
+                yield replace(work, found=runs.of_run(0), nonzero=alive)
+                continue
+            number = len(runs.steps)
+            yield replace(
+                work,
+                weight_bytes=np.broadcast_to(work.weight_bytes, runs.steps.shape),
+                found=runs,
+                repeats=np.ones(number, np.int64),
+                nonzero=alive,
+            )
 
     def _fetches(self, work: Work, selection: Selection, steps: Ints) -> Fetches:
         """Return what each decode step fetches of W."""

@@ -71,13 +71,13 @@ class ChainedLine(Line):
 
     def add(self, linear: Linear, selection: Selection, steps: Sequence[Ints] | None) -> None:
         """Run the next layer as a link of the chain, and by itself for the comparison."""
-        self._alone_cycles += self._alone.alone_cycles(linear, selection, steps)
         placed = self._walk.of(linear, lambda: selection)
         if placed is None:
             super().add(linear, selection, steps)
-        else:
-            result = self.runner.linked(linear, selection, self.steps, placed)
-            self.results.append(result)
+            self._alone_cycles += self.results[-1].cycles
+            return
+        self._alone_cycles += self._alone.alone_cycles(linear, selection, steps)
+        self.results.append(self.runner.linked(linear, selection, self.steps, placed))
 
     def result(self) -> Result:
         """Return the whole run, with what the layers would take one by one."""

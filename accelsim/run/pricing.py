@@ -39,7 +39,7 @@ def priced_layer(  # noqa: PLR0913, PLR0917
         out_features=linear.out_features,
         cycles=tally.cycles,
         macs_dense=tokens * linear.in_features * linear.out_features,
-        macs_executed=product.kept(steps) * linear.out_features,
+        macs_executed=_macs_executed(product, steps, tally),
         dropped_squared_magnitude_ratio=product.selection.dropped_squared_magnitude_ratio,
         needed_rows_ratio=product.needed_rows_ratio(steps),
         bound=bound(tally.bound_cycles, leaders(product.machine.diagram)),
@@ -49,6 +49,13 @@ def priced_layer(  # noqa: PLR0913, PLR0917
         tiling=describe(tiled.tiling),
         units=_unit_results(arch, prices, tally, product.nonzero(steps)),
     )
+
+
+def _macs_executed(product: Product, steps: Ints | None, tally: Tally) -> int:
+    """Return the multiplications of kept values; of those, where both masks tell, the counted."""
+    if product.machine.packs is not None:
+        return tally.actions[product.machine.diagram.array.name]["mac"]
+    return product.kept(steps) * product.linear.out_features
 
 
 def _unit_results(

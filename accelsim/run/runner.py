@@ -27,6 +27,8 @@ from accelsim.run.pricing import Placed, priced_layer
 from accelsim.run.products import Product, layer_products
 from accelsim.selection.decode import decode_notes
 from accelsim.selection.sparsify import Selection
+from accelsim.selection.weights import WeightMasks, drawn_weights
+from accelsim.sparsity import Mask
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Linear, Trace
 
@@ -60,6 +62,7 @@ class Runner:
         memory: Memory | None = None,
         is_brief: bool = False,
         cache: DiskCache | None = None,
+        weight_masks: WeightMasks = drawn_weights,
     ) -> None:
         """Get a machine ready.
 
@@ -70,6 +73,7 @@ class Runner:
             memory: what has been run, on any machine; default: a memory of its own.
             is_brief: count cycles and actions only, and tell nothing of where the cycles went.
             cache: where found tiles are kept from run to run.
+            weight_masks: returns which weights of a layer are stored.
         """
         self.arch = arch
         self.engine = engine
@@ -78,6 +82,7 @@ class Runner:
         self._run_network = engine_named(engine)
         self._memory = Memory(_REMEMBERED_RUNS) if memory is None else memory
         self._is_brief = is_brief
+        self._weight_masks = weight_masks
         self._machines: dict[Method, LayerMachine] = {}
         self._keys: dict[int, tuple[LayerMachine, Key]] = {}  # by identity of what is held there
 
@@ -128,10 +133,13 @@ class Runner:
         linear = product.linear
         with naming(self.arch, linear):
             tiled = product.tiled(steps, self.planner)
-            parts = self._parts(tiled, product.selection, steps) if observer is None else []
+            parts = []
+            if observer is None:
+                parts = self._parts(tiled, linear, product.selection, steps)
         if observer is not None:
             with naming(self.arch, linear):
-                works = tiled.works(product.selection, steps, one_by_one=True)
+                weights = self._weight_masks(linear, tiled.machine.path.w)
+                works = tiled.works(product.selection, steps, weights=weights, one_by_one=True)
             runs = self.watched(linear, works, tiled.machine, observer)
             parts = [(1, run.tally) for run in runs]
         with naming(self.arch, linear):
@@ -167,19 +175,18 @@ class Runner:
             for part in [None] if steps is None else steps:
                 with naming(self.arch, linear):
                     tiled = product.tiled(part, self.planner)
-                    parts = self._parts(tiled, product.selection, part)
+                    parts = self._parts(tiled, product.linear, product.selection, part)
                 cycles += sum(number * tally.cycles for number, tally in parts)
         return cycles
 
     def _parts(
-        self, tiled: TiledProduct, selection: Selection, steps: Ints | None
+        self, tiled: TiledProduct, linear: Linear, selection: Selection, steps: Ints | None
     ) -> list[tuple[int, Tally]]:
         """Return how often which runs take place."""
-        if steps is None:
-            return [(1, self.whole(tiled))]
-        if not tiled.gathers:
-            return [(len(steps), self.whole(tiled))]
-        return self.gathered(tiled, selection, steps)
+        if tiled.depends_on_values:
+            weights = self._weight_masks(linear, tiled.machine.path.w)
+            return self.valued(tiled, selection, steps, weights)
+        return [(1 if steps is None else len(steps), self.whole(tiled))]
 
     def watched(
         self,
@@ -223,17 +230,23 @@ class Runner:
 
         return self.remembered(machine, (*tiled.content, seams), make)
 
-    def gathered(
-        self, tiled: TiledProduct, selection: Selection, steps: Ints
+    def valued(
+        self,
+        tiled: TiledProduct,
+        selection: Selection,
+        steps: Ints | None,
+        weights: Mask | None = None,
     ) -> list[tuple[int, Tally]]:
-        """Return what decode steps add up to that fetch what selection kept, in parts that add up.
+        """Return what a product adds up to whose time depends on values, in parts that add up.
 
         Args:
-            tiled: the product of one step.
+            tiled: the product, of one step in decode.
             selection: what survives of its input, with a mask.
-            steps: `[steps, rows]`.
+            steps: `[steps, rows]`; None for prefill.
+            weights: `[K, O]`, weights that are stored; None: all.
         """
-        return [(1, self.tally(work, tiled.machine)) for work in tiled.works(selection, steps)]
+        works = tiled.works(selection, steps, weights=weights)
+        return [(1, self.tally(work, tiled.machine)) for work in works]
 
     def tally(self, work: Work, machine: LayerMachine) -> Tally:
         """Return what work adds up to on the machine as it is set for it, run if not known."""

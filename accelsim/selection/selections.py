@@ -31,6 +31,7 @@ class Wish:
         with_mask: whether the mask is wanted, besides counts.
         criterion: how values are ranked.
         is_centred: whether each token's median is subtracted first.
+        without_zeros: whether kept values that are zero are left out of the mask.
     """
 
     precision: str
@@ -38,11 +39,12 @@ class Wish:
     with_mask: bool = False
     criterion: str = "act"
     is_centred: bool = False
+    without_zeros: bool = False
 
     @property
-    def ranking(self) -> tuple[str, str, bool]:
-        """Precision, criterion and centring: wishes that agree in them are granted in one pass."""
-        return self.precision, self.criterion, self.is_centred
+    def ranking(self) -> tuple[str, str, bool, bool]:
+        """All but the pattern and the mask: wishes that agree in it are granted in one pass."""
+        return self.precision, self.criterion, self.is_centred, self.without_zeros
 
 
 def selections_of(
@@ -73,7 +75,7 @@ def _select(trace: Trace, key: str, wishes: Sequence[Wish]) -> dict[Wish, Select
     made: dict[Wish, Selection] = {}
     for ranking in dict.fromkeys(wish.ranking for wish in wishes):
         same = [wish for wish in wishes if wish.ranking == ranking]
-        precision, criterion, is_centred = ranking
+        precision, criterion, is_centred, without_zeros = ranking
         chosen = select_input(
             trace,
             key,
@@ -82,6 +84,7 @@ def _select(trace: Trace, key: str, wishes: Sequence[Wish]) -> dict[Wish, Select
             with_masks=any(wish.with_mask for wish in same),
             criterion=criterion,
             is_centred=is_centred,
+            without_zeros=without_zeros,
         )
         made |= dict(zip(same, chosen, strict=True))
     return made

@@ -145,12 +145,13 @@ def select_each(  # noqa: PLR0913 - all but two are optional, and named
     *,
     scores: Values | None = None,
     with_masks: bool = False,
+    without_zeros: bool = False,
     rounded: Values | None = None,
 ) -> list[Selection]:
     """Select the activations `[T, K]` of one layer input by several patterns.
 
     `scores` are what is ranked, by default the operands; `rounded`, the real values that these
-    stand for, are what levels are compared with.
+    stand for, are what levels are compared with. `without_zeros`, masks leave out kept zeros.
     """
     values = operands if real is None else real
     squares, dropped = _scratch.arrays(2, operands.shape)
@@ -167,7 +168,9 @@ def select_each(  # noqa: PLR0913 - all but two are optional, and named
                 nonzero=np.count_nonzero(alive & mask, axis=1).astype(np.int64),
                 squared_magnitude=squared_magnitude,
                 dropped_squared_magnitude=np.multiply(squares, ~mask, out=dropped).sum(axis=1),
-                packed_mask=np.packbits(mask, axis=1) if with_masks else None,
+                packed_mask=np.packbits(mask & alive if without_zeros else mask, axis=1)
+                if with_masks
+                else None,
                 alive=alive_count,
             )
         )
@@ -183,6 +186,7 @@ def select_input(  # noqa: PLR0913
     with_masks: bool,
     criterion: str = "act",
     is_centred: bool = False,
+    without_zeros: bool = False,
 ) -> list[Selection]:
     """Select input `key` of a trace by several patterns, in one pass over its values.
 
@@ -216,7 +220,13 @@ def select_input(  # noqa: PLR0913
         if any(pattern.has_level for pattern in patterns):
             rounded = held * trace.token_scales(key, real, precision)
         return select_each(
-            held, patterns, real, scores=scores, with_masks=with_masks, rounded=rounded
+            held,
+            patterns,
+            real,
+            scores=scores,
+            with_masks=with_masks,
+            without_zeros=without_zeros,
+            rounded=rounded,
         )
 
     blocks = list(_cores().map(selected, pairwise(cuts)))
@@ -276,8 +286,8 @@ def _without_values(trace: Trace, key: str, pattern: Pattern, *, with_masks: boo
     """Return what a pattern keeps of any values, none of them zero."""
     if with_masks and not pattern.is_dense:
         raise InputError(
-            f"{trace.path}: has shapes only; which weights pattern {pattern} fetches in decode "
-            f"depends on values (make the trace with a distribution, or capture it)"
+            f"{trace.path}: has shapes only; which values pattern {pattern} keeps, on which this "
+            f"run depends, it does not say (make the trace with a distribution, or capture it)"
         )
     rows, features = trace.meta.shape(key)
     # Broadcasts take no memory.

@@ -203,7 +203,7 @@ class Totals:
                 if self._steps is None or not tiled.gathers:
                     return combine([(count, runner.whole(tiled))])
                 selection = self._workload.selection(linear.input, wish)
-                return combine(runner.gathered(tiled, selection, self._steps))
+                return combine(runner.valued(tiled, selection, self._steps))
 
         key = (method, gemm, count, is_decode, source)
         return self._runner.remembered(self._runner.arch.running(), key, make)
@@ -254,15 +254,17 @@ def totals_of(  # noqa: PLR0913, PLR0917
 ) -> dict[str, float | None]:
     """Return the headline numbers of a run on an equipped machine; `batch` None is prefill.
 
-    Methods with products of their own are run in full, and so is decode where rows are gathered or
-    a layer does not run every token of a step.
+    Methods with products of their own are run in full, and so are machines whose time depends on
+    the values of both operands, and decode where rows are gathered or a layer does not run every
+    token of a step.
     """
     methods = policy.methods if policy is not None else (arch.method,)
     inputs = workload.trace.meta.inputs.values()
     is_partial = batch is not None and (
         arch.diagram.gathers_rows or any(x.sequence_lengths is not None for x in inputs)
     )
-    if is_partial or any(method.demands.rank for method in methods):
+    is_matched = arch.diagram.packs is not None
+    if is_partial or is_matched or any(method.demands.rank for method in methods):
         phase: Phase = "prefill" if batch is None else "decode"
         options: dict[str, Any] = {"batch": batch, "layers": layers, "cache": workload.cache}
         result = simulate(arch, workload.trace, policy=policy, phase=phase, **options)
