@@ -73,6 +73,7 @@ def _check_patterns(file: ArchitectureFile) -> None:
         raise KeyedError(
             ("weight_pattern",), f"weight_pattern '{w}' has no groups; allowed: dense, or N:M"
         )
+    _check_own_patterns(file)
     if not pattern.is_grouped and not file.diagram.takes_any_positions:
         raise KeyedError(
             ("pattern",),
@@ -104,10 +105,22 @@ def _check_patterns(file: ArchitectureFile) -> None:
         )
 
 
+def _check_own_patterns(file: ArchitectureFile) -> None:
+    """Check that a dataflow that names the patterns that it runs has one of them."""
+    own, pattern = file.diagram.patterns, file.pattern
+    if own and not (pattern.is_dense or isinstance(pattern, own)):
+        names = ", ".join(cls.__name__.lower() for cls in own)
+        raise KeyedError(
+            ("pattern",),
+            f"dataflow '{file.dataflow}' does not run pattern '{pattern}'; allowed: dense, {names}",
+        )
+
+
 def _check_diagram(file: ArchitectureFile) -> None:
     """Check that the block diagram has a place for each unit, and each place that needs one has."""
     dataflow, drawn, there = f"dataflow '{file.dataflow}'", file.diagram.units, file.given_units
-    if not file.pattern.is_dense and "selector" not in drawn:
+    needs_selector = not (file.pattern.is_dense or file.diagram.patterns)
+    if needs_selector and "selector" not in drawn:
         raise KeyedError(
             ("pattern",),
             f"pattern '{file.pattern}' needs 'selector', for which {dataflow} has no place; "

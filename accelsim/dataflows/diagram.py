@@ -35,6 +35,7 @@ from accelsim.dataflows.stages import (
 )
 from accelsim.hardware import Unit
 from accelsim.mapping import Packs
+from accelsim.sparsity import Pattern
 
 __all__ = [
     "DATAFLOWS",
@@ -65,6 +66,10 @@ class Diagram:
         classes: unit classes of this dataflow, by unit, in place of the shipped ones.
         has_rtl: whether `accelsim rtl` describes it.
         packs: how tiles are packed whose time depends on the masks of X and W; None: it does not.
+        patterns: kinds of patterns without groups that it runs and that need no selector.
+        dense_kinds: layers, by the last part of their names, that run dense unless a policy says
+            otherwise.
+        sees_hidden: whether gate and up products of an FFN depend on its hidden values.
         gathers_rows: whether decode compacts X and W to the positions that some token keeps, which
             are any of K; prefill then runs dense.
         colours: of units in plots, as names of the palette (`accelsim.report.style`).
@@ -79,6 +84,9 @@ class Diagram:
     classes: Mapping[str, type[Unit]] = field(default_factory=dict)
     has_rtl: bool = False
     packs: Packs | None = None
+    patterns: tuple[type[Pattern], ...] = ()
+    dense_kinds: frozenset[str] = frozenset()
+    sees_hidden: bool = False
     gathers_rows: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from accelsim.base.errors import InputError
@@ -76,6 +76,15 @@ class LayerMachine:
         """How tiles are packed whose time depends on the masks of X and W; None: it does not."""
         is_sparse = self.path.is_sparse or self.path.w.is_sparse
         return self.diagram.packs if is_sparse else None
+
+    def for_ffn(self, product: str, share: float) -> LayerMachine:
+        """Return the machine for a product of an FFN of which hidden values are looked at.
+
+        Args:
+            product: gate, up or down.
+            share: of hidden values that are not zero, as a search for tiles counts on.
+        """
+        return replace(self, path=replace(self.path, ffn_product=product, kept_share=share))
 
     @property
     def is_searched(self) -> bool:

@@ -64,7 +64,7 @@ class TokenGather(Unit):
     @override
     def busy_cycles(self, work: Work) -> Ints:
         found = packed(work)
-        if found is None or found.side == "gate":
+        if found is None or found.product == "gate":
             return self._array_cycles(work)
         return ceil_div(self._payloads(work), self.lanes)
 
@@ -76,7 +76,7 @@ class TokenGather(Unit):
     def actions(self, work: Work) -> Mapping[str, int]:
         found, path = packed(work), work.path
         folded = 0
-        if found is not None and found.side == "up":
+        if found is not None and found.product == "up":
             folded = int(found.values.sum()) * path.rows
         return {
             "decode": int(self._payloads(work).sum()),
@@ -108,9 +108,9 @@ class TokenGather(Unit):
     @staticmethod
     def _payloads(work: Work) -> Ints:
         found, jobs, path = packed(work), work.jobs, work.path
-        if found is None or found.side == "gate":
+        if found is None or found.product == "gate":
             return 0 * jobs.tokens
-        if found.side == "up":
+        if found.product == "up":
             return found.values
         return found.values * ceil_div(jobs.columns, path.rows * path.columns)
 

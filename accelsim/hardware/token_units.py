@@ -53,6 +53,7 @@ class TokenArray(MacArray):
         found, jobs, path = packed(work), work.jobs, work.path
         if found is None:
             return super().actions(work)
+        assert found.macs is not None
         macs = int(found.macs.sum())
         lane_cycles = int(self.busy_cycles(work).sum()) * path.macs_per_cycle
         updates = found.serial_cycles(jobs, path) * path.rows * path.columns
@@ -120,10 +121,10 @@ class TokenActivationBuffer(ActivationBuffer):
     @override
     def write_bytes(self, work: Work) -> Ints:
         found, jobs = packed(work), work.jobs
-        if found is None or found.side == "gate":
+        if found is None or found.product == "gate":
             return super().write_bytes(work)
         rows = found.row_bytes(jobs, work.path)
-        if found.side == "down":
+        if found.product == "down":
             return rows * jobs.loads_activations
         return super().write_bytes(work) + rows * jobs.first_reduction
 
@@ -145,10 +146,10 @@ class TokenOutputBuffer(OutputBuffer):
     @override
     def write_bytes(self, work: Work) -> Ints:
         found, jobs, path = packed(work), work.jobs, work.path
-        if found is None or found.side == "down":
+        if found is None or found.product == "down":
             return super().write_bytes(work)
         words = found.word_bytes(jobs, path) * jobs.last_reduction
-        if found.side == "gate":
+        if found.product == "gate":
             return super().write_bytes(work) + words
         is_whole = jobs.first_reduction & jobs.last_reduction
         bits = np.where(is_whole, path.y.bits, path.accumulator_bits)
@@ -159,10 +160,10 @@ class TokenOutputBuffer(OutputBuffer):
     @override
     def read_bytes(self, work: Work) -> Ints:
         found, jobs, path = packed(work), work.jobs, work.path
-        if found is None or found.side == "down":
+        if found is None or found.product == "down":
             return super().read_bytes(work)
         partial = found.values + found.overflowing * jobs.columns
-        if found.side == "gate":
+        if found.product == "gate":
             partial = jobs.tokens * jobs.columns
         partial = bytes_of(partial * path.accumulator_bits)
         return partial * ~jobs.first_reduction + sent_bytes(work, found)
@@ -170,7 +171,7 @@ class TokenOutputBuffer(OutputBuffer):
     @override
     def far_cycles(self, work: Work) -> Ints:
         found = packed(work)
-        if found is None or found.side == "down":
+        if found is None or found.product == "down":
             return super().far_cycles(work)
         return ceil_div(sent_bytes(work, found), self.port_bytes)
 
@@ -188,10 +189,10 @@ class TokenDram(Dram):
     @override
     def activation_bytes(self, work: Work) -> Ints:
         found, jobs = packed(work), work.jobs
-        if found is None or found.side == "gate":
+        if found is None or found.product == "gate":
             return super().activation_bytes(work)
         rows = found.row_bytes(jobs, work.path)
-        if found.side == "up":
+        if found.product == "up":
             return super().activation_bytes(work) + self.bursts(rows * jobs.first_reduction)
         return self.bursts(rows * jobs.loads_activations) + self.bursts(work.resumed_bytes)
 
@@ -203,7 +204,7 @@ class TokenDram(Dram):
     @override
     def output_bytes(self, work: Work) -> Ints:
         found = packed(work)
-        if found is None or found.side == "down":
+        if found is None or found.product == "down":
             return super().output_bytes(work)
         return self.bursts(sent_bytes(work, found))
 
@@ -214,12 +215,13 @@ def fetched_bytes(work: Work, burst_bytes: int) -> Ints | None:
     No more than the tile has.
     """
     found, jobs, path = packed(work), work.jobs, work.path
-    if found is None or found.side == "gate" or not work.is_decode:
+    if found is None or found.product == "gate" or not work.is_decode:
         return None
     _, vector_bytes = found.vectors(jobs, path)
     apart = found.needed * ceil_div(vector_bytes, burst_bytes)
     whole = ceil_div(jobs.weight_tile_bytes(path), burst_bytes)
-    return np.minimum(apart, whole) * burst_bytes * jobs.loads_weights
+    fetched: Ints = np.minimum(apart, whole) * burst_bytes * jobs.loads_weights
+    return fetched
 
 
 def sent_bytes(work: Work, found: TokenPacking) -> Ints:

@@ -26,7 +26,7 @@ class TwellPacker(Unit):
 
     A lane compares an output with zero, counts those that are not, and writes them with their
     column behind the last one; after 256 outputs it writes the count, which is the flag of a tile
-    with more values than payloads, too. Every output passes, also of layers that are not packed.
+    with more values than payloads, too. Outputs of a down product go past it.
 
     Timing:
         busy    = ceil(tokens × columns / lanes), for a job that completes K; of an up product
@@ -83,7 +83,9 @@ class TwellPacker(Unit):
     @staticmethod
     def _outputs(work: Work) -> Ints:
         found, jobs = packed(work), work.jobs
-        if found is not None and found.side == "up":
+        if found is not None and found.product == "down":
+            return 0 * found.values
+        if found is not None and found.product == "up":
             return (found.values + found.overflowing * jobs.columns) * jobs.last_reduction
         return jobs.tokens * jobs.columns * jobs.last_reduction
 

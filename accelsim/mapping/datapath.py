@@ -65,6 +65,7 @@ class Datapath:
     score_bits: int = 0  # of what is ranked, where that is not the values themselves
     demands: Demands = Demands()  # noqa: RUF009 - immutable
     kept_share: float | None = None  # of a token, where no groups tell
+    ffn_product: str = ""  # gate, up or down, where hidden values of an FFN are looked at
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
 
     @property

@@ -14,7 +14,9 @@ class Masks:
     Attributes:
         x: `[T, K]`, activations that are kept.
         w: `[K, O]`, weights that are stored; None: all.
+        hidden: `[T, N]`, hidden values of the FFN that the product is part of; None: those are X.
     """
 
     x: Mask
     w: Mask | None = None
+    hidden: Mask | None = None

@@ -8,7 +8,7 @@ values that selection kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -41,19 +41,19 @@ class Packing:
 
     def of_run(self, run: int) -> Self:
         """Return what one of several runs found, `[jobs]`."""
-        return type(self)(**{name: values[run] for name, values in self.arrays.items()})
+        return replace(self, **{name: values[run] for name, values in self.arrays.items()})
 
     @property
     def arrays(self) -> dict[str, Ints]:
         """What is known of the tiles, by name."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: values for name, values in found.items() if values is not None}
+        return {name: values for name, values in found.items() if isinstance(values, np.ndarray)}
 
     @classmethod
     def of_runs(cls, runs: Sequence[Self]) -> Self:
         """Return what several runs found, `[runs, jobs]`."""
-        names = runs[0].arrays
-        return cls(**{name: np.stack([run.arrays[name] for run in runs]) for name in names})
+        stacked = {name: np.stack([run.arrays[name] for run in runs]) for name in runs[0].arrays}
+        return replace(runs[0], **stacked)
 
     @classmethod
     def even(cls, jobs: TileJobs, path: Datapath) -> Self:

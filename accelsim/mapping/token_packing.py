@@ -13,7 +13,7 @@ others, and computed as on a dense machine, R such tokens at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from accelsim.mapping.packing import Packing
 from accelsim.sparsity import Mask
 from accelsim.sparsity.rows.twell import TwELL
 
-Side = Literal["gate", "up", "down"]
-SIDES: dict[str, Side] = {"gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
-"""Products of a gated FFN by the kinds of their layers."""
 ROWS = TwELL()
 """The format: tiles of 256 columns with 31 payloads."""
 
@@ -38,14 +35,14 @@ class TokenPacking(Packing):
     Arrays `[jobs]`, or `[runs, jobs]` for decode steps; `macs` are those of two nonzero values.
 
     Attributes:
-        side: which product it is.
+        product: which one it is, gate, up or down.
         values: nonzero hidden values of the tile's tokens that do not overflow.
         turns: of these tokens, one after the other, on the array.
         overflowing: tokens of the tile that overflow.
         needed: columns of W (up) or rows (down) of the tile that some token needs.
     """
 
-    side: Side
+    product: str
     values: Ints
     turns: Ints
     overflowing: Ints
@@ -61,47 +58,73 @@ class TokenPacking(Packing):
             path: rows, columns and lanes.
 
         >>> from accelsim.hardware.examples import work
+        >>> from dataclasses import replace
         >>> tile = work("dense", tokens=2, reduction=256)
+        >>> path = replace(tile.path, ffn_product="down")
         >>> few = np.arange(256) < np.array([[20], [32]])  # two turns of 16 lanes; an overflow
-        >>> found = TokenPacking.of(Masks(few), tile.jobs, tile.path)
+        >>> found = TokenPacking.of(Masks(few), tile.jobs, path)
         >>> found.values, found.turns, found.overflowing, found.macs
         (array([20]), array([2]), array([1]), array([416]))
         """
-        side = side_of(masks.kind)
+        product = path.ffn_product
         hidden = masks.x if masks.hidden is None else masks.hidden
         over = overflows(hidden)[:, None]
         begin, length = jobs.column_start, jobs.columns
-        if side == "down":
+        if product == "down":
             begin, length = jobs.reduction_start, jobs.reduction
         counts = _counts(hidden, begin, length)
         packed = np.where(over, 0, counts)
-        turns = ceil_div(packed, path.lanes if side == "down" else path.columns)
-        if side == "down":
+        turns = ceil_div(packed, path.lanes if product == "down" else path.columns)
+        if product == "down":
             macs = counts * jobs.columns
         else:
             alive = _counts(masks.x, jobs.reduction_start, jobs.reduction)
-            macs = alive * np.where(over | (side == "gate"), jobs.columns, counts)
-        used = (hidden | over).any(axis=0, keepdims=True)
+            macs = alive * np.where(over | (product == "gate"), jobs.columns, counts)
+        used: Mask = np.logical_or.reduce(hidden | over, axis=0, keepdims=True)
         values = _of_tiles(packed, jobs)
         return cls(
-            side=side,
+            product=product,
             steps=path.steps(jobs.reduction),
             stored_values=values,
             compressed_bytes=0 * values,
             macs=_of_tiles(macs, jobs),
             values=values,
-            turns=_of_tiles(turns, jobs) * (side != "gate"),
+            turns=_of_tiles(turns, jobs) * (product != "gate"),
             overflowing=_of_tiles(over + 0 * counts, jobs),
             needed=_counts(used, begin, length)[0],
         )
 
+    @classmethod
+    def expected(cls, jobs: TileJobs, path: Datapath) -> Self:
+        """Return what tiles are taken to hold whose hidden values are all as likely to be there.
+
+        Either no token overflows, or, where the mean tile of a row does, all of them do.
+        """
+        product, share = path.ffn_product, 1.0 if path.kept_share is None else path.kept_share
+        extent = jobs.reduction if product == "down" else jobs.columns
+        over = share * ROWS.tile >= ROWS.tile // ROWS.compression
+        each = np.maximum(1, np.rint(share * extent)).astype(np.int64) * (not over)
+        turns = ceil_div(each, path.lanes if product == "down" else path.columns)
+        some = 1 - (1 - share) ** jobs.tokens
+        return cls(
+            product=product,
+            steps=path.steps(jobs.reduction),
+            stored_values=jobs.tokens * each,
+            compressed_bytes=0 * each,
+            macs=0 * each,
+            values=jobs.tokens * each,
+            turns=jobs.tokens * turns * (product != "gate"),
+            overflowing=jobs.tokens * over,
+            needed=np.minimum(extent, np.ceil(extent * np.maximum(some, over)).astype(np.int64)),
+        )
+
     def dense_tokens(self, jobs: TileJobs) -> Ints:
         """Return the tokens of each tile that the array computes as a dense one does."""
-        return jobs.tokens + 0 * self.overflowing if self.side == "gate" else self.overflowing
+        return jobs.tokens + 0 * self.overflowing if self.product == "gate" else self.overflowing
 
     def serial_cycles(self, jobs: TileJobs, path: Datapath) -> Ints:
         """Return the cycles of the turns: K over R × L lanes, or columns over R × C of them."""
-        if self.side == "down":
+        if self.product == "down":
             return self.turns * ceil_div(jobs.columns, path.rows * path.columns)
         return self.turns * ceil_div(jobs.reduction, path.rows * path.lanes)
 
@@ -116,17 +139,17 @@ class TokenPacking(Packing):
 
     def vectors(self, jobs: TileJobs, path: Datapath) -> tuple[Ints, Ints]:
         """Return how many vectors of W turns read, and the bytes of one: a column, or a row."""
-        length = jobs.columns if self.side == "down" else jobs.reduction
-        count = 0 * self.values if self.side == "gate" else self.values
+        length = jobs.columns if self.product == "down" else jobs.reduction
+        count = 0 * self.values if self.product == "gate" else self.values
         return count, bytes_of(length * path.w.bits)
 
     def activation_bytes(self, jobs: TileJobs, path: Datapath) -> Ints:
         """Return the bytes of X that the array reads: of dense tokens, of turns, and payloads."""
         dense = self.dense_tokens(jobs) * jobs.column_blocks(path)
         dense = dense * bytes_of(jobs.reduction * path.x.bits)
-        if self.side == "gate":
+        if self.product == "gate":
             return dense
-        if self.side == "down":
+        if self.product == "down":
             passes = ceil_div(jobs.columns, path.rows * path.columns)
             return dense + passes * self.word_bytes(jobs, path)
         row = bytes_of(jobs.reduction * path.x.bits)
@@ -134,7 +157,7 @@ class TokenPacking(Packing):
 
     def word_bytes(self, jobs: TileJobs, path: Datapath) -> Ints:
         """Return the bytes of the words in use: a count for each TwELL tile, and the payloads."""
-        extent = jobs.reduction if self.side == "down" else jobs.columns
+        extent = jobs.reduction if self.product == "down" else jobs.columns
         counts = jobs.tokens * ceil_div(extent, ROWS.tile)
         return (self.values + counts) * _word_bytes(path)
 
@@ -144,7 +167,7 @@ class TokenPacking(Packing):
         Whole TwELL tiles, whatever they hold; of tokens that overflow, the counts, and all values.
         A tile that ends within one of TwELL has its share of that.
         """
-        extent = jobs.reduction if self.side == "down" else jobs.columns
+        extent = jobs.reduction if self.product == "down" else jobs.columns
         slots = ROWS.tile // ROWS.compression
         packed = (jobs.tokens - self.overflowing) * extent * slots * _word_bytes(path)
         dense = bytes_of(extent * path.y.bits) + ceil_div(extent, ROWS.tile) * _word_bytes(path)
@@ -161,17 +184,9 @@ def overflows(hidden: Mask) -> Flags:
     """
     begins = np.arange(0, hidden.shape[1], ROWS.tile)
     counts = np.add.reduceat(hidden, begins, axis=1, dtype=np.int64)
-    flags: Flags = (counts >= ROWS.tile // ROWS.compression).any(axis=1)
+    most = np.max(counts, axis=1)
+    flags: Flags = most >= ROWS.tile // ROWS.compression
     return flags
-
-
-def side_of(kind: str) -> Side:
-    """Return which product of an FFN layers of a kind are; of any other name, one that gathers.
-
-    >>> side_of("gate_proj"), side_of("up_proj"), side_of("fc2")
-    ('gate', 'up', 'down')
-    """
-    return SIDES.get(kind, "down")
 
 
 def _word_bytes(path: Datapath) -> int:

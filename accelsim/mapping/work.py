@@ -103,7 +103,7 @@ class Work:
             self,
             jobs=replace(self.jobs, **arrays),
             weight_bytes=self.weight_bytes.ravel(),
-            found=Packing(**found),
+            found=replace(self.found, **found),
         )
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
@@ -228,30 +229,29 @@ class TiledProduct:
     ) -> Iterator[Work]:
         """Yield the work of prefill, or of decode steps, packed by the masks of X and W."""
         packs, kept = self.machine.packs, selection.kept_mask
+        hidden = None if selection.hidden is None else selection.hidden.kept_mask
         assert packs is not None
 
-        def found(rows: Mask) -> Packing:
-            return packs.found(Masks(rows, weights), work.jobs, work.path)
+        def found(rows: Ints | slice) -> Packing:
+            of_rows = None if hidden is None else hidden[rows]
+            return packs.found(Masks(kept[rows], weights, of_rows), work.jobs, work.path)
 
         if steps is None:
-            yield replace(work, found=found(kept), nonzero=int(selection.nonzero.sum()))
+            yield replace(work, found=found(slice(None)), nonzero=int(selection.nonzero.sum()))
             return
         nonzero = selection.nonzero[steps].sum(axis=1)
-        chunk = 1 if one_by_one else _runs_at_once(work.weight_bytes[None])
-        for first in range(0, len(steps), chunk):
-            part = slice(first, first + chunk)
-            runs = Packing.of_runs([found(kept[step]) for step in steps[part]])
-            alive = int(nonzero[part].sum())
-            if one_by_one:
-                yield replace(work, found=runs.of_run(0), nonzero=alive)
-                continue
-            number = len(runs.steps)
+        if one_by_one:
+            for step, alive in zip(steps, nonzero.tolist(), strict=True):
+                yield replace(work, found=found(step), nonzero=alive)
+            return
+        for part in _alike([found(step) for step in steps], len(work.jobs)):
+            runs = Packing.of_runs([packing for _, packing in part])
             yield replace(
                 work,
                 weight_bytes=np.broadcast_to(work.weight_bytes, runs.steps.shape),
                 found=runs,
-                repeats=np.ones(number, np.int64),
-                nonzero=alive,
+                repeats=np.ones(len(part), np.int64),
+                nonzero=int(nonzero[[place for place, _ in part]].sum()),
             )
 
     def _fetches(self, work: Work, selection: Selection, steps: Ints) -> Fetches:
@@ -270,16 +270,31 @@ def _runs_at_once(sizes: Ints) -> int:
     return max(1, _VALUES_AT_ONCE // sizes.shape[1]) if alike else 1
 
 
+def _alike(found: Sequence[Packing], jobs: int) -> Iterator[list[tuple[int, Packing]]]:
+    """Yield decode steps, by their places, that have work in the same jobs and run together."""
+    groups = defaultdict(list)
+    for place, packing in enumerate(found):
+        works = b"".join((values > 0).tobytes() for values in packing.arrays.values())
+        groups[works].append((place, packing))
+    chunk = max(1, _VALUES_AT_ONCE // jobs)
+    for group in groups.values():
+        for first in range(0, len(group), chunk):
+            yield group[first : first + chunk]
+
+
 def method_of(
     arch: Architecture, policy: Policy | None, linear: Linear, *, is_decode: bool
 ) -> Method:
     """Return how a layer is pruned: as the policy says, or as the machine does.
 
-    A machine that gathers rows runs prefill dense.
+    A machine that gathers rows runs prefill dense, and others all layers of some kinds.
     """
     if arch.diagram.gathers_rows and not is_decode:
         return Method(parse_pattern("dense"))
-    return arch.method if policy is None else policy.of(linear.name)
+    if policy is not None:
+        return policy.of(linear.name)
+    is_dense = linear.kind in arch.diagram.dense_kinds
+    return Method(parse_pattern("dense")) if is_dense else arch.method
 
 
 def layer_gemm(

@@ -97,4 +97,6 @@ def layer_products(
         outer = linear.model_copy(update={"in_features": rank})
         ranks = np.broadcast_to(np.int64(rank), selection.tokens)
         yield Product(dense, outer, Selection(rank, ranks, None, None), rank)
+    if selection.ffn_product:
+        machine = machine.for_ffn(selection.ffn_product, selection.hidden_share)
     yield Product(machine, linear, selection, machine.products_per_output(pattern, width))

@@ -19,6 +19,7 @@ from accelsim.mapping import Gemm, Ints
 from accelsim.results.comparison import comparison_rows
 from accelsim.results.result import Result
 from accelsim.run.following import DEFAULT_LAYERS, Layers, check_layers
+from accelsim.run.hidden import beside_hidden
 from accelsim.run.layers import method_of, naming
 from accelsim.run.line import ChainedLine, Line
 from accelsim.run.runner import DEFAULT_ENGINE, Observer, Runner
@@ -299,7 +300,12 @@ def selections(
         distinct = list(dict.fromkeys(chain.from_iterable(wishes.values())))
         found = selections_of(trace, key, distinct, cache)
         for linear, wanted in wishes.items():
-            yield linear, [found[wish] for wish in wanted]
+            chosen = [found[wish] for wish in wanted]
+            for place, ((arch, policy), selection) in enumerate(zip(pairs, chosen, strict=True)):
+                method = method_of(arch, policy, linear, is_decode=with_masks)
+                if arch.diagram.sees_hidden and not method.pattern.is_dense:
+                    chosen[place] = beside_hidden(selection, wanted[place], trace, linear, cache)
+            yield linear, chosen
 
 
 def wish_of(arch: Architecture, policy: Policy | None, linear: Linear, *, is_decode: bool) -> Wish:

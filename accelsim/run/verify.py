@@ -5,7 +5,7 @@ multipliers → gather through the crossbar → multiply → accumulate, tile by
 the order in which the timing model runs them. A timing model that loses or misroutes data cannot
 pass. Where W is the sparse operand, it is W that is compressed and decoded, and X that is gathered.
 Where rows are gathered, X is compacted to what some token of R keeps, and the array sees no other
-row of W.
+row of W. Products of an FFN that are computed a token at a time are in `verify_tokens.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from accelsim.mapping import Gemm, TileJobs, Tiling, tile_jobs
 from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
+from accelsim.run.hidden import beside_hidden
 from accelsim.run.simulation import wish_of
+from accelsim.run.verify_tokens import computed_outputs, token_matmul
 from accelsim.selection.selections import selections_of
 from accelsim.selection.sparsify import held_values
 from accelsim.sparsity import FORMATS, Mask
@@ -85,9 +87,13 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
         operands, _ = held_values(
             trace, linear.input, stored, arch.path.x.precision, is_centred=wish.is_centred
         )
-        mask = selections_of(trace, linear.input, [wish])[wish].kept_mask
-        machine = arch.running(Method(wish.pattern))
-        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask)
+        chosen = selections_of(trace, linear.input, [wish])[wish]
+        machine, mask, hidden = arch.running(Method(wish.pattern)), chosen.kept_mask, None
+        if arch.diagram.sees_hidden and not wish.pattern.is_dense:
+            chosen = beside_hidden(chosen, wish, trace, linear)
+            hidden = mask if chosen.hidden is None else chosen.hidden.kept_mask
+            machine = machine.for_ffn(chosen.ffn_product, chosen.hidden_share)
+        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask, hidden)
 
 
 def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
@@ -105,17 +111,19 @@ def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
     return np.ascontiguousarray(held.T)
 
 
-def check_layer(
+def check_layer(  # noqa: PLR0913, PLR0917 - two masks
     machine: LayerMachine,
     linear: Linear,
     operands: Values,
     weights: Values | Packed,
     mask: Mask | None = None,
+    hidden: Mask | None = None,
 ) -> Check:
     """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare.
 
-    `mask` says what is kept; by default, what the machine's pattern keeps of the operands. Packed
-    weights are compared as what each code and its scale stand for in the multipliers' format.
+    `mask` says what is kept; by default, what the machine keeps of the operands; `hidden`,
+    which hidden values of an FFN are not zero. Packed weights are compared as what each code and
+    its scale stand for in the multipliers' format.
     """
     numbers = weights[:, :]
     mask = machine.pattern.keep(operands) if mask is None else mask
@@ -130,7 +138,11 @@ def check_layer(
         expected = wide @ heavy
         products = machine.path.stored_values(linear.in_features) + 1
         allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
-    computed = machine_matmul(machine, operands, weights, mask)
+    if hidden is None:
+        computed = machine_matmul(machine, operands, weights, mask)
+    else:
+        computed = token_matmul(machine, operands, weights, hidden)
+        expected = np.where(computed_outputs(machine, hidden, linear.out_features), expected, 0)
     difference = np.abs(computed.astype(expected.dtype) - expected)
     worst = np.unravel_index(np.argmax(difference - allowed), difference.shape)
     return Check(linear.name, expected.size, float(difference[worst]), float(allowed[worst]))

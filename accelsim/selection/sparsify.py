@@ -58,6 +58,9 @@ class Selection:
         packed_mask: `[T, K / 8]`, packed bits, set where the activation is kept; None if not
             asked for.
         alive: `[T]`, all activations of each token that are not zero.
+        hidden: where a machine looks at them, what survives of the hidden values of the FFN that
+            the layer is part of.
+        ffn_product: which product of it the layer is then: gate, up or down.
     """
 
     features: int
@@ -66,6 +69,8 @@ class Selection:
     dropped_squared_magnitude: Floats | None
     packed_mask: NDArray[np.uint8] | None = None
     alive: Ints | None = None
+    hidden: Selection | None = None
+    ffn_product: str = ""
 
     @property
     def tokens(self) -> int:
@@ -79,6 +84,13 @@ class Selection:
             return None
         total = float(self.squared_magnitude.sum())
         return float(self.dropped_squared_magnitude.sum()) / total if total else 0.0
+
+    @property
+    def hidden_share(self) -> float:
+        """Share of the hidden values that survive, to the next power of two."""
+        of = self if self.hidden is None else self.hidden
+        share = float(of.kept_counts.sum()) / max(1, of.tokens * of.features)
+        return float(2.0 ** np.ceil(np.log2(max(share, 2.0**-10))))
 
     @property
     def rest(self) -> Selection:
