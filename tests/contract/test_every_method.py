@@ -80,7 +80,7 @@ def test_every_precision_prices_every_unit(precision, small_trace):
 
 def test_units_that_nothing_asks_for_are_there_and_idle(small_trace):
     arch = load("nm816", {"moments": "{}", "statistics": "{table_kib: 8}"})
-    assert arch.statistics.kinds == ("columns", "median")
+    assert arch.statistics.kinds == ("columns", "median", "level")
     plain, result = simulate(load("nm816"), small_trace), simulate(arch, small_trace)
     assert result.cycles == plain.cycles
     assert result.area_um2 > plain.area_um2

@@ -106,3 +106,7 @@ def works_of(arch, trace, *, batch=None, layer=0):
 def cycles_of(arch, shape, *, batch=None):
     """Return the cycles of one layer, all decode steps together."""
     return sum(run.times.cycles for _, run in layer_runs(arch, shape, batch=batch))
+
+
+SELECTING = [name for name in ARCHITECTURES if load(name).selector is not None]
+"""Shipped machines that have a selector."""
