@@ -137,9 +137,15 @@ def _is_linear(linear: LinearModule) -> bool:
 
 
 def machine_weight(
-    linear: LinearModule, method: Method, precision: str, state: State = NO_STATE
+    linear: LinearModule,
+    method: Method,
+    precision: str,
+    state: State = NO_STATE,
+    weights: Pattern = DENSE.pattern,
 ) -> torch.Tensor:
     """Return the weight of a layer, `[O, K]`, as the machine holds it, and pruned if it is.
+
+    It is pruned by its method, or by `weights` beside a method of activations.
 
     Scales of channels hide in it: W diag(s) is what is rounded. As the scaled inputs bring s
     along, it is divided out again.
@@ -153,7 +159,9 @@ def machine_weight(
         scale = scale.where(scale.abs() > _TINY, 1.0).to(weight.dtype)
         weight = round_weights(weight * scale, precision) / scale
     if CRITERIA[method.criterion].ranks_weights:
-        weight = weight * keep(method.pattern, weight.float())
+        weights = method.pattern
+    if not weights.is_dense:
+        weight = weight * keep(weights, weight.float())
     return weight
 
 
@@ -177,6 +185,7 @@ class Pruner:
         *,
         precision: str = FLOAT,
         states: States | None = None,
+        weights: Pattern = DENSE.pattern,
     ) -> None:
         self.rows = RowLayout()
         self._linears = linears
@@ -185,6 +194,7 @@ class Pruner:
             for name, method in ((name, policy.of(name)) for name in linears)
         }
         self._precision = precision
+        self._weights = weights
         self._dropped: dict[str, torch.Tensor] = {}
         self._last: tuple[Any, ...] = (None, None, None)  # input, method, what came of them
 
@@ -210,8 +220,9 @@ class Pruner:
 
     def _attach(self, name: str, linear: LinearModule, layer: LayerPruning) -> None:
         prunes_weights = CRITERIA[layer.method.criterion].ranks_weights
-        if prunes_weights or self._precision != FLOAT:
-            weight = machine_weight(linear, layer.method, self._precision, layer.state)
+        if prunes_weights or self._precision != FLOAT or not self._weights.is_dense:
+            how = (layer.method, self._precision, layer.state, self._weights)
+            weight = machine_weight(linear, *how)
             self._exchange(linear, weight)
         if prunes_weights:
             layer = replace(layer, method=DENSE)
