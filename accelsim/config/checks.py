@@ -52,6 +52,11 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
         )
     check_method(method)
     demands, drawn = method.demands, file.diagram.units
+    if demands.rank and not file.weight_pattern.is_dense:
+        raise InputError(
+            f"mitigation '{method.mitigation}' adds a product with whole weights, which a machine "
+            f"with weight_pattern '{file.weight_pattern}' does not store"
+        )
     if demands.rank and file.diagram.gathers_rows:
         raise InputError(
             f"mitigation '{method.mitigation}' adds a product of what was dropped, which dataflow "
@@ -231,14 +236,9 @@ def _check_parts(file: ArchitectureFile) -> None:
 
 
 def _check_crossbar(file: ArchitectureFile) -> None:
-    """Check that a machine with one sparse operand routes the other one, and no other does."""
+    """Check that a machine with a sparse operand routes the other one, and no other does."""
     x, w, there = file.pattern, file.weight_pattern, file.given_units
-    if not (x.is_dense or w.is_dense):
-        raise KeyedError(
-            ("weight_pattern",),
-            f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
-            f"allowed: weight_pattern dense, or pattern dense",
-        )
+    _check_both(file)
     if x.is_dense and w.is_dense and "crossbar" in there:
         raise KeyedError(
             ("crossbar",), f"pattern '{x}' drops nothing and has no use for 'crossbar'"
@@ -256,6 +256,33 @@ def _check_crossbar(file: ArchitectureFile) -> None:
             if not sparse.is_dense:
                 needed = f"needs a crossbar that routes {routed}: crossbar.kind {kinds}"
                 raise KeyedError(("crossbar",), f"{key} '{sparse}' {needed}")
+
+
+def _check_both(file: ArchitectureFile) -> None:
+    """Check that one operand is sparse at most, or both alike where blocks are unrolled."""
+    x, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
+    if not file.diagram.unrolls_blocks:
+        if not (x.is_dense or w.is_dense):
+            unrolling = ", ".join(name for name in DATAFLOWS if DATAFLOWS[name].unrolls_blocks)
+            raise KeyedError(
+                ("weight_pattern",),
+                f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
+                f"allowed: weight_pattern dense, or pattern dense; dataflows with both: "
+                f"{unrolling}",
+            )
+        return
+    if not x.is_dense and w.group_size != x.group_size:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' has a lane for a block of both operands, but weight_pattern "
+            f"'{w}' has blocks of {w.group_size} and pattern '{x}' of {x.group_size}; allowed: "
+            f"the same size",
+        )
+    if not w.is_dense and file.format != "bitmask":
+        raise KeyedError(
+            ("format",),
+            f"dataflow '{dataflow}' matches the masks of both operands; allowed: bitmask",
+        )
 
 
 def _check_unpacker(file: ArchitectureFile) -> None:

@@ -80,6 +80,14 @@ class Pattern(ABC):
         groups, ragged = divmod(window, self.group_size)
         return None if ragged else groups * self.kept_per_group
 
+    def in_groups_of(self, window: int) -> Pattern:
+        """Return N:M of groups of so many values in which all masks of this pattern fit.
+
+        >>> [str(parse_pattern(text).in_groups_of(8)) for text in ("2:8", "1:4", "2:4x4:8")]
+        ['2:8', '2:8', '4:8']
+        """
+        return parse_pattern(f"{self.most_kept(window)}:{window}")
+
     def runs_on(self, machine: Pattern) -> bool:
         """Whether hardware for the pattern `machine` can run this one.
 
