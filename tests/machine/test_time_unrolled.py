@@ -197,9 +197,13 @@ def test_tiles_that_are_searched_are_no_slower_than_estimated_ones():
 def test_a_column_is_made_of_a_decoder_a_lane_and_a_multiplexer_a_multiplier():
     """16 lanes × 8 rows × 4 weights: 8 bits picked, and one of 5 places matched, each."""
     parts = BLOCKS["crossbar_matching"].parts(shape(machine().path.seen_from_weights))
-    assert parts == {"leg_bits": 16 * 8 * 4 * (8 + 5), "places": 16 * 4 * 5}
+    assert parts == {
+        "leg_bits": 16 * 8 * 4 * 8,
+        "match_legs": 16 * 8 * 4 * 5,
+        "places": 16 * 4 * 5,
+    }
     stepper = BLOCKS["mask_stepper"].parts(shape(machine().path.seen_from_weights))
-    assert stepper == {"places": 2 * 8, "register_bits": 2 * 8}
+    assert stepper == {"places": 8}
 
 
 def test_more_rows_share_the_decoders_of_a_column():

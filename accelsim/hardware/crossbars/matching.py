@@ -14,6 +14,8 @@ from accelsim.mapping import Datapath, Work, ceil_div
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 from accelsim.tech.source import BlockCost, CostSource
 
+_SWITCHES_LIKE = {"route": "route", "decode": "decode", "step": "decode"}
+
 
 class Matching(Crossbar):
     """An N:1 multiplexer in front of every multiplier, for the N weights stored of a block of M.
@@ -31,8 +33,8 @@ class Matching(Crossbar):
         step: one kept activation of a row and lane found in the mask of its block.
 
     Not modelled:
-        Multiplexers that rest where no weight is stored; wires of the broadcast. Prices of parts
-        are those of `window`, which has the same decoder and multiplexers.
+        Multiplexers that rest where no weight is stored; wires of the broadcast. Energy is that of
+        `window`, which has the same decoder and multiplexers, by area.
 
     Example:
         2 tokens × 64 positions × 2 outputs, both at 4:8, 16 lanes: 8 blocks, 4 steps.
@@ -64,25 +66,31 @@ class Matching(Crossbar):
 
     @override
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
-        parts, stepper = self._column(tech, path).parts_um2, self._stepper(tech, path)
-        route = tech.energy_pj(
-            "crossbar_matching", "route", parts["leg_bits"] / (path.rows * path.lanes)
-        )
-        decode = tech.energy_pj("crossbar_matching", "decode", parts["places"] / path.lanes)
-        step = tech.energy_pj("mask_stepper", "decode", stepper.logic_um2)
+        column, stepper = self._column(tech, path), self._stepper(tech, path)
+        decoders_um2 = column.parts_um2["places"]
+        switched_um2 = {
+            "route": (column.logic_um2 - decoders_um2) / (path.rows * path.lanes),
+            "decode": decoders_um2 / path.lanes,
+            "step": stepper.logic_um2,
+        }
+        flip_flops = {
+            "route": self._stages * path.x.bits,
+            "decode": _held_bits(path),
+            "step": path.w.block,
+        }
         return {
-            "route": route + self._stages * path.x.bits * tech.register_pj,
-            "decode": decode + _held_bits(path) * tech.register_pj,
-            "step": step + path.w.block * tech.register_pj,
+            action: tech.energy_pj("crossbar_window", _SWITCHES_LIKE[action], um2)
+            + flip_flops[action] * tech.register_pj
+            for action, um2 in switched_um2.items()
         }
 
     @override
     def area_um2(self, tech: CostSource, path: Datapath) -> float:
-        held_um2 = path.lanes * _held_bits(path) * tech.register_um2
-        columns = path.columns * (self._column(tech, path).area_um2 + held_um2)
-        steppers = path.rows * path.lanes * self._stepper(tech, path).area_um2
-        registers = self._stages * path.x.bits * path.lanes * (path.columns + 1)
-        return columns + steppers + path.rows * registers * tech.register_um2
+        logic = path.columns * self._column(tech, path).area_um2
+        logic += path.rows * path.lanes * self._stepper(tech, path).area_um2
+        held = path.columns * _held_bits(path) + path.rows * 2 * path.w.block
+        piped = path.rows * self._stages * path.x.bits * (path.columns + 1)
+        return logic + path.lanes * (held + piped) * tech.register_um2
 
     @override
     def _delay_ps(self, tech: CostSource, path: Datapath) -> float:
@@ -99,7 +107,7 @@ class Matching(Crossbar):
 
 def _held_bits(path: Datapath) -> int:
     """Return the flip-flops of a column's lane: the block in use, and the next one as it comes."""
-    return 2 * (path.w.kept_per_block * path.w.bits + path.w.block)
+    return 2 * (path.w.kept_per_block * path.x.bits + path.w.block)
 
 
 def _parts(s: Shape) -> Parts:
@@ -109,15 +117,21 @@ def _parts(s: Shape) -> Parts:
     the activation.
     """
     return {
-        "leg_bits": s.lanes * s.columns * s.n * (s.bits + s.window),
+        "leg_bits": s.lanes * s.columns * s.n * s.bits,
+        "match_legs": s.lanes * s.columns * s.n * s.window,
         "places": s.lanes * s.n * s.window,
     }
 
 
 def _stepper_parts(s: Shape) -> Parts:
-    """Count two gates a position, first and rest, and the masks in use and to come."""
-    return {"places": 2 * s.m, "register_bits": 2 * s.m}
+    """Count positions, each of which asks whether one before it is set."""
+    return {"places": s.m}
 
 
-BLOCKS["crossbar_matching"] = Block(_parts, value_path, priced_like="crossbar_window")
-BLOCKS["mask_stepper"] = Block(_stepper_parts, value_path, priced_like="crossbar_window")
+def _stepper_path(s: Shape) -> Parts:
+    """Return what the chain through the mask grows with."""
+    return {"constant": 1.0, "m": s.m}
+
+
+BLOCKS["crossbar_matching"] = Block(_parts, value_path)
+BLOCKS["mask_stepper"] = Block(_stepper_parts, _stepper_path)
