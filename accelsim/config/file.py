@@ -23,6 +23,7 @@ from accelsim.config.sections import (
 from accelsim.config.values import (
     ExtraUnits,
     PatternValue,
+    WeightPatternValue,
     check_criterion,
     check_format,
     check_mitigation,
@@ -108,10 +109,10 @@ class ArchitectureFile(BaseModel):
     ]
     pattern: Annotated[PatternValue, Field(description="dense, or N:M with N ≤ M ≤ 64")]
     weight_pattern: Annotated[
-        PatternValue,
+        WeightPatternValue,
         Field(
-            description="Of W: dense, or N:M, pruned before the run; stored without its zeros, "
-            "with metadata in `format`"
+            description="Of W: dense, N:M, or two ranks N:MxP:Q, pruned before the run; stored "
+            "without its zeros, with metadata in `format`"
         ),
     ] = parse_pattern("dense")
     criterion: Annotated[

@@ -66,6 +66,7 @@ class Datapath:
     demands: Demands = Demands()  # noqa: RUF009 - immutable
     kept_share: float | None = None  # of a token, where no groups tell
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
+    lower_rank: tuple[int, int] | None = None  # N and M of blocks, where a group has two ranks
     is_unrolled: bool = False  # whether a lane takes the values of its block one after the other
 
     @property
@@ -105,6 +106,12 @@ class Datapath:
         if self.w.is_sparse:
             return self.w.kept_per_block, self.w.block
         return self.kept_per_group, self.group_size
+
+    @property
+    def upper_rank(self) -> tuple[int, int]:
+        """The P of Q blocks of a group that are kept, where it has two ranks."""
+        (kept, size), (n, m) = self.lane_group, self.lower_rank or self.lane_group
+        return kept // n, size // m
 
     @property
     def groups_per_step(self) -> int:

@@ -14,8 +14,9 @@ from accelsim.mapping import Gemm, Ints, Tiling, tile_jobs
 from accelsim.precision import Values
 from accelsim.precision.groups import Packed
 from accelsim.run.walk import steps, tiles
-from accelsim.sparsity import FORMATS
+from accelsim.sparsity import FORMATS, Mask
 from accelsim.sparsity.patterns.base import keep_largest
+from accelsim.sparsity.patterns.two_rank import TwoRank
 
 
 def with_stored_weights(
@@ -33,7 +34,7 @@ def with_stored_weights(
         x = np.pad(operands[rows, start : start + length], padding)
         tile = np.pad(weights[start : start + length, columns].T, padding)
         blocks = tile.reshape(-1, m)
-        kept = keep_largest((blocks != 0).view(np.int8), n)
+        kept = _places_in_blocks(machine, blocks)
         decoded = form.decode(form.encode(kept), n, m).reshape(len(tile), -1)
         values = blocks[kept].reshape(len(tile), -1).astype(accumulator)
         for slots in steps(machine, 0, blocks.shape[0] // len(tile)):
@@ -73,6 +74,17 @@ def block_by_block(
                 w = np.where(meets, stored[None, :, lanes], 0).sum(axis=-1, dtype=accumulator)
                 outputs[rows, columns] += np.einsum("rl,rcl->rc", x, w, dtype=accumulator)
     return outputs
+
+
+def _places_in_blocks(machine: LayerMachine, blocks: Values) -> Mask:
+    """Return which weights of blocks `[blocks, M]` are stored: N of each, some of them zero.
+
+    Of two ranks, N in each of P parts, as the crossbar needs them.
+    """
+    (n, _), present = machine.path.lane_group, (blocks != 0).view(np.int8)
+    if machine.path.lower_rank is None:
+        return keep_largest(present, n)
+    return TwoRank(*machine.path.lower_rank, *machine.path.upper_rank).keep(present)
 
 
 def _stored_blocks(machine: LayerMachine, tile: Values) -> tuple[Values, Ints]:
