@@ -9,7 +9,7 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
-from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
+from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, PreScaler, Resource
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
@@ -52,6 +52,11 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
         )
     check_method(method)
     demands, drawn = method.demands, file.diagram.units
+    if not pattern.keeps_any and PreScaler.asked(demands):
+        raise InputError(
+            f"criterion '{method.criterion}' ranks by scores, of which pattern '{pattern}' has no "
+            f"sums"
+        )
     if demands.rank and not file.weight_pattern.is_dense:
         raise InputError(
             f"mitigation '{method.mitigation}' adds a product with whole weights, which a machine "
@@ -85,6 +90,7 @@ def _check_patterns(file: ArchitectureFile) -> None:
             f"allowed: dense, or N:M; dataflows that run it: {', '.join(taking)}",
         )
     if not file.diagram.gathers_rows:
+        _check_selector(file)
         return
     if not w.is_dense:
         raise KeyedError(
@@ -101,11 +107,23 @@ def _check_patterns(file: ArchitectureFile) -> None:
             ("format",),
             f"dataflow '{dataflow}' keeps a bit for each position of a tile; allowed: bitmask",
         )
+    _check_selector(file)
+
+
+def _check_selector(file: ArchitectureFile) -> None:
+    """Check that the selector knows the pattern, and sums of blocks are of integers."""
+    pattern = file.pattern
     if file.selector is not None and not file.selector.takes(pattern) and not pattern.is_dense:
         raise KeyedError(
             ("pattern",),
-            f"selector '{file.selector.kind}' of dataflow '{dataflow}' does not select by "
+            f"selector '{file.selector.kind}' of dataflow '{file.dataflow}' does not select by "
             f"'{pattern}'",
+        )
+    if not pattern.keeps_any and PRECISIONS[file.operands.x.precision].is_float():
+        raise KeyedError(
+            ("precision",),
+            f"pattern '{pattern}' ranks blocks by sums, which are built for integers only, not "
+            f"for '{file.operands.x}'",
         )
 
 

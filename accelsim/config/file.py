@@ -23,7 +23,6 @@ from accelsim.config.sections import (
 from accelsim.config.values import (
     ExtraUnits,
     PatternValue,
-    WeightPatternValue,
     check_criterion,
     check_format,
     check_mitigation,
@@ -107,9 +106,11 @@ class ArchitectureFile(BaseModel):
             )
         ),
     ]
-    pattern: Annotated[PatternValue, Field(description="dense, or N:M with N ≤ M ≤ 64")]
+    pattern: Annotated[
+        PatternValue, Field(description="dense, N:M with N ≤ M ≤ 64, or two ranks N:MxP:Q")
+    ]
     weight_pattern: Annotated[
-        WeightPatternValue,
+        PatternValue,
         Field(
             description="Of W: dense, N:M, or two ranks N:MxP:Q, pruned before the run; stored "
             "without its zeros, with metadata in `format`"

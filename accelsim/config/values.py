@@ -23,7 +23,6 @@ from accelsim.hardware import UNITS, Unit
 from accelsim.sparsity import FORMATS, PATTERNS, Pattern, parse_pattern, stored_formats
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
-from accelsim.sparsity.patterns.two_rank import TwoRank
 
 
 def of_kind(registry: Registry[Any]) -> BeforeValidator:
@@ -129,21 +128,6 @@ def check_mitigation(raw: object) -> object:
     return raw
 
 
-def _weight_pattern(raw: object) -> object:
-    """Accept what weights are pruned to before the run, two ranks included."""
-    pattern = TwoRank.parse(raw.strip()) if isinstance(raw, str) else None
-    return _pattern(raw) if pattern is None else pattern
-
-
-WeightPatternValue = Annotated[
-    Pattern,
-    BeforeValidator(_weight_pattern),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^\s*(dense|[0-9]+:[0-9]+(x[0-9]+:[0-9]+)?)\s*$"}
-    ),
-]
-
 PatternValue = Annotated[
     Pattern,
     BeforeValidator(_pattern),
@@ -151,7 +135,8 @@ PatternValue = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^\s*(dense|[0-9]+:[0-9]+|(threshold|topk):[0-9]*\.?[0-9]+)\s*$",
+            "pattern": r"^\s*(dense|[0-9]+:[0-9]+(x[0-9]+:[0-9]+)?"
+            r"|(threshold|topk):[0-9]*\.?[0-9]+)\s*$",
         }
     ),
 ]

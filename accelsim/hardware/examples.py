@@ -8,6 +8,7 @@ from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_j
 from accelsim.precision import Operands
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
+from accelsim.sparsity.patterns.two_rank import TwoRank
 
 
 def path(
@@ -32,6 +33,7 @@ def path(
         accumulator_bits=32,
         formats=formats,
         is_unrolled=not stored.is_dense,
+        lower_rank=(kept.kept_per_block, kept.block_size) if isinstance(kept, TwoRank) else None,
         kept_per_group=kept.kept_per_group if kept.is_grouped else 1,
         group_size=group_size,
         metadata_bits_per_group=0 if kept.is_dense else group_size,

@@ -13,10 +13,8 @@ from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.mapping import Gemm, Ints, Tiling, tile_jobs
 from accelsim.precision import Values
 from accelsim.precision.groups import Packed
-from accelsim.run.walk import steps, tiles
-from accelsim.sparsity import FORMATS, Mask
-from accelsim.sparsity.patterns.base import keep_largest
-from accelsim.sparsity.patterns.two_rank import TwoRank
+from accelsim.run.walk import filled, steps, tiles
+from accelsim.sparsity import FORMATS
 
 
 def with_stored_weights(
@@ -34,7 +32,7 @@ def with_stored_weights(
         x = np.pad(operands[rows, start : start + length], padding)
         tile = np.pad(weights[start : start + length, columns].T, padding)
         blocks = tile.reshape(-1, m)
-        kept = _places_in_blocks(machine, blocks)
+        kept = filled(path, blocks != 0, n)
         decoded = form.decode(form.encode(kept), n, m).reshape(len(tile), -1)
         values = blocks[kept].reshape(len(tile), -1).astype(accumulator)
         for slots in steps(machine, 0, blocks.shape[0] // len(tile)):
@@ -76,22 +74,11 @@ def block_by_block(
     return outputs
 
 
-def _places_in_blocks(machine: LayerMachine, blocks: Values) -> Mask:
-    """Return which weights of blocks `[blocks, M]` are stored: N of each, some of them zero.
-
-    Of two ranks, N in each of P parts, as the crossbar needs them.
-    """
-    (n, _), present = machine.path.lane_group, (blocks != 0).view(np.int8)
-    if machine.path.lower_rank is None:
-        return keep_largest(present, n)
-    return TwoRank(*machine.path.lower_rank, *machine.path.upper_rank).keep(present)
-
-
 def _stored_blocks(machine: LayerMachine, tile: Values) -> tuple[Values, Ints]:
     """Return weights `[C, blocks, N]` of a tile `[C, K]` as they are stored, and their places."""
     w, form = machine.path.w, FORMATS[machine.path.metadata_format]
     blocks = np.pad(tile, [(0, 0), (0, -tile.shape[1] % w.block)]).reshape(-1, w.block)
-    kept = keep_largest((blocks != 0).view(np.int8), w.kept_per_block)
+    kept = filled(machine.path, blocks != 0, w.kept_per_block)
     places = form.decode(form.encode(kept), w.kept_per_block, w.block).astype(np.int64)
     shape = len(tile), -1, w.kept_per_block
     return blocks[kept].reshape(shape), places.reshape(shape)

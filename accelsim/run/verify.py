@@ -29,11 +29,10 @@ from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
 from accelsim.run.simulation import wish_of
 from accelsim.run.stored_weights import block_by_block, with_stored_weights
-from accelsim.run.walk import steps, tiles
+from accelsim.run.walk import filled, steps, tiles
 from accelsim.selection.selections import selections_of
 from accelsim.selection.sparsify import held_values
 from accelsim.sparsity import FORMATS, Mask
-from accelsim.sparsity.patterns.base import keep_largest
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Linear, Trace
 
@@ -150,7 +149,7 @@ def compress(machine: LayerMachine, operands: Values, mask: Mask | None = None) 
     padding = [(0, 0), (0, -operands.shape[1] % path.group_size)]
     masked = np.where(mask, operands, operands.dtype.type(0))
     padded, kept = np.pad(masked, padding), np.pad(mask, padding)
-    groups = keep_largest(kept.reshape(-1, path.group_size).view(np.int8), path.kept_per_group)
+    groups = filled(path, kept.reshape(-1, path.group_size), path.kept_per_group)
     values = padded[groups.reshape(kept.shape)].reshape(len(padded), -1)
     if machine.pattern.is_dense:
         return Compressed(values, np.zeros((len(groups), 0), np.bool_))

@@ -146,13 +146,17 @@ def blocks_of_fp4() -> Iterator[Point]:
 
 
 def matching() -> Iterator[Point]:
-    """Yield what finds the stored weight of an activation; `columns` share a decoder."""
+    """Yield what finds the stored weight of an activation, `columns` of which share a decoder.
+
+    And sums of the magnitudes of blocks.
+    """
     for (n, m), columns in product(MATCHED, (1, 4, 8)):
         yield Point("crossbar", "matching", n, m, 8, lanes=1, columns=columns)
     yield Point("crossbar", "matching", 4, 8, 8, lanes=4, columns=8)
     for n, m in ((2, 4), (4, 8)):
         yield Point("crossbar", "matching", n, m, 16, lanes=1, columns=4)
     yield from (Point("mask_stepper", m=m) for m in (4, 8, 16, 32))
+    yield from (Point("magnitude_sum", n=n, bits=bits) for n in (1, 2, 3, 4) for bits in (8, 16))
 
 
 def wide_values() -> Iterator[Point]:

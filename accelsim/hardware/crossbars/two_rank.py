@@ -28,8 +28,8 @@ class TwoRankCrossbar(Crossbar):
         As `full`.
 
     Example:
-        2:4×4:8: 8 blocks with 2 multiplexers of 3:1, and 4 of 5:1 of two values. That is 2.75 legs a
-        position, where a window of 8:32 has 6.25.
+        2:4×4:8: 8 blocks with 2 multiplexers of 3:1, and 4 of 5:1 of two values. These are 2.75
+        legs a position, where a window of 8:32 has 6.25.
 
         >>> (8 * 2 * 3 + 4 * 5 * 2) / 32, 8 * 25 / 32
         (2.75, 6.25)

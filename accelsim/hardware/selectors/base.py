@@ -82,7 +82,7 @@ class Selector(Unit):
 
     def takes(self, pattern: Pattern) -> bool:
         """Return whether the unit can select by a pattern of a machine."""
-        return pattern.is_grouped
+        return pattern.is_grouped and pattern.keeps_any
 
     def steps(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the steps of an iterative core, 0 for a pipeline."""

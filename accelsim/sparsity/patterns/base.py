@@ -30,6 +30,7 @@ class Pattern(ABC):
     kept_per_group: int
     is_grouped: ClassVar[bool] = True
     has_selector: ClassVar[bool] = True
+    keeps_any: ClassVar[bool] = True  # N of a group, wherever they stand; else N of some places
     demands: ClassVar[Demands] = Demands()  # besides a selector
     has_level: ClassVar[bool] = False  # that real values are compared with
 
@@ -103,6 +104,8 @@ class Pattern(ABC):
             return self.is_dense or (isinstance(self, type(machine)) and self.has_selector)
         if not (self.is_grouped and machine.has_selector):
             return False
+        if not machine.keeps_any:
+            return self.is_dense or self == machine
         most = self.most_kept(machine.group_size)
         fits = most is not None and most <= machine.kept_per_group
         return self.is_dense or (fits and not machine.is_dense)
@@ -123,7 +126,7 @@ def parse_pattern(text: str) -> Pattern:
             return pattern
     raise InputError(
         f"unknown pattern '{shown(text)}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, "
-        f"for layers pairs-2:4, 2:4x4:8, "
+        f"two ranks such as 2:4x4:8, for layers pairs-2:4, "
         f"and for accuracy topk:0.5, threshold:0.5, greedy-threshold:0.5"
     )
 
