@@ -117,7 +117,7 @@ def _check_selector(file: ArchitectureFile) -> None:
         raise KeyedError(
             ("pattern",),
             f"selector '{file.selector.kind}' of dataflow '{file.dataflow}' does not select by "
-            f"'{pattern}'",
+            f"'{pattern}'" + ("" if pattern.keeps_any else "; allowed: selector.kind two_rank"),
         )
     if not pattern.keeps_any and PRECISIONS[file.operands.x.precision].is_float():
         raise KeyedError(
