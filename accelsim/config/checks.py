@@ -11,8 +11,10 @@ from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
 from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, PreScaler, Resource
 from accelsim.precision import PRECISIONS
+from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
+from accelsim.sparsity.patterns.nm import NM
 from accelsim.sparsity.policy import Method
 from accelsim.tech.load import load_source
 
@@ -41,7 +43,7 @@ def check_method(method: Method) -> None:
 
 def check_runs(file: ArchitectureFile, method: Method) -> None:
     """Raise InputError if the machine cannot run layers by this method."""
-    pattern = file.pattern
+    pattern = _widest(file)
     if not method.pattern.runs_on(pattern):
         within = f", {pattern}, and N:M whose groups fit into those of {pattern}"
         if not pattern.is_grouped:
@@ -73,6 +75,18 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
                 f"criterion '{method.criterion}' with mitigation '{method.mitigation}' needs "
                 f"'{unit.key}', for which dataflow '{file.dataflow}' has no place"
             )
+
+
+def _widest(file: ArchitectureFile) -> Pattern:
+    """Return the pattern that keeps most: the machine's, or what its selector can beyond that.
+
+    Only where blocks are unrolled, which take as many steps as values are kept.
+    """
+    pattern, selector = file.pattern, file.selector
+    if pattern.is_dense or selector is None or not file.diagram.unrolls_blocks:
+        return pattern
+    most = min(selector.most_kept(pattern.kept_per_group), pattern.group_size)
+    return pattern if most == pattern.kept_per_group else NM(most, pattern.group_size)
 
 
 def _check_patterns(file: ArchitectureFile) -> None:

@@ -97,12 +97,12 @@ def test_dense_layers_take_as_long_as_on_a_dense_machine():
 
 def test_time_follows_the_activations_of_each_layer():
     """1:4 keeps two of eight as well."""
-    shapes, patterns = [(256, 64)] * 5, ("4:8", "2:8", "1:4", "1:8", "dense")
+    shapes, patterns = [(256, 64)] * 6, ("4:8", "2:8", "1:4", "1:8", "5:8", "dense")
     result = simulate(machine(), trace_of(shapes, lengths=(8,)), policy=policy(*patterns))
     busy = [layer.units["mac_array"].ledger.busy_cycles for layer in result.layers]
-    assert busy == [2 * 8 * kept for kept in (4, 2, 2, 1, 8)]
+    assert busy == [2 * 8 * kept for kept in (4, 2, 2, 1, 5, 8)]
     densities = [layer.density for layer in result.layers]
-    assert densities == [0.5, 0.25, 0.25, 0.125, 1]
+    assert densities == [0.5, 0.25, 0.25, 0.125, 0.625, 1]
 
 
 @pytest.mark.parametrize("weights", ["2:8", "6:8"])
@@ -148,9 +148,26 @@ def test_values_through_the_machine_are_those_of_numpy(pattern, keys):
 
 
 def test_layers_with_patterns_of_their_own_are_those_of_numpy():
-    trace = trace_of([(40, 24)] * 4, lengths=(5,))
-    layers = policy("dense", "1:8", "2:4", "4:8")
-    assert [check.is_exact for check in verify(machine(), trace, layers)] == [True] * 4
+    trace = trace_of([(40, 24)] * 5, lengths=(5,))
+    layers = policy("dense", "1:8", "2:4", "4:8", "5:8")
+    assert [check.is_exact for check in verify(machine(), trace, layers)] == [True] * 5
+
+
+def test_a_layer_keeps_no_more_than_the_selector_has_stages():
+    with pytest.raises(InputError, match="'6:8' does not run on a machine of pattern '5:8'"):
+        simulate(machine(), trace_of([(64, 64)], lengths=(8,)), policy=policy("6:8"))
+
+
+def test_stages_that_most_layers_do_not_use_take_area_and_time_and_no_energy():
+    five, four = machine(), machine("4:8", "selector.stages=4")
+    tech = five.load_technology()
+    assert five.selector.area_um2(tech, five.path) == pytest.approx(
+        machine("5:8").selector.area_um2(tech, machine("5:8").path)
+    )
+    assert five.selector.area_um2(tech, five.path) > four.selector.area_um2(tech, four.path)
+    prices = [arch.selector.energy_pj(tech, arch.path) for arch in (five, four)]
+    assert prices[0] == prices[1]
+    assert five.selector.depth(five.path) == four.selector.depth(four.path) + 1
 
 
 def test_a_weight_at_the_wrong_place_is_found(monkeypatch):

@@ -84,6 +84,10 @@ class Selector(Unit):
         """Return whether the unit can select by a pattern of a machine."""
         return pattern.is_grouped and pattern.keeps_any
 
+    def most_kept(self, kept_per_group: int) -> int:
+        """Return the values of a group that the unit can keep, on a machine that keeps so many."""
+        return kept_per_group
+
     def steps(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the steps of an iterative core, 0 for a pipeline."""
         return 0
