@@ -123,11 +123,6 @@ class Diagram:
         return next(part for part in self.parts if part.role is Role.COMPUTE)
 
     @cached_property
-    def array(self) -> Part:
-        """The part that computes, from which a run is told."""
-        return next(part for part in self.parts if part.role is Role.COMPUTE)
-
-    @cached_property
     def fetches_selected(self) -> bool:
         """Whether what loads W ever waits for selection: only then it can know what was kept."""
         selecting = {
