@@ -121,8 +121,9 @@ class Architecture(ArchitectureFile):
     def running(self, method: Method | None = None) -> LayerMachine:
         """Return the machine as a layer with this method finds it; None: that nothing is said of.
 
-        A layer by a pattern within the machine's runs like one by the machine's. A dense one passes
-        all units by that selection needs, but for the crossbar, through which its weights go, too.
+        A layer by a pattern within the machine's runs like one by the machine's, but where blocks
+        are unrolled: there, fewer values are fewer steps. A dense one passes all units by that
+        selection needs, but for the crossbar, through which its weights go, too.
 
         Raises:
             InputError: the machine cannot run it.
@@ -131,11 +132,14 @@ class Architecture(ArchitectureFile):
             return self._as_set
         check_runs(self, method)
         if method.pattern.is_dense:
-            own = {"name": self.name, "crossbar": self.crossbar, "unpacker": self.unpacker}
+            names = ("name", "weight_pattern", "crossbar", "unpacker")
+            own = {name: getattr(self, name) for name in names}
             return self.dense().model_copy(update=own)._as_set
         keys: dict[str, Any] = {"criterion": method.criterion, "mitigation": method.mitigation}
         if not method.pattern.is_grouped:
             keys["pattern"] = method.pattern
+        elif self.diagram.unrolls_blocks:
+            keys["pattern"] = method.pattern.in_groups_of(self.pattern.group_size)
         return self.model_copy(update=keys)._as_set
 
     @cached_property

@@ -9,10 +9,12 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
-from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
+from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, PreScaler, Resource
 from accelsim.precision import PRECISIONS
+from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
+from accelsim.sparsity.patterns.nm import NM
 from accelsim.sparsity.policy import Method
 from accelsim.tech.load import load_source
 
@@ -41,7 +43,7 @@ def check_method(method: Method) -> None:
 
 def check_runs(file: ArchitectureFile, method: Method) -> None:
     """Raise InputError if the machine cannot run layers by this method."""
-    pattern = file.pattern
+    pattern = _widest(file)
     if not method.pattern.runs_on(pattern):
         within = f", {pattern}, and N:M whose groups fit into those of {pattern}"
         if not pattern.is_grouped:
@@ -52,6 +54,16 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
         )
     check_method(method)
     demands, drawn = method.demands, file.diagram.units
+    if not pattern.keeps_any and PreScaler.asked(demands):
+        raise InputError(
+            f"criterion '{method.criterion}' ranks by scores, of which pattern '{pattern}' has no "
+            f"sums"
+        )
+    if demands.rank and not file.weight_pattern.is_dense:
+        raise InputError(
+            f"mitigation '{method.mitigation}' adds a product with whole weights, which a machine "
+            f"with weight_pattern '{file.weight_pattern}' does not store"
+        )
     if demands.rank and file.diagram.gathers_rows:
         raise InputError(
             f"mitigation '{method.mitigation}' adds a product of what was dropped, which dataflow "
@@ -63,6 +75,18 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
                 f"criterion '{method.criterion}' with mitigation '{method.mitigation}' needs "
                 f"'{unit.key}', for which dataflow '{file.dataflow}' has no place"
             )
+
+
+def _widest(file: ArchitectureFile) -> Pattern:
+    """Return the pattern that keeps most: the machine's, or what its selector can beyond that.
+
+    Only where blocks are unrolled, which take as many steps as values are kept.
+    """
+    pattern, selector = file.pattern, file.selector
+    if pattern.is_dense or selector is None or not file.diagram.unrolls_blocks:
+        return pattern
+    most = min(selector.most_kept(pattern.kept_per_group), pattern.group_size)
+    return pattern if most == pattern.kept_per_group else NM(most, pattern.group_size)
 
 
 def _check_patterns(file: ArchitectureFile) -> None:
@@ -80,6 +104,7 @@ def _check_patterns(file: ArchitectureFile) -> None:
             f"allowed: dense, or N:M; dataflows that run it: {', '.join(taking)}",
         )
     if not file.diagram.gathers_rows:
+        _check_selector(file)
         return
     if not w.is_dense:
         raise KeyedError(
@@ -96,11 +121,23 @@ def _check_patterns(file: ArchitectureFile) -> None:
             ("format",),
             f"dataflow '{dataflow}' keeps a bit for each position of a tile; allowed: bitmask",
         )
+    _check_selector(file)
+
+
+def _check_selector(file: ArchitectureFile) -> None:
+    """Check that the selector knows the pattern, and sums of blocks are of integers."""
+    pattern = file.pattern
     if file.selector is not None and not file.selector.takes(pattern) and not pattern.is_dense:
         raise KeyedError(
             ("pattern",),
-            f"selector '{file.selector.kind}' of dataflow '{dataflow}' does not select by "
-            f"'{pattern}'",
+            f"selector '{file.selector.kind}' of dataflow '{file.dataflow}' does not select by "
+            f"'{pattern}'" + ("" if pattern.keeps_any else "; allowed: selector.kind two_rank"),
+        )
+    if not pattern.keeps_any and PRECISIONS[file.operands.x.precision].is_float():
+        raise KeyedError(
+            ("precision",),
+            f"pattern '{pattern}' ranks blocks by sums, which are built for integers only, not "
+            f"for '{file.operands.x}'",
         )
 
 
@@ -231,14 +268,9 @@ def _check_parts(file: ArchitectureFile) -> None:
 
 
 def _check_crossbar(file: ArchitectureFile) -> None:
-    """Check that a machine with one sparse operand routes the other one, and no other does."""
+    """Check that a machine with a sparse operand routes the other one, and no other does."""
     x, w, there = file.pattern, file.weight_pattern, file.given_units
-    if not (x.is_dense or w.is_dense):
-        raise KeyedError(
-            ("weight_pattern",),
-            f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
-            f"allowed: weight_pattern dense, or pattern dense",
-        )
+    _check_both(file)
     if x.is_dense and w.is_dense and "crossbar" in there:
         raise KeyedError(
             ("crossbar",), f"pattern '{x}' drops nothing and has no use for 'crossbar'"
@@ -256,6 +288,33 @@ def _check_crossbar(file: ArchitectureFile) -> None:
             if not sparse.is_dense:
                 needed = f"needs a crossbar that routes {routed}: crossbar.kind {kinds}"
                 raise KeyedError(("crossbar",), f"{key} '{sparse}' {needed}")
+
+
+def _check_both(file: ArchitectureFile) -> None:
+    """Check that one operand is sparse at most, or both alike where blocks are unrolled."""
+    x, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
+    if not file.diagram.unrolls_blocks:
+        if not (x.is_dense or w.is_dense):
+            unrolling = ", ".join(name for name in DATAFLOWS if DATAFLOWS[name].unrolls_blocks)
+            raise KeyedError(
+                ("weight_pattern",),
+                f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
+                f"allowed: weight_pattern dense, or pattern dense; dataflows with both: "
+                f"{unrolling}",
+            )
+        return
+    if not x.is_dense and w.group_size != x.group_size:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' has a lane for a block of both operands, but weight_pattern "
+            f"'{w}' has blocks of {w.group_size} and pattern '{x}' of {x.group_size}; allowed: "
+            f"the same size",
+        )
+    if not w.is_dense and file.format != "bitmask":
+        raise KeyedError(
+            ("format",),
+            f"dataflow '{dataflow}' matches the masks of both operands; allowed: bitmask",
+        )
 
 
 def _check_unpacker(file: ArchitectureFile) -> None:

@@ -106,12 +106,14 @@ class ArchitectureFile(BaseModel):
             )
         ),
     ]
-    pattern: Annotated[PatternValue, Field(description="dense, or N:M with N ≤ M ≤ 64")]
+    pattern: Annotated[
+        PatternValue, Field(description="dense, N:M with N ≤ M ≤ 64, or two ranks N:MxP:Q")
+    ]
     weight_pattern: Annotated[
         PatternValue,
         Field(
-            description="Of W: dense, or N:M, pruned before the run; stored without its zeros, "
-            "with metadata in `format`"
+            description="Of W: dense, N:M, or two ranks N:MxP:Q, pruned before the run; stored "
+            "without its zeros, with metadata in `format`"
         ),
     ] = parse_pattern("dense")
     criterion: Annotated[

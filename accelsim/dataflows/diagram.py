@@ -67,6 +67,8 @@ class Diagram:
         packs: how tiles are packed whose time depends on the masks of X and W; None: it does not.
         gathers_rows: whether decode compacts X and W to the positions that some token keeps, which
             are any of K; prefill then runs dense.
+        unrolls_blocks: whether each lane serves a block of its own, of which it takes a kept value
+            of X a cycle, so that time follows the N of a layer, and W may be sparse as well.
         colours: of units in plots, as names of the palette (`accelsim.report.style`).
 
     Raises:
@@ -80,6 +82,7 @@ class Diagram:
     has_rtl: bool = False
     packs: Packs | None = None
     gathers_rows: bool = False
+    unrolls_blocks: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -85,9 +85,10 @@ class LayerMachine:
     def products_per_output(self, pattern: Pattern, in_features: int) -> int:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 
-        No machine has both operands sparse.
+        Where both are sparse, those of X: a lane takes each, whether it meets a weight or a zero.
         """
-        return self.path.w.kept_count(pattern.kept_count(in_features))
+        kept = pattern.kept_count(in_features)
+        return kept if self.path.is_unrolled else self.path.w.kept_count(kept)
 
     def least_columns(self, *, is_decode: bool) -> int:
         """Return the columns of a tile whose rows DRAM fetches one by one without waste."""

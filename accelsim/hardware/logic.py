@@ -36,7 +36,7 @@ def scale_lanes(path: Datapath) -> int:
     8
     """
     n, m = path.lane_group
-    kept = PRECISIONS[path.x.precision].block * n // m
+    kept = PRECISIONS[path.x.precision].block * (1 if path.is_unrolled else n) // m
     return max(1, min(kept, path.lanes))
 
 

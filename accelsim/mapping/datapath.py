@@ -66,6 +66,8 @@ class Datapath:
     demands: Demands = Demands()  # noqa: RUF009 - immutable
     kept_share: float | None = None  # of a token, where no groups tell
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
+    lower_rank: tuple[int, int] | None = None  # N and M of blocks, where a group has two ranks
+    is_unrolled: bool = False  # whether a lane takes the values of its block one after the other
 
     @property
     def x(self) -> OperandFormat:
@@ -96,21 +98,30 @@ class Datapath:
     def lane_group(self) -> tuple[int, int]:
         """The N values of M positions of K that lanes take together.
 
-        Those of a group of X, or of a block of W where W is the sparse operand.
+        Those of a group of X, or of a block of W where W is the sparse operand. Unrolled, a single
+        lane takes them: those of X, which are all M of a block where X is dense.
         """
+        if self.is_unrolled and self.w.is_sparse:
+            return self.kept_per_group if self.is_sparse else self.w.block, self.w.block
         if self.w.is_sparse:
             return self.w.kept_per_block, self.w.block
         return self.kept_per_group, self.group_size
 
     @property
+    def upper_rank(self) -> tuple[int, int]:
+        """The P of Q blocks of a group that are kept, where it has two ranks."""
+        (kept, size), (n, m) = self.lane_group, self.lower_rank or self.lane_group
+        return kept // n, size // m
+
+    @property
     def groups_per_step(self) -> int:
         """Whole groups that the lanes take at once; lanes beyond them idle (16 lanes, 3:4: 5)."""
-        return max(1, self.lanes // self.lane_group[0])
+        return self.lanes if self.is_unrolled else max(1, self.lanes // self.lane_group[0])
 
     @property
     def steps_per_group(self) -> int:
-        """Steps of one group when it keeps more values than there are lanes."""
-        return ceil_div(self.lane_group[0], self.lanes)
+        """Steps of one group when it keeps more values than there are lanes, or has one lane."""
+        return self.lane_group[0] if self.is_unrolled else ceil_div(self.lane_group[0], self.lanes)
 
     @property
     def positions_per_step(self) -> int:

@@ -32,6 +32,7 @@ from accelsim.hardware import (
     Unpacker,
     WeightBuffer,
 )
+from accelsim.hardware.unit import only_kind
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import MITIGATIONS
@@ -77,10 +78,14 @@ _GATHERING: Keys = {
 
 def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
     """Return small machines by what they keep, with patterns that a dataflow can have."""
+    if diagram.unrolls_blocks:
+        crossbar = {"kind": only_kind(diagram.classes["crossbar"])}
+        both = {**_SPARSE, "weight_pattern": "2:4", "crossbar": crossbar}
+        return {"dense": _DENSE, "2:4": both}
     own = diagram.classes.get("selector")
     if not diagram.gathers_rows or own is None or not issubclass(own, Selector):
         return MACHINES
-    kind = own.only_kind()
+    kind = only_kind(own)
     section = {"kind": kind, "instances": 2}
     pattern = f"{kind}:0.5"
     return {"dense": _DENSE, pattern: {**_GATHERING, "pattern": pattern, "selector": section}}

@@ -45,10 +45,14 @@ def test_a_pattern_without_groups_is_refused(edit, pattern):
     )
 
 
-@pytest.mark.parametrize("pattern", ["pairs-2:4", "2:4x4:8"])
-def test_a_pattern_without_a_selector_is_refused(edit, pattern):
-    edited = edit(PATTERN, f'pattern: "{pattern}"')
-    edited.refused(f"no machine is made for pattern '{pattern}'; a policy", line=edited.line)
+def test_a_pattern_without_a_selector_is_refused(edit):
+    edited = edit(PATTERN, 'pattern: "pairs-2:4"')
+    edited.refused("no machine is made for pattern 'pairs-2:4'; a policy", line=edited.line)
+
+
+def test_two_ranks_need_their_selector(edit):
+    edited = edit(PATTERN, 'pattern: "2:4x4:8"')
+    edited.refused("does not select by '2:4x4:8'; allowed: selector.kind two_rank")
 
 
 def test_what_a_method_asks_for_is_made_and_what_is_given_is_kept(edit):

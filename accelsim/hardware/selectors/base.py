@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Self, get_args
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 from typing_extensions import override
@@ -76,18 +76,17 @@ class Selector(Unit):
         | None
     ) = None
 
-    @classmethod
-    def only_kind(cls) -> str:
-        """Return the one kind that the key may name; empty if any text will do."""
-        return next(iter(get_args(cls.model_fields["kind"].annotation)), "")
-
     @abstractmethod
     def block_name(self) -> str:
         """Return the block of the core in the technology table."""
 
     def takes(self, pattern: Pattern) -> bool:
         """Return whether the unit can select by a pattern of a machine."""
-        return pattern.is_grouped
+        return pattern.is_grouped and pattern.keeps_any
+
+    def most_kept(self, kept_per_group: int) -> int:
+        """Return the values of a group that the unit can keep, on a machine that keeps so many."""
+        return kept_per_group
 
     def steps(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the steps of an iterative core, 0 for a pipeline."""

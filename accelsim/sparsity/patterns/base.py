@@ -30,6 +30,7 @@ class Pattern(ABC):
     kept_per_group: int
     is_grouped: ClassVar[bool] = True
     has_selector: ClassVar[bool] = True
+    keeps_any: ClassVar[bool] = True  # N of a group, wherever they stand; else N of some places
     demands: ClassVar[Demands] = Demands()  # besides a selector
     has_level: ClassVar[bool] = False  # that real values are compared with
 
@@ -80,6 +81,14 @@ class Pattern(ABC):
         groups, ragged = divmod(window, self.group_size)
         return None if ragged else groups * self.kept_per_group
 
+    def in_groups_of(self, window: int) -> Pattern:
+        """Return N:M of groups of so many values in which all masks of this pattern fit.
+
+        >>> [str(parse_pattern(text).in_groups_of(8)) for text in ("2:8", "1:4", "2:4x4:8")]
+        ['2:8', '2:8', '4:8']
+        """
+        return parse_pattern(f"{self.most_kept(window)}:{window}")
+
     def runs_on(self, machine: Pattern) -> bool:
         """Whether hardware for the pattern `machine` can run this one.
 
@@ -95,6 +104,8 @@ class Pattern(ABC):
             return self.is_dense or (isinstance(self, type(machine)) and self.has_selector)
         if not (self.is_grouped and machine.has_selector):
             return False
+        if not machine.keeps_any:
+            return self.is_dense or self == machine
         most = self.most_kept(machine.group_size)
         fits = most is not None and most <= machine.kept_per_group
         return self.is_dense or (fits and not machine.is_dense)
@@ -115,7 +126,7 @@ def parse_pattern(text: str) -> Pattern:
             return pattern
     raise InputError(
         f"unknown pattern '{shown(text)}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, "
-        f"for layers pairs-2:4, 2:4x4:8, "
+        f"two ranks such as 2:4x4:8, for layers pairs-2:4, "
         f"and for accuracy topk:0.5, threshold:0.5, greedy-threshold:0.5"
     )
 
