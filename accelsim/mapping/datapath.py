@@ -66,6 +66,8 @@ class Datapath:
     demands: Demands = Demands()  # noqa: RUF009 - immutable
     kept_share: float | None = None  # of a token, where no groups tell
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
+    kept_share: float | None = None  # of a token, where rows are gathered; else groups tell
+    modes: tuple[tuple[int, int], ...] = ()  # N and M of each, the largest last; these are one's
 
     @property
     def x(self) -> OperandFormat:
@@ -86,6 +88,19 @@ class Datapath:
     def is_sparse(self) -> bool:
         """Whether values are selected, as opposed to streamed whole."""
         return self.group_size > 1 or self.kept_share is not None
+
+    @property
+    def as_built(self) -> Datapath:
+        """The datapath of the logic: in the largest of its modes, where it has several."""
+        if not self.modes:
+            return self
+        kept, size = self.modes[-1]
+        return replace(self, kept_per_group=kept, group_size=size)
+
+    @property
+    def groups_at_once(self) -> int:
+        """Groups that fill one selector: in a mode, as many as fit into the largest group."""
+        return self.as_built.group_size // self.group_size
 
     @property
     def macs_per_cycle(self) -> int:
