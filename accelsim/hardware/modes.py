@@ -76,19 +76,24 @@ def places(s: Shape, n: int, m: int, outputs: int) -> int:
     [32, 40, 40]
     """
     if _is_served(s, n, m):
-        n, m = s.modes[-1]
+        n, m = _modes(s)[-1]
     return max(1, outputs // n) * n * (m - n + 1)
 
 
 def _all_places(s: Shape, outputs: int) -> int:
     """Return the places of all decoders: of the largest mode, and of each that it cannot serve."""
-    own = [(n, m) for n, m in s.modes if not _is_served(s, n, m)]
-    return sum(places(s, n, m, outputs) for n, m in (s.modes[-1], *own))
+    own = [(n, m) for n, m in _modes(s) if not _is_served(s, n, m)]
+    return sum(places(s, n, m, outputs) for n, m in (_modes(s)[-1], *own))
+
+
+def _modes(s: Shape) -> tuple[tuple[int, int], ...]:
+    """Return N and M of each mode; of a shape that has none, its own."""
+    return s.modes or ((s.n, s.m),)
 
 
 def _is_served(s: Shape, n: int, m: int) -> bool:
     """Whether the decoder of the largest mode serves N:M: it does if as large a share is kept."""
-    kept, size = s.modes[-1]
+    kept, size = _modes(s)[-1]
     return n * size == m * kept
 
 
@@ -98,8 +103,8 @@ def _gates(s: Shape) -> Iterator[frozenset[Leg]]:
     Of modes with a decoder in common, that is; legs of the smallest of them have no gate, nor do
     those that a mode with its own decoder needs.
     """
-    reach = [legs(n, m, s.lanes) for n, m in s.modes]
-    in_common = [k for k, (n, m) in enumerate(s.modes) if _is_served(s, n, m)]
+    reach = [legs(n, m, s.lanes) for n, m in _modes(s)]
+    in_common = [k for k, (n, m) in enumerate(_modes(s)) if _is_served(s, n, m)]
     gated: dict[object, set[Leg]] = {}
     for leg in frozenset().union(*reach):
         modes = [k for k, own in enumerate(reach) if leg in own]
@@ -110,7 +115,7 @@ def _gates(s: Shape) -> Iterator[frozenset[Leg]]:
 
 def _built(s: Shape) -> Shape:
     """Return the shape of the largest mode, as if it were the only one."""
-    n, m = s.modes[-1]
+    n, m = _modes(s)[-1]
     return replace(s, n=n, m=m, modes=())
 
 
@@ -124,21 +129,21 @@ def _select_parts(s: Shape) -> Parts:
     A gate of an operand, one for each size of groups, counts like a bit of a magnitude; one of an
     outcome, and a comparison of a rank with N, like a bit that is counted.
     """
-    m, sizes = s.modes[-1][1], sorted({m for _, m in s.modes})
+    m, sizes = _modes(s)[-1][1], sorted({m for _, m in _modes(s)})
     rank = dict(block("select_rank").parts(_built(s)))
     outcomes = _pairs(m) - m // sizes[0] * _pairs(sizes[0])
     return {
         **rank,
-        "count_bits": rank["count_bits"] + outcomes + len(s.modes) * m,
+        "count_bits": rank["count_bits"] + outcomes + len(_modes(s)) * m,
         "magnitude_bits": rank.get("magnitude_bits", 0) + (len(sizes) - 1) * m * s.key_bits,
     }
 
 
 def _select_still_parts(s: Shape) -> Parts:
     """Return the comparators between values of different groups, their counts and gates."""
-    largest = s.modes[-1][1]
+    largest = _modes(s)[-1][1]
     still = _pairs(largest) - largest // s.m * _pairs(s.m)
-    sizes = {m for _, m in s.modes if m > s.m}
+    sizes = {m for _, m in _modes(s) if m > s.m}
     return {
         "comparator_bits": still * s.key_bits,
         "count_bits": 3 * still,
@@ -148,14 +153,14 @@ def _select_still_parts(s: Shape) -> Parts:
 
 def _compact_parts(s: Shape) -> Parts:
     """Return multiplexers with the legs of all modes."""
-    slots, size = s.modes[-1]
-    together = frozenset().union(*(legs(n, m, size // m * n) for n, m in s.modes))
+    slots, size = _modes(s)[-1]
+    together = frozenset().union(*(legs(n, m, size // m * n) for n, m in _modes(s)))
     return {"leg_bits": len(together) * s.bits, "places": _all_places(s, slots)}
 
 
 def _crossbar_parts(s: Shape) -> Parts:
     """Return multiplexers with the legs of all modes; a gate counts like a leg."""
-    together = frozenset().union(*(legs(n, m, s.lanes) for n, m in s.modes))
+    together = frozenset().union(*(legs(n, m, s.lanes) for n, m in _modes(s)))
     gated = len(together) + len(list(_gates(s)))
     return {
         "leg_bits": gated * s.bits * s.columns,
@@ -165,7 +170,7 @@ def _crossbar_parts(s: Shape) -> Parts:
 
 def _crossbar_still_parts(s: Shape) -> Parts:
     """Return the legs that are out of reach of a mode, and the gates that are closed in it."""
-    together = frozenset().union(*(legs(n, m, s.lanes) for n, m in s.modes))
+    together = frozenset().union(*(legs(n, m, s.lanes) for n, m in _modes(s)))
     reach = legs(s.n, s.m, s.lanes)
     closed = sum(1 for gate in _gates(s) if not gate & reach)
     return {"leg_bits": (len(together - reach) + closed) * s.bits * s.columns}
