@@ -336,9 +336,11 @@ class Runner:
         if steps is None or all(pattern.is_dense for pattern in patterns):
             return ()
         notes = [*decode_notes(trace.meta.sequence_lengths, steps)]
-        if any(pattern.has_level for pattern in patterns):
+        levels = [pattern for pattern in patterns if pattern.has_level]
+        if levels:
+            share = "the same share for every layer"
             notes.append(
                 f"{self.arch.name}: the level of each layer is the quantile of |x| over the trace "
-                f"itself, the same share for every layer"
+                f"itself, {share if len(levels) == 1 else 'of the share that the policy gives it'}"
             )
         return tuple(notes)
