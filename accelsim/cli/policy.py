@@ -252,9 +252,7 @@ def levels_text(shares: Mapping[str, float], sparsity: float, how: str) -> str:
       "a.0.q": threshold:0.4325
       "a.0.o": dense
     """
-    head = (
-        f"# Found by `accelsim policy levels`: {how}.\nschema: 1\npattern: threshold:{sparsity:g}\n"
-    )
+    head = f"# Found by `accelsim policy levels`: {how}.\nschema: 1\n"
     rules = [
         f'  "{name}": ' + (f"threshold:{share:.4f}" if share >= _LEAST_SHARE else "dense")
         for name, share in shares.items()
