@@ -213,6 +213,7 @@ def levels_command(
     seq_len: SeqLenOption = 512,
     device: DeviceOption = None,
     revision: RevisionOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """Share thresholds out among the layers of each block by greedy search, as TEAL does.
 
