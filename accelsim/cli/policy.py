@@ -237,9 +237,11 @@ def levels_command(
         )
     how = f"{sparsity:g} of the inputs of {subject.source.name}, learned from {calibration}"
     write_texts({out: levels_text(shares, sparsity, how)})
-    show(
-        f"{out}: {len(shares)} layers drop {min(shares.values()):.2f} to {max(shares.values()):.2f}"
-    )
+    if json_:
+        show_json({"schema": 1, "sparsity": sparsity, "layers": shares})
+        return
+    least, most = min(shares.values()), max(shares.values())
+    show(f"wrote {out}: {len(shares)} layers drop {least:.2f} to {most:.2f} of their inputs")
 
 
 def levels_text(shares: Mapping[str, float], sparsity: float, how: str) -> str:

@@ -181,8 +181,8 @@ def test_the_old_name_of_a_proxy_is_taken(refused, arch, trace, tmp_path):
 
 
 @pytest.mark.parametrize("sparsity", ["0", "1", "-0.5"])
-def test_levels_drop_a_share(rejected, sparsity, tmp_path):
+def test_levels_drop_a_share(refused, sparsity, tmp_path):
     out = tmp_path / "levels.yaml"
-    message = rejected("policy", "levels", f"--sparsity={sparsity}", "--out", out)
+    message = refused("policy", "levels", f"--sparsity={sparsity}", "--out", out)
     assert message == f"error: --sparsity {sparsity}: must be above 0 and below 1\n"
     assert not out.exists()
