@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from accelsim.base.errors import InputError, KeyedError, shown
 from accelsim.base.registry import did_you_mean
 from accelsim.base.yaml_source import dotted
@@ -9,7 +11,7 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
-from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, PreScaler, Resource
+from accelsim.hardware import CROSSBARS, SELECTORS, UNITS, Buffer, Dram, PreScaler, Resource
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
@@ -22,6 +24,7 @@ from accelsim.tech.load import load_source
 def check_file(file: ArchitectureFile) -> None:
     """Raise KeyedError if the parts of a file do not fit together."""
     _check_patterns(file)
+    _check_modes(file)
     _check_costs(file)
     _check_diagram(file)
     _check_parts(file)
@@ -59,22 +62,30 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
             f"criterion '{method.criterion}' ranks by scores, of which pattern '{pattern}' has no "
             f"sums"
         )
-    if demands.rank and not file.weight_pattern.is_dense:
-        raise InputError(
-            f"mitigation '{method.mitigation}' adds a product with whole weights, which a machine "
-            f"with weight_pattern '{file.weight_pattern}' does not store"
-        )
-    if demands.rank and file.diagram.gathers_rows:
-        raise InputError(
-            f"mitigation '{method.mitigation}' adds a product of what was dropped, which dataflow "
-            f"'{file.dataflow}' does not keep"
-        )
+    if demands.rank:
+        _check_low_rank(file, method.mitigation)
     for unit in METHOD_UNITS:
         if unit.key not in drawn and unit.asked(demands):
             raise InputError(
                 f"criterion '{method.criterion}' with mitigation '{method.mitigation}' needs "
                 f"'{unit.key}', for which dataflow '{file.dataflow}' has no place"
             )
+
+
+def _check_low_rank(file: ArchitectureFile, mitigation: str) -> None:
+    """Raise InputError if the machine cannot add the products of a low-rank mitigation."""
+    reason = ""
+    if not file.weight_pattern.is_dense:
+        reason = (
+            f"a product with whole weights, which a machine with weight_pattern "
+            f"'{file.weight_pattern}' does not store"
+        )
+    elif file.modes:
+        reason = "products in other modes than the layer's own; leave 'modes' out for it"
+    elif file.diagram.gathers_rows:
+        reason = f"a product of what was dropped, which dataflow '{file.dataflow}' does not keep"
+    if reason:
+        raise InputError(f"mitigation '{mitigation}' adds {reason}")
 
 
 def _widest(file: ArchitectureFile) -> Pattern:
@@ -139,6 +150,49 @@ def _check_selector(file: ArchitectureFile) -> None:
             f"pattern '{pattern}' ranks blocks by sums, which are built for integers only, not "
             f"for '{file.operands.x}'",
         )
+
+
+def _check_modes(file: ArchitectureFile) -> None:
+    """Check that modes are N:M, fit into each other, and have their hardware."""
+    if not file.modes:
+        return
+    texts, largest = [str(mode) for mode in file.modes], file.modes[-1]
+    for mode in file.modes:
+        if mode.is_dense or not isinstance(mode, NM):
+            raise KeyedError(("modes",), f"modes: '{mode}' is no N:M; dense layers need no mode")
+        if not mode.runs_on(file.pattern):
+            raise KeyedError(
+                ("modes",), f"modes: '{mode}' does not fit into pattern '{file.pattern}'"
+            )
+    if largest != file.pattern:
+        raise KeyedError(
+            ("modes",),
+            f"modes: the last one is the pattern that the hardware is made for, "
+            f"'{file.pattern}', not '{largest}'",
+        )
+    for (a, mode), (b, after) in pairwise(zip(texts, file.modes, strict=True)):
+        if a in texts[texts.index(a) + 1 :] or after.group_size % mode.group_size:
+            raise KeyedError(
+                ("modes",),
+                f"modes: '{b}' behind '{a}': smallest first, each once, each M divides the next",
+            )
+    _check_hardware_of_modes(file)
+
+
+def _check_hardware_of_modes(file: ArchitectureFile) -> None:
+    """Check that selector, crossbar and metadata are of kinds that can have modes."""
+    for key, registry, unit in (
+        ("selector", SELECTORS, file.selector),
+        ("crossbar", CROSSBARS, file.crossbar),
+    ):
+        kinds = [kind for kind in registry if registry[kind].has_modes]
+        if unit is not None and unit.kind not in kinds:
+            raise KeyedError(
+                (key, "kind"),
+                f"{key}.kind '{unit.kind}' has no modes; with modes: {', '.join(kinds)}",
+            )
+    if file.format != "bitmask":
+        raise KeyedError(("format",), f"format '{file.format}' has no modes; with modes: bitmask")
 
 
 def _check_diagram(file: ArchitectureFile) -> None:

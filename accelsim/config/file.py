@@ -109,6 +109,13 @@ class ArchitectureFile(BaseModel):
     pattern: Annotated[
         PatternValue, Field(description="dense, N:M with N ≤ M ≤ 64, or two ranks N:MxP:Q")
     ]
+    modes: Annotated[
+        tuple[PatternValue, ...],
+        Field(
+            description="Patterns N:M that layers have in their own time and for their own energy "
+            "on hardware of the largest, `pattern`, which is the last one; each M divides the next"
+        ),
+    ] = ()
     weight_pattern: Annotated[
         PatternValue,
         Field(

@@ -82,6 +82,7 @@ def path_of(file: ArchitectureFile) -> Datapath:
         is_gathered=file.diagram.gathers_rows and not pattern.is_dense,
         lower_rank=lower_rank(file.pattern) or lower_rank(file.weight_pattern),
         is_unrolled=file.diagram.unrolls_blocks,
+        modes=tuple((mode.kept_per_group, mode.group_size) for mode in file.modes),
     )
 
 

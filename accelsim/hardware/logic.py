@@ -23,6 +23,7 @@ def shape(path: Datapath) -> Shape:
         columns=path.columns,
         score_bits=path.score_bits,
         code_bits=path.w.bits if path.formats.unpacks else 0,
+        modes=path.modes,
     )
 
 

@@ -68,6 +68,7 @@ class Datapath:
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
     lower_rank: tuple[int, int] | None = None  # N and M of blocks, where a group has two ranks
     is_unrolled: bool = False  # whether a lane takes the values of its block one after the other
+    modes: tuple[tuple[int, int], ...] = ()  # N and M of each, the largest last; these are one's
 
     @property
     def x(self) -> OperandFormat:
@@ -88,6 +89,19 @@ class Datapath:
     def is_sparse(self) -> bool:
         """Whether values are selected, as opposed to streamed whole."""
         return self.group_size > 1 or self.kept_share is not None
+
+    @property
+    def as_built(self) -> Datapath:
+        """The datapath of the logic: in the largest of its modes, where it has several."""
+        if not self.modes:
+            return self
+        kept, size = self.modes[-1]
+        return replace(self, kept_per_group=kept, group_size=size)
+
+    @property
+    def groups_at_once(self) -> int:
+        """Groups that fill one selector: in a mode, as many as fit into the largest group."""
+        return self.as_built.group_size // self.group_size
 
     @property
     def macs_per_cycle(self) -> int:

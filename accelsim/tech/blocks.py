@@ -25,7 +25,8 @@ class Shape:
     `exponent_bits` is the width of the exponent of a product of two floats, `score_bits` that of
     what is ranked where that is not the values themselves, `scale_lanes` the lanes whose values
     share a scale where values have scales in blocks, `code_bits` that of a code of W where W
-    is not stored as the multipliers take it.
+    is not stored as the multipliers take it. Of a block with modes, `modes` has N and M of each,
+    the largest last, and `n`, `m` are those of the mode that it is in.
     """
 
     n: int = 1
@@ -39,6 +40,7 @@ class Shape:
     columns: int = 1
     score_bits: int = 0
     code_bits: int = 0
+    modes: tuple[tuple[int, int], ...] = ()
 
     @property
     def key_bits(self) -> int:
