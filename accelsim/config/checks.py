@@ -23,6 +23,7 @@ def check_file(file: ArchitectureFile) -> None:
     _check_costs(file)
     _check_diagram(file)
     _check_parts(file)
+    _check_selector(file)
     _check_unpacker(file)
     _check_scales_of_blocks(file)
     _check_own_method(file)
@@ -52,6 +53,12 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
         )
     check_method(method)
     demands, drawn = method.demands, file.diagram.units
+    if demands.residual and not PRECISIONS[file.operands.x.precision].block:
+        with_scales = ", ".join(name for name in sorted(PRECISIONS) if PRECISIONS[name].block)
+        raise InputError(
+            f"mitigation '{method.mitigation}' rounds X twice, with scales of blocks, which "
+            f"precision '{file.operands}' does not have; allowed: {with_scales}"
+        )
     if demands.rank and file.diagram.gathers_rows:
         raise InputError(
             f"mitigation '{method.mitigation}' adds a product of what was dropped, which dataflow "
@@ -96,11 +103,24 @@ def _check_patterns(file: ArchitectureFile) -> None:
             ("format",),
             f"dataflow '{dataflow}' keeps a bit for each position of a tile; allowed: bitmask",
         )
-    if file.selector is not None and not file.selector.takes(pattern) and not pattern.is_dense:
+
+
+def _check_selector(file: ArchitectureFile) -> None:
+    """Check that the selector can rank what the pattern selects by, in the format of X."""
+    selector, pattern = file.selector, file.pattern
+    if selector is None:
+        return
+    if not pattern.is_dense and not selector.takes(pattern):
         raise KeyedError(
             ("pattern",),
-            f"selector '{file.selector.kind}' of dataflow '{dataflow}' does not select by "
+            f"selector '{selector.kind}' of dataflow '{file.dataflow}' does not select by "
             f"'{pattern}'",
+        )
+    if not selector.takes_format(PRECISIONS[file.operands.x.precision]):
+        raise KeyedError(
+            ("selector", "kind"),
+            f"selector '{selector.kind}' adds magnitudes and has no adders for "
+            f"'{file.operands.x}'; allowed: integers and fp4",
         )
 
 

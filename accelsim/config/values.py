@@ -79,7 +79,10 @@ def _pattern(raw: object) -> object:
     """Accept `8:16`, with quotes or without."""
     if isinstance(raw, Pattern):
         return raw
-    allowed = "allowed: dense, or N:M such as 2:4, 8:16, 16:32; for row gather threshold:P, topk:D"
+    allowed = (
+        "allowed: dense, N:M such as 2:4, 8:16, 16:32, or pairs-2:4; for row gather threshold:P, "
+        "topk:D"
+    )
     if not isinstance(raw, str):
         raise InputError(f"the pattern must be a text, not {shown(raw)}; {allowed}")
     if not any(family.parse(raw.strip()) for family in PATTERNS.values()):

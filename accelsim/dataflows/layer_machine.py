@@ -69,7 +69,7 @@ class LayerMachine:
 
     def gathers(self, *, is_decode: bool) -> bool:
         """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
-        return is_decode and self.path.is_sparse and self.diagram.fetches_selected
+        return is_decode and self.path.drops_rows and self.diagram.fetches_selected
 
     @property
     def packs(self) -> Packs | None:
@@ -85,9 +85,10 @@ class LayerMachine:
     def products_per_output(self, pattern: Pattern, in_features: int) -> int:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 
-        No machine has both operands sparse.
+        No machine has both operands sparse. A residual has all of X once more.
         """
-        return self.path.w.kept_count(pattern.kept_count(in_features))
+        kept = self.path.w.kept_count(pattern.kept_count(in_features))
+        return kept + in_features * self.path.demands.residual
 
     def least_columns(self, *, is_decode: bool) -> int:
         """Return the columns of a tile whose rows DRAM fetches one by one without waste."""

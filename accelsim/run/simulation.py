@@ -318,4 +318,5 @@ def wish_of(arch: Architecture, policy: Policy | None, linear: Linear, *, is_dec
         without_zeros=is_matched,
         criterion=method.criterion if ranks_chunks else "act",
         is_centred=demands.statistics == "median",
+        has_residual=demands.residual,
     )

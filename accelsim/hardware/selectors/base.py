@@ -14,6 +14,7 @@ from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work, ceil_div
+from accelsim.precision import Precision
 from accelsim.sparsity import Pattern
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 from accelsim.tech.source import BlockCost, CostSource, clock_periods
@@ -87,7 +88,11 @@ class Selector(Unit):
 
     def takes(self, pattern: Pattern) -> bool:
         """Return whether the unit can select by a pattern of a machine."""
-        return pattern.is_grouped
+        return pattern.is_grouped and pattern.together == 1
+
+    def takes_format(self, precision: type[Precision]) -> bool:  # noqa: ARG002
+        """Return whether the unit can rank values of a number format."""
+        return True
 
     def steps(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the steps of an iterative core, 0 for a pipeline."""

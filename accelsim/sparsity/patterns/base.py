@@ -31,6 +31,7 @@ class Pattern(ABC):
     is_grouped: ClassVar[bool] = True
     has_selector: ClassVar[bool] = True
     demands: ClassVar[Demands] = Demands()  # besides a selector
+    together: ClassVar[int] = 1  # adjacent values that stay or go as one
     has_level: ClassVar[bool] = False  # that real values are compared with
 
     @classmethod
@@ -85,7 +86,8 @@ class Pattern(ABC):
 
         It can if each of its masks is one of the machine's: 2:4 on 8:16 (four groups of 4 with 2
         each are a group of 16 with 8), 1:4 on 8:16 (places for kept values stay empty), not 8:16
-        on 2:4. Every sparse machine runs dense layers by leaving its selector out.
+        on 2:4, and nothing but pairs where pairs are selected. Every sparse machine runs dense
+        layers by leaving its selector out.
 
         >>> tried = ("2:4", "pairs-2:4", "2:4x4:8", "16:32", "dense")
         >>> [parse_pattern(p).runs_on(parse_pattern("8:16")) for p in tried]
@@ -97,6 +99,7 @@ class Pattern(ABC):
             return False
         most = self.most_kept(machine.group_size)
         fits = most is not None and most <= machine.kept_per_group
+        fits = fits and self.together % machine.together == 0
         return self.is_dense or (fits and not machine.is_dense)
 
 
@@ -115,7 +118,7 @@ def parse_pattern(text: str) -> Pattern:
             return pattern
     raise InputError(
         f"unknown pattern '{shown(text)}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, "
-        f"for layers pairs-2:4, 2:4x4:8, "
+        f"pairs-2:4, for layers 2:4x4:8, "
         f"and for accuracy topk:0.5, threshold:0.5, greedy-threshold:0.5"
     )
 
