@@ -114,7 +114,7 @@ class ArchitectureFile(BaseModel):
             )
         ),
     ]
-    pattern: Annotated[PatternValue, Field(description="dense, or N:M with N ≤ M ≤ 64")]
+    pattern: Annotated[PatternValue, Field(description="dense, N:M with N ≤ M ≤ 64, or pairs-N:M")]
     weight_pattern: Annotated[
         PatternValue,
         Field(
@@ -133,7 +133,7 @@ class ArchitectureFile(BaseModel):
         Field(
             description=(
                 "How the error of pruning is reduced: none, var, dpts, spts, lpts, ls, "
-                "or rsparse64 (any rank)"
+                "residual, or rsparse64 (any rank)"
             ),
         ),
     ] = "none"

@@ -134,7 +134,7 @@ PatternValue = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^\s*(dense|[0-9]+:[0-9]+|(threshold|topk):[0-9]*\.?[0-9]+)\s*$",
+            "pattern": r"^\s*(dense|(pairs-)?[0-9]+:[0-9]+|(threshold|topk):[0-9]*\.?[0-9]+)\s*$",
         }
     ),
 ]
