@@ -80,8 +80,8 @@ def _pattern(raw: object) -> object:
     if isinstance(raw, Pattern):
         return raw
     allowed = (
-        "allowed: dense, N:M such as 2:4, 8:16, 16:32, or pairs-2:4; for row gather threshold:P, "
-        "topk:D"
+        "allowed: dense, or N:M such as 2:4, 8:16, 16:32; for a selector of pairs pairs-2:4; "
+        "for row gather threshold:P, topk:D"
     )
     if not isinstance(raw, str):
         raise InputError(f"the pattern must be a text, not {shown(raw)}; {allowed}")
