@@ -9,7 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from accelsim.accuracy.arithmetic import at_least_single, plainly
-from accelsim.accuracy.masks import FLOAT, held, keep, round_tokens, round_weights, scale_scores
+from accelsim.accuracy.masks import (
+    FLOAT,
+    held,
+    keep,
+    remainders,
+    round_tokens,
+    round_weights,
+    scale_scores,
+)
 from accelsim.base.errors import InputError
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
@@ -78,7 +86,11 @@ class LayerPruning:
 
     def prune(self, inputs: torch.Tensor, rows: RowLayout) -> Pruned:
         """Return what enters the product instead of inputs `[T, K]`, float32 or float64."""
-        return self.mitigation.prune(inputs, lambda values: self.select(values, rows), self.state)
+        pruned = self.mitigation.prune(inputs, lambda values: self.select(values, rows), self.state)
+        if pruned.split_by is None:
+            return pruned
+        rest = remainders(inputs.float(), pruned.split_by, self.precision)
+        return replace(pruned, inputs=pruned.inputs + rest.to(inputs.dtype))
 
     def select(
         self, values: torch.Tensor, rows: RowLayout = ONE_SEQUENCE

@@ -28,6 +28,7 @@ def check_file(file: ArchitectureFile) -> None:
     _check_costs(file)
     _check_diagram(file)
     _check_parts(file)
+    _check_selector(file)
     _check_unpacker(file)
     _check_scales_of_blocks(file)
     _check_own_method(file)
@@ -57,6 +58,12 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
         )
     check_method(method)
     demands, drawn = method.demands, file.diagram.units
+    if demands.residual and not PRECISIONS[file.operands.x.precision].block:
+        with_scales = ", ".join(name for name in sorted(PRECISIONS) if PRECISIONS[name].block)
+        raise InputError(
+            f"mitigation '{method.mitigation}' rounds X twice, with scales of blocks, which "
+            f"precision '{file.operands}' does not have; allowed: {with_scales}"
+        )
     if not pattern.keeps_any and PreScaler.asked(demands):
         raise InputError(
             f"criterion '{method.criterion}' ranks by scores, of which pattern '{pattern}' has no "
@@ -136,19 +143,21 @@ def _check_patterns(file: ArchitectureFile) -> None:
 
 
 def _check_selector(file: ArchitectureFile) -> None:
-    """Check that the selector knows the pattern, and sums of blocks are of integers."""
-    pattern = file.pattern
-    if file.selector is not None and not file.selector.takes(pattern) and not pattern.is_dense:
+    """Check that the selector can rank what the pattern selects by, in the format of X."""
+    selector, pattern, x = file.selector, file.pattern, file.operands.x
+    if selector is None:
+        return
+    if not pattern.is_dense and not selector.takes(pattern):
+        kinds = ", ".join(kind for kind in SELECTORS if SELECTORS[kind].takes(pattern))
         raise KeyedError(
             ("pattern",),
-            f"selector '{file.selector.kind}' of dataflow '{file.dataflow}' does not select by "
-            f"'{pattern}'" + ("" if pattern.keeps_any else "; allowed: selector.kind two_rank"),
+            f"selector '{selector.kind}' of dataflow '{file.dataflow}' does not select by "
+            f"'{pattern}'" + (f"; allowed: selector.kind {kinds}" if kinds else ""),
         )
-    if not pattern.keeps_any and PRECISIONS[file.operands.x.precision].is_float():
+    if not pattern.is_dense and not selector.takes_format(PRECISIONS[x.precision]):
         raise KeyedError(
-            ("precision",),
-            f"pattern '{pattern}' ranks blocks by sums, which are built for integers only, not "
-            f"for '{file.operands.x}'",
+            ("selector", "kind"),
+            f"selector '{selector.kind}' adds magnitudes and has no adders for '{x}'",
         )
 
 

@@ -69,7 +69,7 @@ class LayerMachine:
 
     def gathers(self, *, is_decode: bool) -> bool:
         """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
-        return is_decode and self.path.is_sparse and self.diagram.fetches_selected
+        return is_decode and self.path.drops_rows and self.diagram.fetches_selected
 
     @property
     def packs(self) -> Packs | None:
@@ -86,9 +86,11 @@ class LayerMachine:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 
         Where both are sparse, those of X: a lane takes each, whether it meets a weight or a zero.
+        A residual has all of X once more.
         """
-        kept = pattern.kept_count(in_features)
-        return kept if self.path.is_unrolled else self.path.w.kept_count(kept)
+        path, kept = self.path, pattern.kept_count(in_features)
+        products = kept if path.is_unrolled else path.w.kept_count(kept)
+        return products + in_features * path.demands.residual
 
     def least_columns(self, *, is_decode: bool) -> int:
         """Return the columns of a tile whose rows DRAM fetches one by one without waste."""

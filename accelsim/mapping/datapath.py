@@ -86,10 +86,21 @@ class Datapath:
         return self.formats.y
 
     @property
+    def arriving(self) -> OperandFormat:
+        """The format in which X comes: its own, or, to be split in two, as a layer leaves its Y."""
+        return self.y if self.demands.residual else self.x
+
+    @property
+    def passes(self) -> int:
+        """How often the array goes over a tile of W: once more for what selection leaves of X."""
+        return 1 + self.demands.residual
+
+    @property
     def is_sparse(self) -> bool:
         """Whether values are selected, as opposed to streamed whole."""
         return self.group_size > 1 or self.kept_share is not None
 
+    @property
     @property
     def as_built(self) -> Datapath:
         """The datapath of the logic: in the largest of its modes, where it has several."""
@@ -102,6 +113,11 @@ class Datapath:
     def groups_at_once(self) -> int:
         """Groups that fill one selector: in a mode, as many as fit into the largest group."""
         return self.as_built.group_size // self.group_size
+
+    @property
+    def drops_rows(self) -> bool:
+        """Whether a row of W has no use where no token keeps its activation."""
+        return self.is_sparse and not self.demands.residual
 
     @property
     def macs_per_cycle(self) -> int:
@@ -171,19 +187,28 @@ class Datapath:
     def stored_values(self, reduction: Count) -> Count:
         """Return the stored values for `reduction` positions: N in every group, padding included.
 
-        The padding is kept because a crossbar with a window needs exactly N values a group.
+        The padding is kept because a crossbar with a window needs exactly N values a group. A
+        residual adds one value a position.
         """
-        return self.groups(reduction) * self.kept_per_group
+        return self.groups(reduction) * self.kept_per_group + reduction * self.demands.residual
 
     def steps(self, reduction: Count) -> Count:
-        """Return the cycles in which a row consumes `reduction` positions of K."""
+        """Return the cycles in which a row consumes `reduction` positions of K.
+
+        Those of a residual come after them, L positions a cycle.
+        """
         groups = ceil_div(reduction, self.grain)
-        return ceil_div(groups, self.groups_per_step) * self.steps_per_group
+        steps = ceil_div(groups, self.groups_per_step) * self.steps_per_group
+        return steps + ceil_div(reduction, self.lanes) * self.demands.residual
 
     def compressed_bits(self, reduction: Count, scales: Count | int = 0) -> Count:
-        """Return the bits of one token's kept values, metadata and scales of blocks, if any."""
-        group_bits = self.kept_per_group * self.x.bits + self.metadata_bits_per_group
-        return self.groups(reduction) * group_bits + scales * self.x.scale_bits
+        """Return the bits of one token's kept values, metadata and scales of blocks, if any.
+
+        Beside them stands the residual: a value a position, and scales of its own.
+        """
+        value_bits = self.stored_values(reduction) * self.x.bits
+        metadata_bits = self.groups(reduction) * self.metadata_bits_per_group
+        return value_bits + metadata_bits + self.passes * scales * self.x.scale_bits
 
     def compressed_bytes(self, tokens: Count, reduction: Count, scales: Count | int = 0) -> Count:
         """Return the bytes of a compressed tile; each token's row begins with a whole byte."""

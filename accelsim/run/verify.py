@@ -84,12 +84,15 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
         is_decode = arch.diagram.gathers_rows  # the rest of a run there is dense
         wish = replace(wish_of(arch, policy, linear, is_decode=is_decode), with_mask=True)
         stored = trace.source.read(linear.input)
-        operands, _ = held_values(
+        operands, real = held_values(
             trace, linear.input, stored, arch.path.x.precision, is_centred=wish.is_centred
         )
         mask = selections_of(trace, linear.input, [wish])[wish].kept_mask
-        machine = arch.running(Method(wish.pattern))
-        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask)
+        mitigation = "residual" if wish.has_residual else "none"
+        machine = arch.running(Method(wish.pattern, mitigation=mitigation))
+        kept = np.where(mask, operands, operands.dtype.type(0))
+        rest = PRECISIONS[wish.precision].remainders(real, kept) if wish.has_residual else None
+        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask, rest=rest)
 
 
 def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
@@ -107,17 +110,20 @@ def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
     return np.ascontiguousarray(held.T)
 
 
-def check_layer(
+def check_layer(  # noqa: PLR0913 - all but four are optional
     machine: LayerMachine,
     linear: Linear,
     operands: Values,
     weights: Values | Packed,
     mask: Mask | None = None,
+    *,
+    rest: Values | None = None,
 ) -> Check:
     """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare.
 
-    `mask` says what is kept; by default, what the machine's pattern keeps of the operands. Packed
-    weights are compared as what each code and its scale stand for in the multipliers' format.
+    `mask` says what is kept; by default, what the machine's pattern keeps of the operands; `rest`
+    is what goes through in a second, dense pass. Packed weights are compared as what each code and
+    its scale stand for in the multipliers' format.
     """
     numbers = weights[:, :]
     mask = machine.pattern.keep(operands) if mask is None else mask
@@ -129,10 +135,11 @@ def check_layer(
         allowed = np.zeros(expected.shape)
     else:
         wide, heavy = masked.astype(np.float64), numbers.astype(np.float64)
-        expected = wide @ heavy
+        left = np.zeros_like(wide) if rest is None else rest.astype(np.float64)
+        expected = (wide + left) @ heavy
         products = machine.path.stored_values(linear.in_features) + 1
-        allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
-    computed = machine_matmul(machine, operands, weights, mask)
+        allowed = products * 2.0**-24 * ((np.abs(wide) + np.abs(left)) @ np.abs(heavy))
+    computed = machine_matmul(machine, operands, weights, mask, rest)
     difference = np.abs(computed.astype(expected.dtype) - expected)
     worst = np.unravel_index(np.argmax(difference - allowed), difference.shape)
     return Check(linear.name, expected.size, float(difference[worst]), float(allowed[worst]))
@@ -157,7 +164,11 @@ def compress(machine: LayerMachine, operands: Values, mask: Mask | None = None) 
 
 
 def machine_matmul(
-    machine: LayerMachine, operands: Values, weights: Values | Packed, mask: Mask | None = None
+    machine: LayerMachine,
+    operands: Values,
+    weights: Values | Packed,
+    mask: Mask | None = None,
+    rest: Values | None = None,
 ) -> Values:
     """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
     path = machine.path
@@ -185,6 +196,12 @@ def machine_matmul(
             base = slots // path.kept_per_group * path.group_size
             routed = tile[base - start + offsets[rows, slots]].astype(accumulator)
             outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
+        if rest is None:
+            continue
+        for first in range(0, length, path.lanes):  # the second pass over the same tile of W
+            lanes = rest[rows, start : start + length][:, first : first + path.lanes]
+            routed = tile[first : first + lanes.shape[1]]
+            outputs[rows, columns] += np.einsum("rl,lc->rc", lanes, routed, dtype=accumulator)
     return outputs
 
 

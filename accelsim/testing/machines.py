@@ -68,6 +68,7 @@ _SPARSE: Keys = {
     "crossbar": {"kind": "full"},
     "buffers": {**_DENSE["buffers"], "compressed": {"capacity_kib": 0.25, "port_bytes": 8}},
 }
+_SELECTED = "2:4", "pairs-2:4"
 MACHINES: Mapping[str, Keys] = {"dense": _DENSE, "2:4": _SPARSE}
 """Small machines by what they keep; the sparse one has a method with a prologue."""
 _GATHERING: Keys = {
@@ -165,6 +166,8 @@ def _at_its_key(unit: Unit, name: str, diagram: Diagram) -> Place:
     if not is_known:
         diagram = replace(diagram, classes={**diagram.classes, name: cls})
     others = method_for(cls) if issubclass(cls, LaneUnit) else {}
+    if isinstance(unit, Selector) and not diagram.gathers_rows:
+        others = {"pattern": next(p for p in _SELECTED if unit.takes(parse_pattern(p)))}
     if diagram.gathers_rows:  # no method but its pattern asks for a unit
         others = {}
     if name == "unpacker":
@@ -188,7 +191,8 @@ def method_for(unit: type[LaneUnit]) -> dict[str, str]:
         if mitigation != "rsparse":  # which has a number to its name
             demands = Method(parse_pattern("2:4"), criterion, mitigation).demands
             if unit.asked(demands):
-                return {"criterion": criterion, "mitigation": mitigation}
+                fp4 = {"precision": "nvfp4"} if demands.residual else {}
+                return {"criterion": criterion, "mitigation": mitigation, **fp4}
     return {}
 
 

@@ -15,6 +15,7 @@ from accelsim.hardware.logic import block_cost, period_ps
 from accelsim.hardware.modes import spared_um2
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work, ceil_div
+from accelsim.precision import Precision
 from accelsim.sparsity import Pattern
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 from accelsim.tech.source import BlockCost, CostSource, clock_periods
@@ -85,9 +86,14 @@ class Selector(Unit):
     def block_name(self) -> str:
         """Return the block of the core in the technology table."""
 
-    def takes(self, pattern: Pattern) -> bool:
+    @classmethod
+    def takes(cls, pattern: Pattern) -> bool:
         """Return whether the unit can select by a pattern of a machine."""
-        return pattern.is_grouped and pattern.keeps_any
+        return pattern.is_grouped and pattern.keeps_any and pattern.together == 1
+
+    def takes_format(self, precision: type[Precision]) -> bool:  # noqa: ARG002
+        """Return whether the unit can rank values of a number format."""
+        return True
 
     def most_kept(self, kept_per_group: int) -> int:
         """Return the values of a group that the unit can keep, on a machine that keeps so many."""

@@ -11,6 +11,7 @@ from typing_extensions import override
 from accelsim.hardware.logic import period_ps, shape
 from accelsim.hardware.selectors.base import SELECTORS, Selector
 from accelsim.mapping import Datapath
+from accelsim.precision import Precision
 from accelsim.sparsity import Pattern
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, index_bits
 from accelsim.tech.source import BlockCost, CostSource
@@ -50,9 +51,14 @@ class TwoRankSelector(Selector):
     def block_name(self) -> str:
         return "select_rank"
 
+    @classmethod
     @override
-    def takes(self, pattern: Pattern) -> bool:
+    def takes(cls, pattern: Pattern) -> bool:
         return pattern.is_grouped
+
+    @override
+    def takes_format(self, precision: type[Precision]) -> bool:
+        return not precision.is_float()
 
     @override
     def depth(self, path: Datapath) -> int:
