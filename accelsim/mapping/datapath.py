@@ -101,7 +101,6 @@ class Datapath:
         return self.group_size > 1 or self.kept_share is not None
 
     @property
-    @property
     def as_built(self) -> Datapath:
         """The datapath of the logic: in the largest of its modes, where it has several."""
         if not self.modes:
