@@ -79,8 +79,19 @@ def _check_patterns(file: ArchitectureFile) -> None:
             f"no machine runs pattern '{pattern}' in dataflow '{dataflow}', as it has no groups; "
             f"allowed: dense, or N:M; dataflows that run it: {', '.join(taking)}",
         )
-    if not file.diagram.gathers_rows:
-        return
+    if file.diagram.gathers_rows:
+        _check_gathered(file)
+    if file.selector is not None and not file.selector.takes(pattern) and not pattern.is_dense:
+        raise KeyedError(
+            ("pattern",),
+            f"selector '{file.selector.kind}' of dataflow '{dataflow}' does not select by "
+            f"'{pattern}'",
+        )
+
+
+def _check_gathered(file: ArchitectureFile) -> None:
+    """Check that a dataflow that gathers rows of W finds single ones, by a bit for each."""
+    pattern, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
     if not w.is_dense:
         raise KeyedError(
             ("weight_pattern",), f"dataflow '{dataflow}' gathers rows of a dense W; allowed: dense"
@@ -95,12 +106,6 @@ def _check_patterns(file: ArchitectureFile) -> None:
         raise KeyedError(
             ("format",),
             f"dataflow '{dataflow}' keeps a bit for each position of a tile; allowed: bitmask",
-        )
-    if file.selector is not None and not file.selector.takes(pattern) and not pattern.is_dense:
-        raise KeyedError(
-            ("pattern",),
-            f"selector '{file.selector.kind}' of dataflow '{dataflow}' does not select by "
-            f"'{pattern}'",
         )
 
 
@@ -233,6 +238,8 @@ def _check_parts(file: ArchitectureFile) -> None:
 def _check_crossbar(file: ArchitectureFile) -> None:
     """Check that a machine with one sparse operand routes the other one, and no other does."""
     x, w, there = file.pattern, file.weight_pattern, file.given_units
+    if file.diagram.packs is not None and "crossbar" not in file.diagram.units:
+        return
     if not (x.is_dense or w.is_dense):
         raise KeyedError(
             ("weight_pattern",),

@@ -75,7 +75,8 @@ class LayerMachine:
     def packs(self) -> Packs | None:
         """How tiles are packed whose time depends on the masks of X and W; None: it does not."""
         is_sparse = self.path.is_sparse or self.path.w.is_sparse
-        return self.diagram.packs if is_sparse else None
+        packs = self.diagram.packs
+        return packs.serving(self.units) if is_sparse and packs is not None else None
 
     @property
     def is_searched(self) -> bool:
@@ -85,7 +86,7 @@ class LayerMachine:
     def products_per_output(self, pattern: Pattern, in_features: int) -> int:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 
-        No machine has both operands sparse.
+        Where both are sparse, it is as many as if each stored weight met an activation.
         """
         return self.path.w.kept_count(pattern.kept_count(in_features))
 

@@ -5,7 +5,8 @@ multipliers → gather through the crossbar → multiply → accumulate, tile by
 the order in which the timing model runs them. A timing model that loses or misroutes data cannot
 pass. Where W is the sparse operand, it is W that is compressed and decoded, and X that is gathered.
 Where rows are gathered, X is compacted to what some token of R keeps, and the array sees no other
-row of W.
+row of W. Where time depends on the masks of both operands, the dataflow multiplies each tile in its
+own order.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
-from accelsim.mapping import Gemm, TileJobs, Tiling, tile_jobs
+from accelsim.mapping import Gemm, Packs, TileJobs, Tiling, tile_jobs
 from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
@@ -162,6 +163,10 @@ def machine_matmul(
     tokens, in_features = operands.shape
     gemm = Gemm(tokens, in_features, weights.shape[1])
     machine, tiling = Planner().fitted(machine, gemm)
+    if machine.packs is not None:
+        mask = machine.pattern.keep(operands) if mask is None else mask
+        masked = np.where(mask, operands, operands.dtype.type(0))
+        return _with_matched_values(machine.packs, machine, tiling, masked, weights)
     if path.w.is_sparse:
         return _with_stored_weights(machine, tiling, operands, weights)
     if path.is_gathered:
@@ -181,6 +186,20 @@ def machine_matmul(
             base = slots // path.kept_per_group * path.group_size
             routed = tile[base - start + offsets[rows, slots]].astype(accumulator)
             outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
+    return outputs
+
+
+def _with_matched_values(
+    packs: Packs, machine: LayerMachine, tiling: Tiling, masked: Values, weights: Values | Packed
+) -> Values:
+    """Return `[T, O]` where the dataflow says which values of X and W meet, and in which order."""
+    path, (tokens, in_features) = machine.path, masked.shape
+    gemm = Gemm(tokens, in_features, weights.shape[1])
+    accumulator: Any = np.int32 if masked.dtype == np.int8 else np.float32
+    outputs = np.zeros((tokens, gemm.out_features), accumulator)
+    for rows, columns, start, length in _tiles(tile_jobs(gemm, tiling, path, machine.stores)):
+        inside = slice(start, start + length)
+        outputs[rows, columns] += packs.product(masked[rows, inside], weights[inside, columns], path)
     return outputs
 
 
