@@ -39,6 +39,10 @@ def architecture_schema() -> Schema:
         "default": keys["crossbar"]["default"],
         **_one_kind_of({kind: CROSSBARS[kind] for kind in CROSSBARS}),
     }
+    keys["mac_array"] = {
+        "description": keys["mac_array"]["description"],
+        "anyOf": [{"$ref": keys["mac_array"]["$ref"]}, *_own("mac_array")],
+    }
     for name in ("Selector", "Crossbar"):  # of no kind
         schema["$defs"].pop(name, None)
     keys["dataflow"]["enum"] = sorted(DATAFLOWS)
@@ -111,6 +115,15 @@ def _selectors() -> dict[str, type[Unit]]:
         own = DATAFLOWS[name].classes.get("selector")
         if own is not None and issubclass(own, Selector) and own.only_kind():
             found[own.only_kind()] = own
+    return found
+
+
+def _own(unit: str) -> list[Schema]:
+    """Return the schemas of a unit that dataflows have of their own, each once."""
+    classes = dict.fromkeys(DATAFLOWS[name].classes.get(unit) for name in DATAFLOWS)
+    found = [own.model_json_schema() for own in classes if own is not None]
+    for schema in found:
+        _describe(schema)
     return found
 
 

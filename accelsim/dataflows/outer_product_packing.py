@@ -43,11 +43,12 @@ class OuterProducts:
         """Return how the tiles of a product are packed, `[jobs]`."""
         assert self.array is not None
         rows, columns = _Blocks.of_rows(jobs, path), _Blocks.of_columns(jobs, path)
+        r, c = self.array.unit_shape
         weights = _all(masks.x.shape[1], columns.end) if masks.w is None else masks.w
-        w_counts = columns.counts(weights.T, self.array.unit_columns)
-        there = x_counts = rows.counts(masks.x, self.array.unit_rows)
+        w_counts = columns.counts(weights.T, c)
+        there = x_counts = rows.counts(masks.x, r)
         if not path.is_sparse:  # a dense X has no bits: zeros take their steps, as other values
-            x_counts = rows.counts(_all(*masks.x.shape), self.array.unit_rows)
+            x_counts = rows.counts(_all(*masks.x.shape), r)
         cycles, macs, kept = (np.zeros(len(jobs), np.int64) for _ in range(3))
         for inside, those in _spans(jobs):
             x, w = x_counts[:, inside], w_counts[:, inside]
@@ -164,12 +165,12 @@ def block_cycles(x: Counts, w: Counts, array: OuterProductArray) -> Ints:
 
     >>> array = OuterProductArray(rows=4, columns=4, lanes=1, unit_rows=2, unit_columns=2)
     >>> x, w = np.array([[[2, 0]]], np.int16), np.array([[[1, 1]]], np.int16)
-    >>> block_cycles(x, w, array)  # one step, but two products for one bank
+    >>> block_cycles(x, w, array)  # one step sends two products to one bank, which waits for one
     array([[2]])
     """
     cycles = np.zeros((len(x), len(w)), np.int64)
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-    compiled(_block_loop)(x, w, array.queue_steps, cycles)
+    compiled(_block_loop)(x, w, array.queue_depth, cycles)
     return cycles
 
 
@@ -185,24 +186,27 @@ def dealt(blocks: Ints, units: int) -> int:
     return max(free)
 
 
-def _block_loop(x: Any, w: Any, queue_steps: Any, cycles: Any) -> None:
+def _block_loop(x: Any, w: Any, depth: Any, cycles: Any) -> None:
     row_blocks, positions, rows = x.shape
     column_blocks, _, columns = w.shape
-    banks = np.zeros((rows, columns), np.int64)
+    queued = np.zeros((rows, columns), np.int64)  # products that wait for each bank
     for row_block in range(row_blocks):
         for column_block in range(column_blocks):
             total = 0
-            for first in range(0, positions, queue_steps):
-                banks[:] = 0
-                steps = 0
-                for k in range(first, min(first + queue_steps, positions)):
-                    a, b = x[row_block, k].sum(), w[column_block, k].sum()
-                    steps += -(-a // rows) * -(-b // columns)
-                    for i in range(rows):
-                        for j in range(columns):
-                            banks[i, j] += x[row_block, k, i] * w[column_block, k, j]
-                total += max(steps, banks.max())
-            cycles[row_block, column_block] = total
+            queued[:] = 0
+            for k in range(positions):
+                a, b = x[row_block, k].sum(), w[column_block, k].sum()
+                fullest = 0
+                for i in range(rows):
+                    for j in range(columns):
+                        queued[i, j] += x[row_block, k, i] * w[column_block, k, j]
+                        fullest = max(fullest, queued[i, j])
+                taken = max(-(-a // rows) * -(-b // columns), fullest - depth)
+                total += taken
+                for i in range(rows):
+                    for j in range(columns):
+                        queued[i, j] = max(0, queued[i, j] - taken)
+            cycles[row_block, column_block] = total + queued.max()
 
 
 @lru_cache(maxsize=256)
@@ -216,8 +220,8 @@ def _mean_cycles(
             drawn.random((size, _DRAWN)) < share, residues
         )
         for size, share, residues in (
-            (rows, x_share, array.unit_rows),
-            (columns, w_share, array.unit_columns),
+            (rows, x_share, array.unit_shape[0]),
+            (columns, w_share, array.unit_shape[1]),
         )
         if size
     ]

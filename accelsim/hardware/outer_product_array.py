@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -20,7 +21,7 @@ from accelsim.tech.source import CostSource
 
 
 class OuterProductArray(MacArray):
-    """Units of `unit_rows` × `unit_columns` multipliers, r × c, each for an R × C block of outputs.
+    """Units of r × c multipliers (`unit_rows`, `unit_columns`), each for an R × C block of outputs.
 
     There are R × C × L / (r × c) units: with L = 1 as many multipliers as outputs of a block. For
     each position of K, a unit multiplies the a values of X that its R tokens have there by the b
@@ -29,14 +30,14 @@ class OuterProductArray(MacArray):
     bank (i mod r, j mod c).
 
     Timing:
-        A position of K takes ceil(a / r) × ceil(b / c) steps. A bank adds one product a cycle, and
-        several products of a step may go to one bank. Queues even that out over a round of
-        `queue_steps` positions:
+        A position of K takes ceil(a / r) × ceil(b / c) steps. A bank adds one product a cycle, but
+        of the products of a step several may be its own. They wait in its queue; where more than
+        `queue_depth` would wait, the unit does:
 
-            round   = max(sum of steps, products of the fullest bank)
-            block   = sum of its rounds, which begin anew with each tile
-            busy    = until the last unit is done: one that is free takes the next block of the tile
-            latency = 2 × stage_cycles + 3: multiply, route twice, queue, add
+            position = max(steps, fullest queue with the products of the position - queue_depth)
+            block    = sum of its positions, and what waits in the fullest queue at its end
+            busy     = until the last unit is done; one that is free takes the next block of a tile
+            latency  = stage_cycles + 4: multiply, route twice, queue, add
 
         Where both operands are dense, no two products of a step meet in a bank. Accumulators are
         doubled, so that a block drains while the next one is computed.
@@ -49,8 +50,8 @@ class OuterProductArray(MacArray):
         decode: the bits of a position of a block, of X or W, turned into places of values.
 
     Not modelled:
-        How a queue takes several products in one cycle; that it fills up within a round; the reading
-        of finished outputs. Wires. See `docs/DEVIATIONS.md`.
+        How a queue takes several products in one cycle, and in which of the steps of a position
+        they come; the reading of finished outputs; wires.
 
     Example:
         Dense, four blocks of 32 × 32 keep four of eight units at work, 4 × 2 steps a position.
@@ -66,36 +67,48 @@ class OuterProductArray(MacArray):
         {"mac", "mac_idle", "route", "accumulate", "decode"}
     )
 
-    unit_rows: Annotated[
+    unit_rows: (
+        Annotated[
+            int,
+            Field(strict=True, gt=0, le=64),
+            Field(description="Values of X that a unit multiplies in a step; default: R / 4"),
+        ]
+        | None
+    ) = None
+    unit_columns: (
+        Annotated[
+            int,
+            Field(strict=True, gt=0, le=64),
+            Field(description="Values of W that a unit multiplies in a step; default: C / 2"),
+        ]
+        | None
+    ) = None
+    queue_depth: Annotated[
         int,
-        Field(strict=True, gt=0, le=64),
-        Field(description="Values of X that a unit multiplies in a step (r)"),
-    ] = 8
-    unit_columns: Annotated[
-        int,
-        Field(strict=True, gt=0, le=64),
-        Field(description="Values of W that a unit multiplies in a step (c)"),
-    ] = 16
-    queue_steps: Annotated[
-        int,
-        Field(strict=True, gt=0, le=1024),
-        Field(description="Positions of K over which queues even out conflicts of banks"),
+        Field(strict=True, ge=0, le=256),
+        Field(description="Products that can wait for each bank of accumulators"),
     ] = 8
 
     @model_validator(mode="after")
     def _units_are_whole(self) -> Self:
-        multipliers, unit = self.rows * self.columns * self.lanes, self.unit_rows * self.unit_columns
-        if multipliers % unit:
+        multipliers, of_unit = self.rows * self.columns * self.lanes, prod(self.unit_shape)
+        if multipliers % of_unit:
             raise InputError(
                 f"rows × columns × lanes, {multipliers}, must divide by unit_rows × unit_columns, "
-                f"{unit}"
+                f"{of_unit}"
             )
         return self
 
     @property
+    def unit_shape(self) -> tuple[int, int]:
+        """Values of X and of W that a unit multiplies in a step, r and c; its banks as well."""
+        rows, columns = self.unit_rows, self.unit_columns
+        return rows or ceil_div(self.rows, 4), columns or ceil_div(self.columns, 2)
+
+    @property
     def units(self) -> int:
         """Units, each with a block of its own."""
-        return self.rows * self.columns * self.lanes // (self.unit_rows * self.unit_columns)
+        return self.rows * self.columns * self.lanes // prod(self.unit_shape)
 
     @override
     def busy_cycles(self, work: Work) -> Ints:
@@ -108,13 +121,13 @@ class OuterProductArray(MacArray):
         Blocks are dealt in turn; those at an edge are shorter, and counted as the others.
         """
         rows, columns = np.minimum(jobs.tokens, self.rows), np.minimum(jobs.columns, self.columns)
-        steps = ceil_div(rows, self.unit_rows) * ceil_div(columns, self.unit_columns)
+        steps = ceil_div(rows, self.unit_shape[0]) * ceil_div(columns, self.unit_shape[1])
         blocks = ceil_div(jobs.tokens, self.rows) * ceil_div(jobs.columns, self.columns)
         return ceil_div(blocks, self.units) * steps * jobs.reduction
 
     @override
     def latency_cycles(self, path: Datapath) -> int:
-        return 2 * (self.stage_cycles or 1) + 3
+        return (self.stage_cycles or 1) + 4
 
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
@@ -151,17 +164,18 @@ class OuterProductArray(MacArray):
     def area_um2(self, tech: CostSource, path: Datapath) -> float:
         lane, bank = block_cost(tech, "outer_product_lane", path), self._bank(tech, path)
         lane_bits = self._product_bits(path) + self._held_bits(path)
-        queue_bits = self.queue_steps * self._routed_bits(path)
+        queue_bits = self.queue_depth * self._routed_bits(path)
         sums_bits = 2 * self._words * path.accumulator_bits  # doubled
         one_um2 = lane.logic_um2 + bank.adder_um2 + bank.routing_um2 + bank.reading_um2
         one_um2 += (lane_bits + queue_bits + sums_bits) * tech.register_um2
-        unit_um2 = self.unit_rows * self.unit_columns * one_um2 + self._places_um2(tech, path)
+        unit_um2 = prod(self.unit_shape) * one_um2 + self._places_um2(tech, path)
         return self.units * unit_um2
 
     @property
     def _words(self) -> int:
         """Outputs of a block that stand in the same bank."""
-        return ceil_div(self.rows, self.unit_rows) * ceil_div(self.columns, self.unit_columns)
+        r, c = self.unit_shape
+        return ceil_div(self.rows, r) * ceil_div(self.columns, c)
 
     def _product_bits(self, path: Datapath) -> int:
         """Return the flip-flops behind a multiplier, a product in each of its stages."""
@@ -172,7 +186,7 @@ class OuterProductArray(MacArray):
         return 2 * path.x.bits + index_bits(self._words)
 
     def _bank(self, tech: CostSource, path: Datapath) -> _Bank:
-        legs = self.unit_rows + self.unit_columns + self.queue_steps
+        legs = sum(self.unit_shape) + self.queue_depth
         return _Bank(
             adder_um2=block_cost(tech, "outer_product_adder", path).logic_um2,
             routing_um2=_mux_um2(tech, path, legs, self._routed_bits(path)),
@@ -181,7 +195,7 @@ class OuterProductArray(MacArray):
 
     def _places_um2(self, tech: CostSource, path: Datapath) -> float:
         """Return the area of what finds the places of r values of X, and of c of W, in a unit."""
-        sizes = (self.unit_rows, self.rows), (self.unit_columns, self.columns)
+        sizes = zip(self.unit_shape, (self.rows, self.columns), strict=True)
         shapes = (Shape(n=min(size), m=size[1]) for size in sizes)
         period = period_ps(path)
         return sum(tech.block("index_encoder", s, period_ps=period).logic_um2 for s in shapes)

@@ -33,8 +33,8 @@ class Packing:
         compressed_bytes: what the tile takes in the compressed buffer, metadata included.
         macs: multiplications of the tile, where they follow from the masks of both operands; None:
             each kept activation that is not zero meets every output.
-        array_cycles: cycles in which the array computes the whole tile, where its blocks differ;
-            None: each of them takes `steps`.
+        array_cycles: cycles in which the array computes the tile, where its blocks differ, so that
+            `steps` is their mean, rounded up; None: as many steps as all blocks have.
     """
 
     steps: Ints
