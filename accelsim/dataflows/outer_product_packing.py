@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from heapq import heapreplace
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ class OuterProducts:
 
     takes_any_positions: bool = True
     array: OuterProductArray | None = None
+    _counted: list[_Weights] = field(init=False, default_factory=list, compare=False, repr=False)
 
     def serving(self, units: Mapping[str, Any]) -> OuterProducts:
         """Return the same for the array of a machine."""
@@ -42,25 +42,29 @@ class OuterProducts:
     def found(self, masks: Masks, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how the tiles of a product are packed, `[jobs]`."""
         assert self.array is not None
-        rows, columns = _Blocks.of_rows(jobs, path), _Blocks.of_columns(jobs, path)
-        r, c = self.array.unit_shape
-        weights = _all(masks.x.shape[1], columns.end) if masks.w is None else masks.w
-        w_counts = columns.counts(weights.T, c)
-        there = x_counts = rows.counts(masks.x, r)
+        r, _ = self.array.unit_shape
+        rows, (columns, w) = _Blocks.of_rows(jobs, path), self._weights(masks, jobs, path)
+        there = x = rows.counts(masks.x, r)
         if not path.is_sparse:  # a dense X has no bits: zeros take their steps, as other values
-            x_counts = rows.counts(_all(*masks.x.shape), r)
-        cycles, macs, kept = (np.zeros(len(jobs), np.int64) for _ in range(3))
-        for inside, those in _spans(jobs):
-            x, w = x_counts[:, inside], w_counts[:, inside]
-            of_block = block_cycles(x, w, self.array)
-            products = _values(there[:, inside]) @ _values(w).T
-            values = _values(x).sum(axis=1)
-            for job in those:
-                row, column = rows.of_job(job), columns.of_job(job)
-                cycles[job] = dealt(of_block[row, column], self.array.units)
-                macs[job] = products[row, column].sum()
-                kept[job] = values[row].sum()
-        return _packing(cycles, macs, kept, jobs, path)
+            x = rows.counts(np.ones_like(masks.x), r)
+        blocks = rows.first, rows.number, columns.first, columns.number
+        tiles = np.stack([*blocks, jobs.reduction_start, jobs.reduction])
+        return _packing(*tile_counts(x, there, w, tiles, self.array), jobs, path)
+
+    def _weights(self, masks: Masks, jobs: TileJobs, path: Datapath) -> tuple[_Blocks, Counts]:
+        """Return the blocks of columns and their counts, those of the last call if W is the same.
+
+        Decode steps of a layer share them.
+        """
+        assert self.array is not None
+        last = self._counted[-1] if self._counted else None
+        if last is None or last.mask is not masks.w or last.jobs is not jobs:
+            columns = _Blocks.of_columns(jobs, path)
+            w = _all(masks.x.shape[1], columns.end) if masks.w is None else masks.w
+            counts = columns.counts(w.T, self.array.unit_shape[1])
+            last = _Weights(masks.w, jobs, columns, counts)
+            self._counted[:] = [last]
+        return last.blocks, last.counts
 
     def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how they would be if values were kept independently, `[jobs]`.
@@ -155,58 +159,72 @@ class _Blocks:
         return found
 
 
-def block_cycles(x: Counts, w: Counts, array: OuterProductArray) -> Ints:
-    """Return the cycles of each block of outputs, `[row blocks, column blocks]`.
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """What was counted of a mask of W, cut into the tiles of jobs."""
+
+    mask: Mask | None
+    jobs: TileJobs
+    blocks: _Blocks
+    counts: Counts
+
+
+def tile_counts(
+    x: Counts, there: Counts, w: Counts, tiles: Ints, array: OuterProductArray
+) -> tuple[Ints, Ints, Ints]:
+    """Return cycles, products of values that are there, and stored values of X, `[tiles]` each.
 
     Args:
         x: `[row blocks, K, r]`, how many values of X go to each row of banks.
+        there: the same, of values that are not zero.
         w: `[column blocks, K, c]`, how many values of W go to each column of banks.
-        array: its queues, and what its units multiply in a step.
+        tiles: `[6, tiles]`: first row block and their number, the same of columns and of K.
+        array: its units and queues.
 
-    >>> array = OuterProductArray(rows=4, columns=4, lanes=1, unit_rows=2, unit_columns=2)
-    >>> x, w = np.array([[[2, 0]]], np.int16), np.array([[[1, 1]]], np.int16)
-    >>> block_cycles(x, w, array)  # one step sends two products to one bank, which waits for one
-    array([[2]])
+    >>> array = OuterProductArray(rows=4, columns=4, lanes=1, queue_depth=0)
+    >>> x, w = np.array([[[2], [1]]], np.int16), np.array([[[2, 0], [1, 1]]], np.int16)
+    >>> tile_counts(x, x, w, np.array([[0], [1], [0], [1], [0], [2]]), array)
+    (array([5]), array([6]), array([3]))
     """
-    cycles = np.zeros((len(x), len(w)), np.int64)
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-    compiled(_block_loop)(x, w, array.queue_depth, cycles)
-    return cycles
+    counted = np.zeros((3, tiles.shape[1]), np.int64)
+    totals = [counts.sum(axis=2, dtype=np.int64) for counts in (x, there)]
+    compiled(_tile_loop)(x, w, *totals, tiles, array.queue_depth, array.units, counted)
+    return counted[0], counted[1], counted[2]
 
 
-def dealt(blocks: Ints, units: int) -> int:
-    """Return when the last unit is done, if one that is free takes the next block.
-
-    >>> dealt(np.array([5, 1, 1, 1]), units=2)
-    5
-    """
-    free = [0] * units
-    for cycles in blocks.ravel().tolist():
-        heapreplace(free, free[0] + cycles)
-    return max(free)
-
-
-def _block_loop(x: Any, w: Any, depth: Any, cycles: Any) -> None:
-    row_blocks, positions, rows = x.shape
-    column_blocks, _, columns = w.shape
-    queued = np.zeros((rows, columns), np.int64)  # products that wait for each bank
-    for row_block in range(row_blocks):
-        for column_block in range(column_blocks):
-            total = 0
-            queued[:] = 0
-            for k in range(positions):
-                a, b = x[row_block, k].sum(), w[column_block, k].sum()
-                fullest = 0
-                for i in range(rows):
-                    for j in range(columns):
-                        queued[i, j] += x[row_block, k, i] * w[column_block, k, j]
-                        fullest = max(fullest, queued[i, j])
-                taken = max(-(-a // rows) * -(-b // columns), fullest - depth)
-                total += taken
-                for i in range(rows):
-                    for j in range(columns):
-                        queued[i, j] = max(0, queued[i, j] - taken)
-            cycles[row_block, column_block] = total + queued.max()
+def _tile_loop(  # noqa: C901, PLR0913, PLR0917 - compiled: all of it in one function
+    x: Any, w: Any, x_totals: Any, there: Any, tiles: Any, depth: Any, units: Any, counted: Any
+) -> None:
+    """Count the cycles of each block of each tile; a unit that is free takes the next block."""
+    rows, columns = x.shape[2], w.shape[2]
+    queued = np.zeros((rows, columns), np.int32)  # products that wait for each bank
+    for tile in range(tiles.shape[1]):
+        first_row, row_blocks, first_column, column_blocks, start, length = tiles[:, tile]
+        free = np.zeros(units, np.int64)  # when each unit is done with its last block
+        for row in range(first_row, first_row + row_blocks):
+            counted[2, tile] += x_totals[row, start : start + length].sum()
+            for column in range(first_column, first_column + column_blocks):
+                cycles = 0
+                queued[:] = 0
+                for k in range(start, start + length):
+                    a = x_totals[row, k]
+                    if a == 0:  # nothing comes, and no time passes
+                        continue
+                    b = w[column, k].sum()
+                    counted[1, tile] += there[row, k] * b
+                    fullest = 0
+                    for i in range(rows):
+                        if x[row, k, i]:
+                            for j in range(columns):
+                                queued[i, j] += x[row, k, i] * w[column, k, j]
+                                fullest = max(fullest, queued[i, j])
+                    taken = max(-(-a // rows) * -(-b // columns), fullest - depth)
+                    cycles += taken
+                    for i in range(rows):
+                        for j in range(columns):
+                            queued[i, j] = max(0, queued[i, j] - taken)
+                free[free.argmin()] += cycles + queued.max()
+        counted[0, tile] = free.max()
 
 
 @lru_cache(maxsize=256)
@@ -215,17 +233,15 @@ def _mean_cycles(
 ) -> float:
     """Return the cycles a position of K of a block takes on average, of values drawn evenly."""
     drawn = np.random.default_rng(0)
-    counts = [
+    r, c = array.unit_shape
+    x, w = (
         _Blocks.of(np.array([0]), np.array([size]), size).counts(
             drawn.random((size, _DRAWN)) < share, residues
         )
-        for size, share, residues in (
-            (rows, x_share, array.unit_shape[0]),
-            (columns, w_share, array.unit_shape[1]),
-        )
-        if size
-    ]
-    return float(block_cycles(*counts, array)[0, 0]) / _DRAWN if len(counts) > 1 else 0.0
+        for size, share, residues in ((rows, x_share, r), (columns, w_share, c))
+    )
+    tile = np.array([[0], [1], [0], [1], [0], [_DRAWN]])
+    return float(tile_counts(x, x, w, tile, array)[0][0]) / _DRAWN
 
 
 def _shares(path: Datapath) -> tuple[float, float]:
@@ -234,29 +250,16 @@ def _shares(path: Datapath) -> tuple[float, float]:
     return of_x, path.w.kept_per_block / path.w.block
 
 
-def _spans(jobs: TileJobs) -> Iterator[tuple[slice, list[int]]]:
-    """Yield each part of K that tiles are of, and the jobs of these tiles."""
-    spans, of_job = np.unique(
-        np.stack([jobs.reduction_start, jobs.reduction]), axis=1, return_inverse=True
-    )
-    for which, (start, length) in enumerate(spans.T.tolist()):
-        yield slice(start, start + length), np.flatnonzero(of_job.ravel() == which).tolist()
-
-
-def _values(counts: Counts) -> NDArray[np.float64]:
-    """Return how many values each block has at each position of K, `[blocks, K]`."""
-    return counts.sum(axis=2, dtype=np.float64)
-
-
 def _all(*shape: int) -> Mask:
     return np.ones(shape, np.bool_)
 
 
 def _packing(cycles: Ints, macs: Ints, kept: Ints, jobs: TileJobs, path: Datapath) -> Packing:
     """Return the packing of tiles; their values and bits are stored without gaps."""
+    blocks: Ints = np.maximum(1, jobs.blocks(path))  # a search asks for tiles of no size
     metadata_bits = jobs.tokens * path.groups(jobs.reduction) * path.metadata_bits_per_group
     return Packing(
-        steps=ceil_div(cycles, np.maximum(1, jobs.blocks(path))),
+        steps=ceil_div(cycles, blocks),
         stored_values=kept,
         compressed_bytes=bytes_of(kept * path.x.bits + metadata_bits),
         macs=macs,

@@ -147,11 +147,12 @@ class OuterProductArray(MacArray):
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         lane, bank = block_cost(tech, "outer_product_lane", path), self._bank(tech, path)
         density, block = lane_pj_per_um2(tech, path), dot_product_block(path)
-        clocked_pj = (self._product_bits(path) + self._held_bits(path)) * tech.register_pj
-        idle = f"{arithmetic(path)}_mac_idle"
+        clocked_bits = self._product_bits(path) + self._held_bits(path)
+        idle_bits = clocked_bits - lane.register_bits  # these are in the price of an idle lane
+        idle_pj = tech.energy_pj(block, f"{arithmetic(path)}_mac_idle", lane.logic_um2)
         return {
-            "mac": density * lane.logic_um2 + clocked_pj,
-            "mac_idle": tech.energy_pj(block, idle, lane.logic_um2) + clocked_pj,
+            "mac": density * lane.logic_um2 + clocked_bits * tech.register_pj,
+            "mac_idle": idle_pj + idle_bits * tech.register_pj,
             "route": tech.energy_pj("outer_product_mux", "route", bank.routing_um2)
             + self._routed_bits(path) * tech.register_pj,
             "accumulate": density * bank.adder_um2

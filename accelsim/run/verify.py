@@ -199,7 +199,9 @@ def _with_matched_values(
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
     for rows, columns, start, length in _tiles(tile_jobs(gemm, tiling, path, machine.stores)):
         inside = slice(start, start + length)
-        outputs[rows, columns] += packs.product(masked[rows, inside], weights[inside, columns], path)
+        outputs[rows, columns] += packs.product(
+            masked[rows, inside], weights[inside, columns], path
+        )
     return outputs
 
 
