@@ -256,10 +256,9 @@ def _all(*shape: int) -> Mask:
 
 def _packing(cycles: Ints, macs: Ints, kept: Ints, jobs: TileJobs, path: Datapath) -> Packing:
     """Return the packing of tiles; their values and bits are stored without gaps."""
-    blocks: Ints = np.maximum(1, jobs.blocks(path))  # a search asks for tiles of no size
     metadata_bits = jobs.tokens * path.groups(jobs.reduction) * path.metadata_bits_per_group
     return Packing(
-        steps=ceil_div(cycles, blocks),
+        steps=-(-cycles // np.maximum(1, jobs.blocks(path))),  # a search asks for empty tiles
         stored_values=kept,
         compressed_bytes=bytes_of(kept * path.x.bits + metadata_bits),
         macs=macs,
