@@ -18,6 +18,7 @@ from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.tech.blocks import Shape
 from accelsim.testing.traces import trace_of
+from accelsim.trace.shapes import synthesise_gemms
 from tests.helpers.small import ROOT, load, tile
 
 DSTC = ROOT / "arch_configs" / "dstc.yaml"
@@ -274,6 +275,31 @@ def test_a_dense_layer_keeps_its_pruned_weights():
     assert sparse.layers[0].macs_executed == 16 * 64 * 32 // 2
     busy = [run.units["mac_array"].ledger.busy_cycles for run in (dense, sparse)]
     assert busy[0] > 1.9 * busy[1]
+
+
+# What it must show -------------------------------------------------------------------------------
+
+
+FIG21 = {(1, 0.4): 2500, (0.7, 1): 3300, (0.7, 0.4): 1820, (0.5, 1): 2690, (0.5, 0.4): 1480}
+"""Latency of a product of 4096³ by the densities of its operands, of 4600 if both are dense."""
+
+
+def test_the_density_curve_is_that_of_the_page(tmp_path):
+    """What docs/model.md says of Fig. 21 of DSTC, measured again, errors included."""
+    shapes = tmp_path / "gemm.csv"
+    shapes.write_text("name,in_features,out_features\ngemm,1024,1024\n")
+    trace = synthesise_gemms(shapes, tmp_path / "gemm.npz", tokens=1024)
+    dense = simulate(load_arch(DSTC).dense(), trace).cycles
+    assert dense == pytest.approx(1024**3 / 1024, rel=0.001)
+    page = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+    for (x, w), latency in FIG21.items():
+        level = f"pattern=threshold:{1 - x or 0.5:.1f}"
+        arch = load_arch(DSTC, [level, f"weight_pattern={'16:40' if w < 1 else 'dense'}"])
+        plain = Policy(Method(parse_pattern("dense"))) if x == 1 else None
+        gain, published = dense / simulate(arch, trace, policy=plain).cycles, 4600 / latency
+        error = f"{100 * (gain / published - 1):+.0f}".replace("-", "−")
+        assert f"| {x} | {w} | {published:.2f}× | {gain:.2f}× | {error} % |" in page
+        assert 0.8 <= gain / published <= 1
 
 
 # What it costs -----------------------------------------------------------------------------------
