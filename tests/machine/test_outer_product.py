@@ -180,6 +180,18 @@ def test_cycles_and_products_are_those_of_a_walk(  # noqa: PLR0917 - drawn by na
     assert (found.array_cycles * 64 >= found.macs).all()
 
 
+def test_counts_of_weights_are_kept_for_the_same_weights_and_tiles_only():
+    array = load("dstc", SMALL).units["mac_array"]
+    arch, gemm = load("dstc", SMALL), Gemm(3, 8, 24)
+    packs, w = OuterProducts().serving({"mac_array": array}), np.ones((8, 24), bool)
+    for mask, chosen in ((w, (3, 8, 24)), (w, (3, 4, 8)), (w & (np.arange(24) > 5), (3, 4, 8))):
+        jobs = tile_jobs(gemm, tiling(*chosen), arch.path, arch.stores)
+        x, fresh = np.ones((3, 8), bool), OuterProducts().serving({"mac_array": array})
+        found = [each.found(Masks(x, mask), jobs, arch.path) for each in (packs, fresh, packs)]
+        cycles = [each.array_cycles.tolist() for each in found]
+        assert cycles[0] == cycles[1] == cycles[2]
+
+
 def test_dense_masks_take_the_cycles_of_the_dense_formula():
     for tokens, columns, chosen in ((32, 64, (32, 10, 64)), (7, 20, (7, 20, 8))):
         x, w = (np.ones(shape, bool) for shape in ((tokens, 20), (20, columns)))
