@@ -7,15 +7,16 @@ values that selection kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs
 from accelsim.mapping.masks import Masks
+from accelsim.precision import Values
 from accelsim.sparsity import Mask
 
 
@@ -32,12 +33,15 @@ class Packing:
         compressed_bytes: what the tile takes in the compressed buffer, metadata included.
         macs: multiplications of the tile, where they follow from the masks of both operands; None:
             each kept activation that is not zero meets every output.
+        array_cycles: cycles in which the array computes the tile, where its blocks differ, so that
+            `steps` is their mean, rounded up; None: as many steps as all blocks have.
     """
 
     steps: Ints
     stored_values: Ints
     compressed_bytes: Ints
     macs: Ints | None = field(default=None, repr=False)
+    array_cycles: Ints | None = field(default=None, repr=False)
 
     def of_run(self, run: int) -> Self:
         """Return what one of several runs found, `[jobs]`."""
@@ -127,11 +131,23 @@ class Packs(Protocol):
     def takes_any_positions(self) -> bool:
         """Whether kept activations may stand anywhere in K, as opposed to N in each group of M."""
 
+    def serving(self, units: Mapping[str, Any]) -> Packs:
+        """Return the same, set for the units of a machine."""
+
     def found(self, masks: Masks, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how the tiles of a product are packed, `[jobs]`, `macs` included."""
 
     def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how they would be on average, as a search for tiles counts on, `[jobs]`."""
+
+    def product(self, x: Values, w: Values, path: Datapath) -> Values:
+        """Return the product of a tile, added up in the order of the array, for `--verify`.
+
+        Args:
+            x: `[tokens, reduction]`, zero where an activation is dropped.
+            w: `[reduction, columns]`, zero where a weight is not stored.
+            path: the blocks of the array, and the width of its sums.
+        """
 
 
 def needed_rows(needed: Mask, jobs: TileJobs) -> Ints:
