@@ -131,7 +131,8 @@ class Architecture(ArchitectureFile):
             return self._as_set
         check_runs(self, method)
         if method.pattern.is_dense:
-            own = {"name": self.name, "crossbar": self.crossbar, "unpacker": self.unpacker}
+            names = ("name", "weight_pattern", "crossbar", "unpacker")
+            own = {name: getattr(self, name) for name in names}
             return self.dense().model_copy(update=own)._as_set
         keys: dict[str, Any] = {"criterion": method.criterion, "mitigation": method.mitigation}
         if not method.pattern.is_grouped:

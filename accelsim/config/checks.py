@@ -9,6 +9,7 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
+from accelsim.dataflows.matches import MASK_BITS
 from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity.criteria import CRITERIA
@@ -52,6 +53,11 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
         )
     check_method(method)
     demands, drawn = method.demands, file.diagram.units
+    if demands.rank and not file.weight_pattern.is_dense:
+        raise InputError(
+            f"mitigation '{method.mitigation}' adds a product with whole weights, which a machine "
+            f"with weight_pattern '{file.weight_pattern}' does not store"
+        )
     if demands.rank and file.diagram.gathers_rows:
         raise InputError(
             f"mitigation '{method.mitigation}' adds a product of what was dropped, which dataflow "
@@ -231,14 +237,9 @@ def _check_parts(file: ArchitectureFile) -> None:
 
 
 def _check_crossbar(file: ArchitectureFile) -> None:
-    """Check that a machine with one sparse operand routes the other one, and no other does."""
+    """Check that a machine with a sparse operand routes the other one, and no other does."""
     x, w, there = file.pattern, file.weight_pattern, file.given_units
-    if not (x.is_dense or w.is_dense):
-        raise KeyedError(
-            ("weight_pattern",),
-            f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
-            f"allowed: weight_pattern dense, or pattern dense",
-        )
+    _check_both(file)
     if x.is_dense and w.is_dense and "crossbar" in there:
         raise KeyedError(
             ("crossbar",), f"pattern '{x}' drops nothing and has no use for 'crossbar'"
@@ -256,6 +257,45 @@ def _check_crossbar(file: ArchitectureFile) -> None:
             if not sparse.is_dense:
                 needed = f"needs a crossbar that routes {routed}: crossbar.kind {kinds}"
                 raise KeyedError(("crossbar",), f"{key} '{sparse}' {needed}")
+
+
+def _check_both(file: ArchitectureFile) -> None:
+    """Check that one operand is sparse at most, or both, where masks are joined."""
+    x, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
+    if not file.diagram.joins_masks:
+        if not (x.is_dense or w.is_dense):
+            joining = ", ".join(name for name in DATAFLOWS if DATAFLOWS[name].joins_masks)
+            raise KeyedError(
+                ("weight_pattern",),
+                f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
+                f"allowed: weight_pattern dense, or pattern dense; dataflows with both: {joining}",
+            )
+        return
+    if x.is_dense != w.is_dense:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' joins the masks of two sparse operands, but pattern is '{x}' "
+            f"and weight_pattern '{w}'; allowed: N:M for both",
+        )
+    if x.is_dense:
+        return
+    if PRECISIONS[file.operands.x.precision].block:
+        raise KeyedError(
+            ("precision",),
+            f"'{file.operands.x}' has scales of blocks, which lanes of dataflow '{dataflow}' do not "
+            f"add by: they take one product of a group a cycle",
+        )
+    if x.group_size > MASK_BITS or x.group_size % w.group_size:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' joins masks of up to {MASK_BITS} positions, whole blocks of W, "
+            f"but pattern '{x}' has groups of {x.group_size} and weight_pattern '{w}' blocks of "
+            f"{w.group_size}",
+        )
+    if file.format != "bitmask":
+        raise KeyedError(
+            ("format",), f"dataflow '{dataflow}' joins the masks of both; allowed: bitmask"
+        )
 
 
 def _check_unpacker(file: ArchitectureFile) -> None:

@@ -79,6 +79,7 @@ def path_of(file: ArchitectureFile) -> Datapath:
         demands=file.method.demands,
         kept_share=None if pattern.is_grouped else pattern.kept_share,
         is_gathered=file.diagram.gathers_rows and not pattern.is_dense,
+        queue_groups=getattr(file.crossbar, "queue_groups", 0),
     )
 
 

@@ -43,6 +43,8 @@ def of_kind(registry: Registry[Any]) -> BeforeValidator:
 def of_dataflow(unit: str) -> BeforeValidator:
     """Return a validator that builds the class that the dataflow has for a unit, if it has one.
 
+    Of kind `none`, there is no unit.
+
     The dataflow is the key `dataflow`, which must stand before the unit's; or, in a section inside
     the file, that of the context.
     """
@@ -50,7 +52,9 @@ def of_dataflow(unit: str) -> BeforeValidator:
     def build(raw: object, info: ValidationInfo) -> object:
         name = (info.context or info.data).get("dataflow")  # none where it is wrong itself
         chosen = DATAFLOWS[name].classes.get(unit) if name else None
-        return chosen.model_validate(raw) if chosen and isinstance(raw, dict) else raw
+        if not chosen or not isinstance(raw, dict) or raw.get("kind") == "none":
+            return raw
+        return chosen.model_validate(raw)
 
     return BeforeValidator(build)
 

@@ -85,7 +85,7 @@ class LayerMachine:
     def products_per_output(self, pattern: Pattern, in_features: int) -> int:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 
-        No machine has both operands sparse.
+        Where both are sparse, what they have in common on average.
         """
         return self.path.w.kept_count(pattern.kept_count(in_features))
 

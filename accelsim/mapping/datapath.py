@@ -66,6 +66,7 @@ class Datapath:
     demands: Demands = Demands()  # noqa: RUF009 - immutable
     kept_share: float | None = None  # of a token, where no groups tell
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
+    queue_groups: int = 0  # groups of a lane in a round of an inner join; 0: lanes in lockstep
 
     @property
     def x(self) -> OperandFormat:
@@ -93,11 +94,19 @@ class Datapath:
         return self.rows * self.columns * self.lanes
 
     @property
+    def is_matched(self) -> bool:
+        """Whether lanes take what sparse X and sparse W have in common, group by group."""
+        return self.queue_groups > 0 and self.is_sparse and self.w.is_sparse
+
+    @property
     def lane_group(self) -> tuple[int, int]:
         """The N values of M positions of K that lanes take together.
 
-        Those of a group of X, or of a block of W where W is the sparse operand.
+        Those of a group of X, or of a block of W where W is the sparse operand; of an inner join,
+        what both have in common of a group of X on average.
         """
+        if self.is_matched:
+            return max(1, self.kept_per_group * self.w.kept_per_block // self.w.block), self.group_size
         if self.w.is_sparse:
             return self.w.kept_per_block, self.w.block
         return self.kept_per_group, self.group_size

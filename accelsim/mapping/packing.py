@@ -32,12 +32,15 @@ class Packing:
         compressed_bytes: what the tile takes in the compressed buffer, metadata included.
         macs: multiplications of the tile, where they follow from the masks of both operands; None:
             each kept activation that is not zero meets every output.
+        array_cycles: cycles in which the array computes the tile, where its blocks differ, so that
+            `steps` is their mean, rounded up; None: as many steps as all blocks have.
     """
 
     steps: Ints
     stored_values: Ints
     compressed_bytes: Ints
     macs: Ints | None = field(default=None, repr=False)
+    array_cycles: Ints | None = field(default=None, repr=False)
 
     def of_run(self, run: int) -> Self:
         """Return what one of several runs found, `[jobs]`."""

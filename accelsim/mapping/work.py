@@ -79,6 +79,8 @@ class Work:
     @cached_property
     def array_cycles(self) -> Ints:
         """Cycles in which the array computes each job, block after block, `[jobs]`."""
+        if self.packing.array_cycles is not None:
+            return self.packing.array_cycles
         return self.jobs.blocks(self.path) * self.steps
 
     @property

@@ -57,7 +57,7 @@ class Product:
         """Return the mean share of rows of W that some sequence of a decode step needs."""
         if steps is None:
             return None
-        if not self.machine.path.is_sparse:
+        if not self.machine.gathers(is_decode=True):
             return 1.0
         return float(self.selection.unions(steps).mean())
 

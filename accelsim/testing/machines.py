@@ -32,6 +32,7 @@ from accelsim.hardware import (
     Unpacker,
     WeightBuffer,
 )
+from accelsim.hardware.unit import only_kind
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import MITIGATIONS
@@ -80,7 +81,7 @@ def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
     own = diagram.classes.get("selector")
     if not diagram.gathers_rows or own is None or not issubclass(own, Selector):
         return MACHINES
-    kind = own.only_kind()
+    kind = only_kind(own)
     section = {"kind": kind, "instances": 2}
     pattern = f"{kind}:0.5"
     return {"dense": _DENSE, pattern: {**_GATHERING, "pattern": pattern, "selector": section}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Self, get_args
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 from typing_extensions import override
@@ -75,11 +75,6 @@ class Selector(Unit):
         ]
         | None
     ) = None
-
-    @classmethod
-    def only_kind(cls) -> str:
-        """Return the one kind that the key may name; empty if any text will do."""
-        return next(iter(get_args(cls.model_fields["kind"].annotation)), "")
 
     @abstractmethod
     def block_name(self) -> str:
