@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import log2
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from typing_extensions import override
 from accelsim.hardware.crossbars.base import Crossbar
 from accelsim.hardware.logic import period_ps, shape
 from accelsim.mapping import Datapath, Work
-from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, index_bits, select_path
+from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, index_bits
 from accelsim.tech.source import BlockCost, CostSource
 
 
@@ -86,7 +87,7 @@ class Matcher(Crossbar):
     @override
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         lane = self._row(tech, path)
-        found = tech.energy_pj("match_lane", "route", lane.logic_um2)
+        found = tech.energy_pj("crossbar_full", "route", lane.logic_um2)
         return {"match": found + lane.register_bits * tech.register_pj, "load": 8 * tech.register_pj}
 
     @override
@@ -111,13 +112,25 @@ class Matcher(Crossbar):
 
 
 def _parts(s: Shape) -> Parts:
-    """Return legs of both multiplexers, of values and of masks, and the bits of the joined mask."""
+    """Count legs of the multiplexers of values and of masks, places that steer them, positions."""
     return {
-        "leg_bits": s.queue * ((s.n + s.stored) * s.bits + 2 * s.m),
+        "leg_bits": s.queue * (s.n + s.stored) * s.bits,
+        "mask_legs": 2 * s.queue * s.m,
         "places": s.queue * (s.n + s.stored),
-        "substep_bits": 0 * s.m,
-        "register_bits": 2 * s.bits + 1 + s.m + index_bits(s.queue + 1),
+        "positions": s.m,
+        "register_bits": 2 * s.bits + 1 + s.m + s.queue + index_bits(s.queue + 1),
     }
 
 
-BLOCKS["match_lane"] = Block(_parts, select_path, priced_like="crossbar_full")
+def _path(s: Shape) -> Parts:
+    """Return what the path grows with: from the group in turn over its masks to the values."""
+    return {
+        "constant": 1.0,
+        "log_m": log2(s.m),
+        "m": s.m,
+        "log_legs": log2(s.queue * s.n),
+        "log_bits": log2(s.bits),
+    }
+
+
+BLOCKS["match_lane"] = Block(_parts, _path)

@@ -92,6 +92,8 @@ def module(row: Row) -> tuple[str, Shape]:
     floating = {"significand_bits": kind.significand_bits, "exponent_bits": kind.exponent_bits}
     if kind.block:
         numbers["scale_lanes"] = numbers.pop("n")
+    if row["block"] == "match_lane":
+        numbers |= {"queue": numbers.pop("lanes"), "stored": numbers.pop("columns")}
     shape = Shape(**numbers, bits=bits, is_float=kind.is_float(), **floating)
     return "_".join(filter(None, parts)), shape
 
