@@ -25,7 +25,7 @@ def coarse_bounds(
     """
     path = machine.path
     bounds = np.zeros(len(candidates), np.int64)
-    kept = path.stored_values(gemm.in_features)
+    kept = ceil_div(gemm.in_features, path.grain) * path.lane_group[0]
     computing = ceil_div(gemm.tokens * kept * gemm.out_features, path.macs_per_cycle)
     share = kept_share(machine, gemm, is_decode=is_decode)
     whole_w = path.w.tile_bits(gemm.in_features, gemm.out_features)
