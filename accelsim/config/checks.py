@@ -282,8 +282,8 @@ def _check_both(file: ArchitectureFile) -> None:
     if PRECISIONS[file.operands.x.precision].block:
         raise KeyedError(
             ("precision",),
-            f"'{file.operands.x}' has scales of blocks, which lanes of dataflow '{dataflow}' do not "
-            f"add by: they take one product of a group a cycle",
+            f"'{file.operands.x}' has scales of blocks, by which lanes of dataflow '{dataflow}' "
+            f"do not add: they take one product of a group a cycle",
         )
     if x.group_size > MASK_BITS or x.group_size % w.group_size:
         raise KeyedError(

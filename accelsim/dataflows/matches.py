@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,8 @@ class InnerJoin:
         """
         assert masks.w is not None
         x, w = words_of(masks.x, path.grain), words_of(masks.w.T, path.grain)
-        groups = len(x) * w.size
-        cycles, macs = _counted(x, w, jobs, path, every=ceil_div(groups, COUNTED_GROUPS))
+        every = ceil_div(len(x) * w.size, COUNTED_GROUPS)
+        cycles, macs = _counted(x, w, jobs, path, every=every)
         return _packed(cycles, macs, jobs, path)
 
     def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
@@ -58,7 +59,8 @@ class InnerJoin:
         deep = ceil_div(rest, path.lanes)
 
         def block(rows: Ints) -> NDArray[np.float64]:
-            return rounds * mean[rows, path.queue_groups] + mean[rows, deep]
+            cycles: NDArray[np.float64] = rounds * mean[rows, path.queue_groups] + mean[rows, deep]
+            return cycles
 
         blocks, rows = np.divmod(jobs.tokens, path.rows)
         whole = blocks * block(np.full_like(rows, path.rows)) + block(rows)
@@ -80,14 +82,26 @@ def words_of(mask: Mask, size: int) -> Words:
     return full.view("<u2")[..., 0].astype(np.uint16)
 
 
-def counts_every(words: int) -> int:
-    """Return which row blocks of a product of so many groups are counted: every first, second …"""
-    return ceil_div(words, COUNTED_GROUPS)
+def counting_notes(name: str, path: Datapath, products: Iterable[int]) -> Iterator[str]:
+    """Yield where masks of W come from, and whether all groups were counted.
+
+    Args:
+        name: of the machine.
+        path: its datapath.
+        products: tokens × K × outputs of each layer.
+    """
+    yield f"{name}: masks of W are drawn evenly; a trace has no weights"
+    every = max(ceil_div(product, path.grain * COUNTED_GROUPS) for product in products)
+    if every > 1:
+        yield (
+            f"{name}: of the largest layer, one row block in {every} of each tile was counted, and "
+            f"stands for the others"
+        )
 
 
 def _packed(cycles: Ints, macs: Ints, jobs: TileJobs, path: Datapath) -> Packing:
-    even, steps = Packing.even(jobs, path), ceil_div(cycles, jobs.blocks(path))
-    return replace(even, steps=steps, macs=macs, array_cycles=cycles)
+    even, blocks = Packing.even(jobs, path), jobs.blocks(path)
+    return replace(even, steps=-(-cycles // blocks), macs=macs, array_cycles=cycles)
 
 
 def _counted(
@@ -122,10 +136,11 @@ def _counted(
     )
 
 
-def _join(  # noqa: PLR0913, PLR0917 - compiled: numbers and arrays one by one
-    x, w, ones, first_token, last_token, first_column, last_column, first_group, last_group,
-    groups, rows, columns, lanes, queue, every, busy, cycles, macs,
-):  # fmt: skip
+def _join(  # noqa: C901, PLR0913, PLR0917 - compiled: numbers and arrays one by one
+    x: Any, w: Any, ones: Any, first_token: Any, last_token: Any, first_column: Any,
+    last_column: Any, first_group: Any, last_group: Any, groups: int, rows: int, columns: int,
+    lanes: int, queue: int, every: int, busy: Any, cycles: Any, macs: Any,
+) -> None:  # fmt: skip
     """Count what each tile has in common, and the cycles of its rounds."""
     for job in range(len(first_token)):
         for token in range(first_token[job], last_token[job], rows * every):
@@ -171,7 +186,9 @@ def _drawn(
     rng: np.random.Generator, vectors: int, groups: int, path: Datapath, *, of_w: bool = False
 ) -> Words:
     """Return masks of groups, drawn evenly, `[vectors, groups]`."""
-    kept, size = (path.w.kept_per_block, path.w.block) if of_w else (path.kept_per_group, path.group_size)
+    kept, size = (
+        (path.w.kept_per_block, path.w.block) if of_w else (path.kept_per_group, path.group_size)
+    )
     scores = rng.random((vectors * groups * path.grain // size, size), np.float32)
     mask = keep_largest(scores, kept).reshape(vectors, -1)
     return words_of(mask, path.grain)

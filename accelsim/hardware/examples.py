@@ -30,10 +30,10 @@ def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 
 
 
 def joined(*, tokens: int, reduction: int, columns: int) -> Work:
-    """Return a tile of an inner join: X at 8:16, W at 2:4, rounds of 4 groups a lane."""
+    """Return a tile of an inner join: X at 8:16, W at 2:4, rounds of 2 groups a lane."""
     plain = work("8:16", tokens=tokens, reduction=reduction, columns=columns)
     formats = plain.path.formats.with_weights(2, 4, metadata_bits=4)
-    return replace(plain, path=replace(plain.path, formats=formats, queue_groups=4))
+    return replace(plain, path=replace(plain.path, formats=formats, queue_groups=2))
 
 
 def work(

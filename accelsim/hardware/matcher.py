@@ -71,7 +71,7 @@ class Matcher(Crossbar):
         int,
         Field(strict=True, gt=0, le=64),
         Field(description="Groups of a lane in a round, within which lanes run ahead"),
-    ] = 4
+    ] = 2
 
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
@@ -86,15 +86,22 @@ class Matcher(Crossbar):
 
     @override
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
-        lane = self._row(tech, path)
-        found = tech.energy_pj("crossbar_full", "route", lane.logic_um2)
-        return {"match": found + lane.register_bits * tech.register_pj, "load": 8 * tech.register_pj}
+        lane, group = self._row(tech, path), replace(self._shape(path), queue=1)
+        # Of the groups of a round, which stand still, the legs of the one in turn switch.
+        switched = tech.block("match_lane", group, period_ps=period_ps(path)).logic_um2
+        found = tech.energy_pj("crossbar_full", "route", switched)
+        return {
+            "match": found + lane.register_bits * tech.register_pj,
+            "load": 8 * tech.register_pj,
+        }
 
     @override
     def area_um2(self, tech: CostSource, path: Datapath) -> float:
         group = self._shape(path)
         x_bits, w_bits = (n * group.bits + group.m for n in (group.n, group.stored))
-        held_bits = 2 * self.queue_groups * path.lanes * (path.rows * x_bits + path.columns * w_bits)
+        held_bits = (
+            2 * self.queue_groups * path.lanes * (path.rows * x_bits + path.columns * w_bits)
+        )
         return path.macs_per_cycle * self._row(tech, path).area_um2 + held_bits * tech.register_um2
 
     @override

@@ -106,7 +106,9 @@ class Datapath:
         what both have in common of a group of X on average.
         """
         if self.is_matched:
-            return max(1, self.kept_per_group * self.w.kept_per_block // self.w.block), self.group_size
+            return max(
+                1, self.kept_per_group * self.w.kept_per_block // self.w.block
+            ), self.group_size
         if self.w.is_sparse:
             return self.w.kept_per_block, self.w.block
         return self.kept_per_group, self.group_size

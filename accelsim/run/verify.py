@@ -4,6 +4,7 @@ select → compress (values and metadata bits) → decode → unpack weights tha
 multipliers → gather through the crossbar → multiply → accumulate, tile by tile and step by step in
 the order in which the timing model runs them. A timing model that loses or misroutes data cannot
 pass. Where W is the sparse operand, it is W that is compressed and decoded, and X that is gathered.
+Where masks are joined, both are, and lanes find what their groups have in common.
 Where rows are gathered, X is compacted to what some token of R keeps, and the array sees no other
 row of W.
 """
@@ -22,11 +23,13 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
-from accelsim.mapping import Gemm, TileJobs, Tiling, tile_jobs
+from accelsim.mapping import Gemm, Ints, Tiling, tile_jobs
 from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
+from accelsim.run.joined_masks import with_joined_masks
 from accelsim.run.simulation import wish_of
+from accelsim.run.walk import steps, tiles
 from accelsim.selection.selections import selections_of
 from accelsim.selection.sparsify import held_values
 from accelsim.sparsity import FORMATS, Mask
@@ -162,6 +165,8 @@ def machine_matmul(
     tokens, in_features = operands.shape
     gemm = Gemm(tokens, in_features, weights.shape[1])
     machine, tiling = Planner().fitted(machine, gemm)
+    if path.is_matched:
+        return with_joined_masks(machine, tiling, _decoded(machine, operands, mask), weights)
     if path.w.is_sparse:
         return _with_stored_weights(machine, tiling, operands, weights)
     if path.is_gathered:
@@ -172,16 +177,25 @@ def machine_matmul(
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
     jobs = tile_jobs(gemm, tiling, path, machine.stores)
-    for rows, columns, start, length in _tiles(jobs):
+    for rows, columns, start, length in tiles(jobs):
         first_group, groups = start // path.group_size, path.groups(length)
         tile = weights[start : start + length, columns]  # unpacks packed ones
         tile = np.pad(tile, [(0, -length % path.group_size), (0, 0)])
-        for slots in _steps(machine, first_group, groups):
+        for slots in steps(machine, first_group, groups):
             lanes = stored.values[rows, slots].astype(accumulator)
             base = slots // path.kept_per_group * path.group_size
             routed = tile[base - start + offsets[rows, slots]].astype(accumulator)
             outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
     return outputs
+
+
+def _decoded(machine: LayerMachine, operands: Values, mask: Mask | None) -> tuple[Values, Ints]:
+    """Return the values `[T, groups, N]` of the compressed buffer, and their decoded places."""
+    path, stored = machine.path, compress(machine, operands, mask)
+    n, m = path.kept_per_group, path.group_size
+    places = FORMATS[path.metadata_format].decode(stored.bits, n, m).astype(np.int64)
+    values = stored.values.reshape(len(operands), -1, n)
+    return values, places.reshape(values.shape)
 
 
 def _with_stored_weights(
@@ -194,7 +208,7 @@ def _with_stored_weights(
     accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
     jobs = tile_jobs(gemm, tiling, path, machine.stores)
-    for rows, columns, start, length in _tiles(jobs):
+    for rows, columns, start, length in tiles(jobs):
         padding = [(0, 0), (0, -length % m)]
         x = np.pad(operands[rows, start : start + length], padding)
         tile = np.pad(weights[start : start + length, columns].T, padding)
@@ -202,7 +216,7 @@ def _with_stored_weights(
         kept = keep_largest((blocks != 0).view(np.int8), n)
         decoded = form.decode(form.encode(kept), n, m).reshape(len(tile), -1)
         values = blocks[kept].reshape(len(tile), -1).astype(accumulator)
-        for slots in _steps(machine, 0, blocks.shape[0] // len(tile)):
+        for slots in steps(machine, 0, blocks.shape[0] // len(tile)):
             positions = slots // n * m + decoded[:, slots]
             picked = x[:, positions].astype(accumulator)
             outputs[rows, columns] += np.einsum("rcl,cl->rc", picked, values[:, slots])
@@ -220,7 +234,7 @@ def _with_gathered_rows(
         step = slice(first, min(first + path.rows, tokens))
         gemm = Gemm(step.stop - first, in_features, weights.shape[1])
         fitted, tiling = Planner().fitted(machine, gemm, is_decode=True)
-        for of_step, columns, start, length in _tiles(tile_jobs(gemm, tiling, path, fitted.stores)):
+        for of_step, columns, start, length in tiles(tile_jobs(gemm, tiling, path, fitted.stores)):
             rows = slice(first + of_step.start, first + of_step.stop)
             inside = slice(start, start + length)
             needed = _needed(mask[step, inside])
@@ -237,25 +251,6 @@ def _needed(mask: Mask) -> Mask:
     """Return which positions some token of a step keeps, `[K]`."""
     needed: Mask = np.logical_or.reduce(mask, axis=0)
     return needed
-
-
-def _tiles(jobs: TileJobs) -> Iterator[tuple[slice, slice, int, int]]:
-    """Yield tokens, columns, and the begin and length along K of each tile, in program order."""
-    for job in range(len(jobs)):
-        rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
-        columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
-        yield rows, columns, int(jobs.reduction_start[job]), int(jobs.reduction[job])
-
-
-def _steps(machine: LayerMachine, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the slots (stored values, counted along K) that the lanes take in each step."""
-    path = machine.path
-    n, _ = path.lane_group
-    end = (first_group + groups) * n
-    for group in range(first_group, first_group + groups, path.groups_per_step):
-        last = min((group + path.groups_per_step) * n, end)
-        for slot in range(group * n, last, path.lanes):
-            yield np.arange(slot, min(slot + path.lanes, last))
 
 
 def _offsets(machine: LayerMachine, stored: Compressed) -> NDArray[np.integer[Any]]:

@@ -25,8 +25,8 @@ class Shape:
     `exponent_bits` is the width of the exponent of a product of two floats, `score_bits` that of
     what is ranked where that is not the values themselves, `scale_lanes` the lanes whose values
     share a scale where values have scales in blocks, `code_bits` that of a code of W where W
-    is not stored as the multipliers take it. `stored` and `queue` are the values of a group of W, and
-    the groups, that a lane holds which joins masks.
+    is not stored as the multipliers take it. `stored` are the values of a group of W, and
+    `queue` the groups, that a lane holds which joins masks.
     """
 
     n: int = 1

@@ -79,6 +79,10 @@ _GATHERING: Keys = {
 def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
     """Return small machines by what they keep, with patterns that a dataflow can have."""
     own = diagram.classes.get("selector")
+    if diagram.joins_masks:
+        matcher = {"kind": only_kind(diagram.classes["crossbar"])}
+        joining = {**_SPARSE, "weight_pattern": "2:4", "crossbar": matcher}
+        return {"dense": _DENSE, "2:4": joining}
     if not diagram.gathers_rows or own is None or not issubclass(own, Selector):
         return MACHINES
     kind = only_kind(own)
