@@ -82,6 +82,16 @@ def words_of(mask: Mask, size: int) -> Words:
     return full.view("<u2")[..., 0].astype(np.uint16)
 
 
+def round_pace(path: Datapath) -> float:
+    """Return the expected speed of whole rounds, as a share of lanes that wait for nobody.
+
+    >>> from accelsim.hardware.examples import joined
+    >>> round(round_pace(joined(tokens=8, reduction=512, columns=8).path), 2)
+    0.64
+    """
+    return path.queue_groups * path.lane_group[0] / float(_round_cycles(path)[-1, -1])
+
+
 def counting_notes(name: str, path: Datapath, products: Iterable[int]) -> Iterator[str]:
     """Yield where masks of W come from, and whether all groups were counted.
 
