@@ -37,7 +37,7 @@ class Matcher(Crossbar):
             latency = `pipeline_stages`: 1, or what the clock asks for
 
     Actions:
-        match: one pair found and brought to a multiplier.
+        match: one pair found and brought to a multiplier, with the lane's waiting for its round.
         load: one byte of values or masks written into a register of a round.
 
     Not modelled:
@@ -86,14 +86,11 @@ class Matcher(Crossbar):
 
     @override
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
-        lane, group = self._row(tech, path), replace(self._shape(path), queue=1)
         # Of the groups of a round, which stand still, the legs of the one in turn switch.
-        switched = tech.block("match_lane", group, period_ps=period_ps(path)).logic_um2
-        found = tech.energy_pj("crossbar_full", "route", switched)
-        return {
-            "match": found + lane.register_bits * tech.register_pj,
-            "load": 8 * tech.register_pj,
-        }
+        group = replace(self._shape(path), queue=1)
+        switched_um2 = tech.block("match_lane", group, period_ps=period_ps(path)).area_um2
+        found = tech.energy_pj("match_lane", "match", switched_um2)
+        return {"match": found, "load": 8 * tech.register_pj}
 
     @override
     def area_um2(self, tech: CostSource, path: Datapath) -> float:

@@ -74,10 +74,17 @@ def cycles_of(x_mask, w_mask, n, s):
 
 
 @pytest.mark.parametrize(
-    ("n", "s", "size", "queue", "bits"),
-    [(8, 8, 16, 2, 8), (8, 8, 16, 4, 8), (2, 2, 4, 1, 8), (4, 8, 16, 3, 16), (1, 3, 5, 2, 4)],
+    ("group", "queue", "bits"),  # values of X and of W, and positions, of a group
+    [
+        ((8, 8, 16), 2, 8),
+        ((8, 8, 16), 4, 8),
+        ((2, 2, 4), 1, 8),
+        ((4, 8, 16), 3, 16),
+        ((1, 3, 5), 2, 4),
+    ],
 )
-def test_pairs_and_cycles_of_rounds(tmp_path, n, s, size, queue, bits):
+def test_pairs_and_cycles_of_rounds(tmp_path, group, queue, bits):
+    n, s, size = group
     rng, words, expected = np.random.default_rng(size + queue), [], []
     for _ in range(60):
         groups = int(rng.integers(1, queue + 1))
