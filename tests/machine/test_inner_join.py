@@ -240,9 +240,12 @@ def test_words_hold_positions_from_the_lowest_bit():
 
 
 def test_deeper_rounds_wait_less():
-    trace = trace_of([(1024, 32)], lengths=(16,))
+    trace, whole = (
+        trace_of([(1024, 32)], lengths=(16,)),
+        "tiling={tokens: 16, columns: 32, reduction: 1024}",
+    )
     cycles = [
-        simulate(machine(f"crossbar={{kind: matcher, queue_groups: {n}}}"), trace)
+        simulate(machine(f"crossbar={{kind: matcher, queue_groups: {n}}}", whole), trace)
         .units["mac_array"]
         .ledger.busy_cycles
         for n in (1, 2, 4)
