@@ -19,7 +19,8 @@ from accelsim.hardware import LaneUnit, Unit, Unpacker
 from accelsim.hardware.crossbars.none import NoCrossbar
 from accelsim.mapping import Datapath, ceil_div
 from accelsim.precision import PRECISIONS
-from accelsim.sparsity import FORMATS
+from accelsim.sparsity import FORMATS, Pattern
+from accelsim.sparsity.patterns.two_rank import TwoRank
 from accelsim.sparsity.policy import Method
 from accelsim.tech.load import load_source
 from accelsim.tech.source import CostSource
@@ -80,7 +81,17 @@ def path_of(file: ArchitectureFile) -> Datapath:
         kept_share=None if pattern.is_grouped else pattern.kept_share,
         is_gathered=file.diagram.gathers_rows and not pattern.is_dense,
         queue_groups=getattr(file.crossbar, "queue_groups", 0),
+        lower_rank=lower_rank(file.pattern) or lower_rank(file.weight_pattern),
+        is_unrolled=file.diagram.unrolls_blocks,
+        modes=tuple((mode.kept_per_group, mode.group_size) for mode in file.modes),
     )
+
+
+def lower_rank(pattern: Pattern) -> tuple[int, int] | None:
+    """Return the N and M of blocks of a pattern of two ranks."""
+    if isinstance(pattern, TwoRank):
+        return pattern.kept_per_block, pattern.block_size
+    return None
 
 
 def with_node(file: Machine, node_nm: float) -> Machine:

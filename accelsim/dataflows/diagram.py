@@ -68,6 +68,8 @@ class Diagram:
         joins_masks: whether lanes find what sparse X and sparse W have in common, so that both are.
         gathers_rows: whether decode compacts X and W to the positions that some token keeps, which
             are any of K; prefill then runs dense.
+        unrolls_blocks: whether each lane serves a block of its own, of which it takes a kept value
+            of X a cycle, so that time follows the N of a layer, and W may be sparse as well.
         colours: of units in plots, as names of the palette (`accelsim.report.style`).
 
     Raises:
@@ -82,6 +84,7 @@ class Diagram:
     packs: Packs | None = None
     joins_masks: bool = False
     gathers_rows: bool = False
+    unrolls_blocks: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

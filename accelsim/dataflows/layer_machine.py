@@ -69,7 +69,7 @@ class LayerMachine:
 
     def gathers(self, *, is_decode: bool) -> bool:
         """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
-        return is_decode and self.path.is_sparse and self.diagram.fetches_selected
+        return is_decode and self.path.drops_rows and self.diagram.fetches_selected
 
     @property
     def packs(self) -> Packs | None:
@@ -85,9 +85,13 @@ class LayerMachine:
     def products_per_output(self, pattern: Pattern, in_features: int) -> int:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 
-        Where both are sparse, what they have in common on average.
+        Where both are sparse, what they have in common on average; where blocks are unrolled, those
+        of X: a lane takes each, whether it meets a weight or a zero. A residual has all of X once
+        more.
         """
-        return self.path.w.kept_count(pattern.kept_count(in_features))
+        path, kept = self.path, pattern.kept_count(in_features)
+        products = kept if path.is_unrolled else path.w.kept_count(kept)
+        return products + in_features * path.demands.residual
 
     def least_columns(self, *, is_decode: bool) -> int:
         """Return the columns of a tile whose rows DRAM fetches one by one without waste."""

@@ -7,19 +7,35 @@ from dataclasses import replace
 import numpy as np
 
 from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
+from accelsim.precision import Operands
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
+from accelsim.sparsity.patterns.two_rank import TwoRank
 
 
-def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 - immutable
-    """Return an int8 datapath of 8 rows × 8 columns × 16 lanes with bitmask metadata."""
-    kept = parse_pattern(pattern)
+def path(
+    pattern: str,
+    demands: Demands = Demands(),  # noqa: B008 - immutable
+    weights: str = "dense",
+) -> Datapath:
+    """Return an int8 datapath of 8 rows × 8 columns × 16 lanes with bitmask metadata.
+
+    One that is unrolled in time, if weights are sparse.
+    """
+    kept, stored = parse_pattern(pattern), parse_pattern(weights)
+    formats = Operands()
+    if not stored.is_dense:
+        block = stored.group_size
+        formats = formats.with_weights(stored.kept_per_group, block, metadata_bits=block)
     group_size = kept.group_size if kept.is_grouped else 1
     return Datapath(
         rows=8,
         columns=8,
         lanes=16,
         accumulator_bits=32,
+        formats=formats,
+        is_unrolled=not stored.is_dense,
+        lower_rank=(kept.kept_per_block, kept.block_size) if isinstance(kept, TwoRank) else None,
         kept_per_group=kept.kept_per_group if kept.is_grouped else 1,
         group_size=group_size,
         metadata_bits_per_group=0 if kept.is_dense else group_size,
@@ -36,16 +52,17 @@ def joined(*, tokens: int, reduction: int, columns: int) -> Work:
     return replace(plain, path=replace(plain.path, formats=formats, queue_groups=2))
 
 
-def work(
+def work(  # noqa: PLR0913
     pattern: str,
     *,
     tokens: int,
     reduction: int,
     columns: int = 8,
     demands: Demands = Demands(),  # noqa: B008 - immutable
+    weights: str = "dense",
 ) -> Work:
     """Return a layer that is a single tile, none of its kept values zero."""
-    gemm, machine = Gemm(tokens, reduction, columns), path(pattern, demands)
+    gemm, machine = Gemm(tokens, reduction, columns), path(pattern, demands, weights)
     store = Store(1 << 20)
     stores = Stores(store, store, store, store if machine.is_sparse else None)
     tiling = Tiling(tokens, columns, reduction, "tokens_outer")

@@ -18,7 +18,8 @@ class WeightBuffer(Buffer):
     Timing:
         Each row block of a job reads the whole tile, reduction × columns weights as they are stored
         and their scales, once; a weight is broadcast to all R rows. An N:M array does that in M / N
-        fewer cycles than a dense one, which is why it needs M / N times the port.
+        fewer cycles than a dense one, which is why it needs M / N times the port. Where a residual
+        follows, the tile is read once more.
 
     Actions:
         See `Buffer`; writes are what DRAM delivers (at decode, only rows that were kept).
@@ -49,7 +50,7 @@ class WeightBuffer(Buffer):
 
     @override
     def read_bytes(self, work: Work) -> Ints:
-        return weight_bytes_read(work) * work.jobs.row_blocks(work.path)
+        return weight_bytes_read(work) * work.jobs.row_blocks(work.path) * work.path.passes
 
     @override
     def write_bytes(self, work: Work) -> Ints:

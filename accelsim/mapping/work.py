@@ -140,7 +140,7 @@ class Work:
         if demands.epilogue in ("add", "axpy"):
             yield bytes_of(gemm.out_features * path.accumulator_bits)
         if demands.statistics:
-            yield bytes_of(gemm.tokens * path.x.row_bits(gemm.in_features))
+            yield bytes_of(gemm.tokens * path.arriving.row_bits(gemm.in_features))
 
     @property
     def tile_bytes(self) -> TileBytes:

@@ -33,7 +33,8 @@ def coarse_bounds(
         reuse, size = Reuse.of(tiling, gemm, path, machine.stores), TileBytes.of(tiling, gemm, path)
         partial = gemm.tokens * gemm.out_features * path.accumulator_bits * reuse.spills
         bits: dict[str, Any] = {
-            "x": path.x.tile_bits(gemm.in_features, gemm.tokens) * reuse.activation_loads + partial,
+            "x": path.arriving.tile_bits(gemm.in_features, gemm.tokens) * reuse.activation_loads
+            + partial,
             "w": (whole_w * share * reuse.weight_loads),
             "y": gemm.tokens * gemm.out_features * path.y.bits + partial,
         }
@@ -43,7 +44,7 @@ def coarse_bounds(
         )
         first, loaded = _first_iteration(tiling, gemm)
         bits = {
-            "x": path.x.tile_bits(loaded["k"], loaded["t"]),
+            "x": path.arriving.tile_bits(loaded["k"], loaded["t"]),
             "w": path.w.tile_bits(loaded["k"], loaded["c"]) * share,
         }
         begun = _transfer(machine, bits, path.clock_mhz)

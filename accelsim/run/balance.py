@@ -47,14 +47,13 @@ def balanced_ports(arch: Architecture) -> dict[str, int]:
     """
     path = arch.path
     # Scales are read with the first step of their group; on average, a step has its share of them.
-    steps = path.w.group or 1
-    positions = steps * path.positions_per_step
+    positions = (path.w.group or 1) * path.positions_per_step
     weight_bits = path.w.tile_bits(positions, path.columns, path.w.scales(positions))
-    weights = ceil_div(weight_bits, 8 * steps * path.steps_per_group)
+    weights = ceil_div(path.passes * weight_bits, 8 * path.steps(positions))
     scales = path.x.scales(path.positions_per_step)
     row_bytes = bytes_of(path.compressed_bits(path.positions_per_step, scales))
     source = next(n for n in ("compressed_buffer", "activation_buffer") if n in arch.units)
-    rows = ceil_div(path.rows * row_bytes, path.steps_per_group)
+    rows = ceil_div(path.rows * row_bytes, path.steps(path.positions_per_step))
     lanes = {"unpacker": balanced_lanes(path)} if path.formats.unpacks else {}
     if path.is_matched:  # lanes wait for the slowest one of a round
         weights, rows = (ceil(width * round_pace(path)) for width in (weights, rows))

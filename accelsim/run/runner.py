@@ -19,7 +19,7 @@ from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.dataflows.seams import NO_SEAMS, Seams, joined_pipeline
 from accelsim.dataflows.windows import Window, cut, late_loads
 from accelsim.engine import check_cycles, engine_named
-from accelsim.mapping import Ints, Work
+from accelsim.mapping import Datapath, Ints, Work
 from accelsim.planning import Planner
 from accelsim.results.result import LayerResult, Result, over_steps, with_products
 from accelsim.run.layers import TiledProduct, method_of, naming
@@ -85,12 +85,21 @@ class Runner:
         self._is_brief = is_brief
         self._weight_masks = weight_masks
         self._machines: dict[Method, LayerMachine] = {}
+        self._prices: dict[Datapath, Prices] = {}
         self._keys: dict[int, tuple[LayerMachine, Key]] = {}  # by identity of what is held there
 
     @cached_property
     def prices(self) -> Prices:
         """What the units of the machine cost."""
         return Prices.of(self.arch, self.arch.load_technology())
+
+    def prices_on(self, machine: LayerMachine) -> Prices:
+        """Return what the units cost on the machine as a layer finds it."""
+        if not machine.path.modes:
+            return self.prices
+        if machine.path not in self._prices:
+            self._prices[machine.path] = self.prices.in_mode(machine)
+        return self._prices[machine.path]
 
     def method(self, linear: Linear, *, is_decode: bool) -> Method:
         """Return how a layer is pruned."""
@@ -145,7 +154,9 @@ class Runner:
             parts = [(1, run.tally) for run in runs]
         with naming(self.arch, linear):
             tally = combine(parts)
-        return priced_layer(self.arch, self.prices, method, product, steps, (tiled, tally))
+        return priced_layer(
+            self.arch, self.prices_on(product.machine), method, product, steps, (tiled, tally)
+        )
 
     def linked(
         self,
@@ -164,7 +175,9 @@ class Runner:
         """
         method = self.method(linear, is_decode=steps is not None)
         (product,) = layer_products(self.machine, method, linear, selection)
-        return priced_layer(self.arch, self.prices, method, product, steps, placed)
+        return priced_layer(
+            self.arch, self.prices_on(product.machine), method, product, steps, placed
+        )
 
     def alone_cycles(
         self, linear: Linear, selection: Selection, steps: Sequence[Ints] | None
@@ -328,9 +341,11 @@ class Runner:
         if steps is None or all(pattern.is_dense for pattern in patterns):
             return ()
         notes = [*decode_notes(trace.meta.sequence_lengths, steps)]
-        if any(pattern.has_level for pattern in patterns):
+        levels = [pattern for pattern in patterns if pattern.has_level]
+        if levels:
+            share = "the same share for every layer"
             notes.append(
                 f"{self.arch.name}: the level of each layer is the quantile of |x| over the trace "
-                f"itself, the same share for every layer"
+                f"itself, {share if len(levels) == 1 else 'of the share that the policy gives it'}"
             )
         return tuple(notes)

@@ -4,7 +4,8 @@ select → compress (values and metadata bits) → decode → unpack weights tha
 multipliers → gather through the crossbar → multiply → accumulate, tile by tile and step by step in
 the order in which the timing model runs them. A timing model that loses or misroutes data cannot
 pass. Where W is the sparse operand, it is W that is compressed and decoded, and X that is gathered.
-Where masks are joined, both are, and lanes find what their groups have in common.
+Where both are, each activation looks for its weight among the stored ones of its block, or a lane
+for what its groups of both have in common.
 Where rows are gathered, X is compacted to what some token of R keeps, and the array sees no other
 row of W.
 """
@@ -29,11 +30,11 @@ from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
 from accelsim.run.joined_masks import with_joined_masks
 from accelsim.run.simulation import wish_of
-from accelsim.run.walk import steps, tiles
+from accelsim.run.stored_weights import block_by_block, with_stored_weights
+from accelsim.run.walk import filled, steps, tiles
 from accelsim.selection.selections import selections_of
 from accelsim.selection.sparsify import held_values
 from accelsim.sparsity import FORMATS, Mask
-from accelsim.sparsity.patterns.base import keep_largest
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Linear, Trace
 
@@ -85,12 +86,15 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
         is_decode = arch.diagram.gathers_rows  # the rest of a run there is dense
         wish = replace(wish_of(arch, policy, linear, is_decode=is_decode), with_mask=True)
         stored = trace.source.read(linear.input)
-        operands, _ = held_values(
+        operands, real = held_values(
             trace, linear.input, stored, arch.path.x.precision, is_centred=wish.is_centred
         )
         mask = selections_of(trace, linear.input, [wish])[wish].kept_mask
-        machine = arch.running(Method(wish.pattern))
-        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask)
+        mitigation = "residual" if wish.has_residual else "none"
+        machine = arch.running(Method(wish.pattern, mitigation=mitigation))
+        kept = np.where(mask, operands, operands.dtype.type(0))
+        rest = PRECISIONS[wish.precision].remainders(real, kept) if wish.has_residual else None
+        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask, rest=rest)
 
 
 def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
@@ -108,17 +112,20 @@ def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
     return np.ascontiguousarray(held.T)
 
 
-def check_layer(
+def check_layer(  # noqa: PLR0913 - all but four are optional
     machine: LayerMachine,
     linear: Linear,
     operands: Values,
     weights: Values | Packed,
     mask: Mask | None = None,
+    *,
+    rest: Values | None = None,
 ) -> Check:
     """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare.
 
-    `mask` says what is kept; by default, what the machine's pattern keeps of the operands. Packed
-    weights are compared as what each code and its scale stand for in the multipliers' format.
+    `mask` says what is kept; by default, what the machine's pattern keeps of the operands; `rest`
+    is what goes through in a second, dense pass. Packed weights are compared as what each code and
+    its scale stand for in the multipliers' format.
     """
     numbers = weights[:, :]
     mask = machine.pattern.keep(operands) if mask is None else mask
@@ -130,10 +137,11 @@ def check_layer(
         allowed = np.zeros(expected.shape)
     else:
         wide, heavy = masked.astype(np.float64), numbers.astype(np.float64)
-        expected = wide @ heavy
+        left = np.zeros_like(wide) if rest is None else rest.astype(np.float64)
+        expected = (wide + left) @ heavy
         products = machine.path.stored_values(linear.in_features) + 1
-        allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
-    computed = machine_matmul(machine, operands, weights, mask)
+        allowed = products * 2.0**-24 * ((np.abs(wide) + np.abs(left)) @ np.abs(heavy))
+    computed = machine_matmul(machine, operands, weights, mask, rest)
     difference = np.abs(computed.astype(expected.dtype) - expected)
     worst = np.unravel_index(np.argmax(difference - allowed), difference.shape)
     return Check(linear.name, expected.size, float(difference[worst]), float(allowed[worst]))
@@ -150,7 +158,7 @@ def compress(machine: LayerMachine, operands: Values, mask: Mask | None = None) 
     padding = [(0, 0), (0, -operands.shape[1] % path.group_size)]
     masked = np.where(mask, operands, operands.dtype.type(0))
     padded, kept = np.pad(masked, padding), np.pad(mask, padding)
-    groups = keep_largest(kept.reshape(-1, path.group_size).view(np.int8), path.kept_per_group)
+    groups = filled(path, kept.reshape(-1, path.group_size), path.kept_per_group)
     values = padded[groups.reshape(kept.shape)].reshape(len(padded), -1)
     if machine.pattern.is_dense:
         return Compressed(values, np.zeros((len(groups), 0), np.bool_))
@@ -158,17 +166,19 @@ def compress(machine: LayerMachine, operands: Values, mask: Mask | None = None) 
 
 
 def machine_matmul(
-    machine: LayerMachine, operands: Values, weights: Values | Packed, mask: Mask | None = None
+    machine: LayerMachine,
+    operands: Values,
+    weights: Values | Packed,
+    mask: Mask | None = None,
+    rest: Values | None = None,
 ) -> Values:
     """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
     path = machine.path
     tokens, in_features = operands.shape
     gemm = Gemm(tokens, in_features, weights.shape[1])
     machine, tiling = Planner().fitted(machine, gemm)
-    if path.is_matched:
-        return with_joined_masks(machine, tiling, _decoded(machine, operands, mask), weights)
     if path.w.is_sparse:
-        return _with_stored_weights(machine, tiling, operands, weights)
+        return _with_sparse_weights(machine, tiling, operands, weights, mask)
     if path.is_gathered:
         mask = machine.pattern.keep(operands) if mask is None else mask
         return _with_gathered_rows(machine, operands, weights, mask)
@@ -186,7 +196,28 @@ def machine_matmul(
             base = slots // path.kept_per_group * path.group_size
             routed = tile[base - start + offsets[rows, slots]].astype(accumulator)
             outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
+        if rest is None:
+            continue
+        for first in range(0, length, path.lanes):  # the second pass over the same tile of W
+            lanes = rest[rows, start : start + length][:, first : first + path.lanes]
+            routed = tile[first : first + lanes.shape[1]]
+            outputs[rows, columns] += np.einsum("rl,lc->rc", lanes, routed, dtype=accumulator)
     return outputs
+
+
+def _with_sparse_weights(
+    machine: LayerMachine,
+    tiling: Tiling,
+    operands: Values,
+    weights: Values | Packed,
+    mask: Mask | None,
+) -> Values:
+    """Return `[T, O]` of machines that store W without its zeros, and X, too, or whole."""
+    if machine.path.is_matched:
+        return with_joined_masks(machine, tiling, _decoded(machine, operands, mask), weights)
+    if machine.path.is_unrolled:
+        return block_by_block(machine, tiling, *_in_turns(machine, operands, mask), weights)
+    return with_stored_weights(machine, tiling, operands, weights)
 
 
 def _decoded(machine: LayerMachine, operands: Values, mask: Mask | None) -> tuple[Values, Ints]:
@@ -196,31 +227,6 @@ def _decoded(machine: LayerMachine, operands: Values, mask: Mask | None) -> tupl
     places = FORMATS[path.metadata_format].decode(stored.bits, n, m).astype(np.int64)
     values = stored.values.reshape(len(operands), -1, n)
     return values, places.reshape(values.shape)
-
-
-def _with_stored_weights(
-    machine: LayerMachine, tiling: Tiling, operands: Values, weights: Values | Packed
-) -> Values:
-    """Return `[T, O]` where each stored weight picks its activation by its metadata."""
-    path, (tokens, in_features) = machine.path, operands.shape
-    n, m = path.lane_group
-    gemm, form = Gemm(tokens, in_features, weights.shape[1]), FORMATS[path.metadata_format]
-    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
-    outputs = np.zeros((tokens, gemm.out_features), accumulator)
-    jobs = tile_jobs(gemm, tiling, path, machine.stores)
-    for rows, columns, start, length in tiles(jobs):
-        padding = [(0, 0), (0, -length % m)]
-        x = np.pad(operands[rows, start : start + length], padding)
-        tile = np.pad(weights[start : start + length, columns].T, padding)
-        blocks = tile.reshape(-1, m)
-        kept = keep_largest((blocks != 0).view(np.int8), n)
-        decoded = form.decode(form.encode(kept), n, m).reshape(len(tile), -1)
-        values = blocks[kept].reshape(len(tile), -1).astype(accumulator)
-        for slots in steps(machine, 0, blocks.shape[0] // len(tile)):
-            positions = slots // n * m + decoded[:, slots]
-            picked = x[:, positions].astype(accumulator)
-            outputs[rows, columns] += np.einsum("rcl,cl->rc", picked, values[:, slots])
-    return outputs
 
 
 def _with_gathered_rows(
@@ -275,3 +281,16 @@ def _offsets(machine: LayerMachine, stored: Compressed) -> NDArray[np.integer[An
             f"stands outside the window of its lane"
         )
     return positions
+
+
+def _in_turns(machine: LayerMachine, operands: Values, mask: Mask | None) -> tuple[Values, Ints]:
+    """Return activations `[T, blocks, turns]` as lanes take them, and their places in the block."""
+    turns, m = machine.path.lane_group
+    if machine.pattern.is_dense:
+        padded = np.pad(operands, [(0, 0), (0, -operands.shape[1] % m)])
+        values = padded.reshape(len(operands), -1, turns)
+        return values, np.broadcast_to(np.arange(m), values.shape)
+    stored = compress(machine, operands, mask)
+    places = FORMATS[machine.path.metadata_format].decode(stored.bits, turns, m).astype(np.int64)
+    values = stored.values.reshape(len(operands), -1, turns)
+    return values, places.reshape(values.shape)

@@ -1,4 +1,4 @@
-"""The order in which a machine walks over a product: its tiles, and the steps of a tile."""
+"""The order in which a machine walks over a product: its tiles, the steps of a tile, and places."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.dataflows.layer_machine import LayerMachine
-from accelsim.mapping import TileJobs
+from accelsim.mapping import Datapath, TileJobs
+from accelsim.sparsity import Mask
+from accelsim.sparsity.patterns.base import keep_largest
+from accelsim.sparsity.patterns.two_rank import TwoRank
 
 
 def tiles(jobs: TileJobs) -> Iterator[tuple[slice, slice, int, int]]:
@@ -28,3 +31,15 @@ def steps(machine: LayerMachine, first_group: int, groups: int) -> Iterator[NDAr
         last = min((group + path.groups_per_step) * n, end)
         for slot in range(group * n, last, path.lanes):
             yield np.arange(slot, min(slot + path.lanes, last))
+
+
+def filled(path: Datapath, present: Mask, count: int) -> Mask:
+    """Return the places `[groups, M]` that are stored: all that are present, and zeros to fill up.
+
+    A group with fewer than `count` gives its first other positions: a crossbar needs all of them in
+    index order. Of two ranks, N in each of P blocks.
+    """
+    marks = present.view(np.int8)
+    if path.lower_rank is None:
+        return keep_largest(marks, count)
+    return TwoRank(*path.lower_rank, *path.upper_rank).keep(marks)

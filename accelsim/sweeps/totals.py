@@ -132,12 +132,11 @@ class Totals:
             key = (*shape, self._place(linear))
             if key not in alike:
                 wish = self._wish(linear)
-                kept = runner.machine(method).products_per_output(
-                    method.pattern, linear.in_features
-                )
+                machine = runner.machine(method)
+                kept = machine.products_per_output(method.pattern, linear.in_features)
                 tally = self._layer(linear, method, wish)
                 found = self._workload.survivors(wish, self._batch)
-                alike[key] = tally, PricedTally(runner.prices, tally), kept, found
+                alike[key] = tally, PricedTally(runner.prices_on(machine), tally), kept, found
             tally, priced, kept, found = alike[key]
             left = found[linear.input]
             energies.append(priced.energy_pj(left.nonzero))

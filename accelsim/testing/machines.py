@@ -68,6 +68,7 @@ _SPARSE: Keys = {
     "crossbar": {"kind": "full"},
     "buffers": {**_DENSE["buffers"], "compressed": {"capacity_kib": 0.25, "port_bytes": 8}},
 }
+_SELECTED = "2:4", "pairs-2:4"
 MACHINES: Mapping[str, Keys] = {"dense": _DENSE, "2:4": _SPARSE}
 """Small machines by what they keep; the sparse one has a method with a prologue."""
 _GATHERING: Keys = {
@@ -78,11 +79,11 @@ _GATHERING: Keys = {
 
 def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
     """Return small machines by what they keep, with patterns that a dataflow can have."""
+    if diagram.unrolls_blocks or diagram.joins_masks:
+        crossbar = {"kind": only_kind(diagram.classes["crossbar"])}
+        both = {**_SPARSE, "weight_pattern": "2:4", "crossbar": crossbar}
+        return {"dense": _DENSE, "2:4": both}
     own = diagram.classes.get("selector")
-    if diagram.joins_masks:
-        matcher = {"kind": only_kind(diagram.classes["crossbar"])}
-        joining = {**_SPARSE, "weight_pattern": "2:4", "crossbar": matcher}
-        return {"dense": _DENSE, "2:4": joining}
     if not diagram.gathers_rows or own is None or not issubclass(own, Selector):
         return MACHINES
     kind = only_kind(own)
@@ -165,6 +166,8 @@ def _at_its_key(unit: Unit, name: str, diagram: Diagram) -> Place:
     if not is_known:
         diagram = replace(diagram, classes={**diagram.classes, name: cls})
     others = method_for(cls) if issubclass(cls, LaneUnit) else {}
+    if isinstance(unit, Selector) and not diagram.gathers_rows:
+        others = {"pattern": next(p for p in _SELECTED if unit.takes(parse_pattern(p)))}
     if diagram.gathers_rows:  # no method but its pattern asks for a unit
         others = {}
     if name == "unpacker":
@@ -188,7 +191,8 @@ def method_for(unit: type[LaneUnit]) -> dict[str, str]:
         if mitigation != "rsparse":  # which has a number to its name
             demands = Method(parse_pattern("2:4"), criterion, mitigation).demands
             if unit.asked(demands):
-                return {"criterion": criterion, "mitigation": mitigation}
+                fp4 = {"precision": "nvfp4"} if demands.residual else {}
+                return {"criterion": criterion, "mitigation": mitigation, **fp4}
     return {}
 
 

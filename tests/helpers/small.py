@@ -12,7 +12,10 @@ from accelsim.selection.decode import decode_batches
 from accelsim.testing.traces import trace_of
 
 ROOT = Path(__file__).parents[2]
-OTHERS = {"dual24_816", "nvidia24", "weights816", "weights1632", "nm48_fp4"}
+OTHERS = {
+    "dual24_816", "highlight", "highlight_x", "nm48_fp4", "nvidia24", "s2ta", "sharq",
+    "weights1632", "weights816",
+}  # fmt: skip
 """Shipped machines with sparse weights, or scales beside values, which have tests of their own."""
 ROW_GATHER = ["qsparse", "teal", "teal_w4"]
 """Shipped machines that gather rows in decode and run prefill dense, with tests of their own."""

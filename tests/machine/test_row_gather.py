@@ -260,3 +260,27 @@ def test_what_it_cannot_run_is_refused(changes, message):
 def test_there_is_no_rtl():
     with pytest.raises(InputError, match="dataflow 'row_gather' has no RTL"):
         parameters(machine())
+
+
+# Levels by layer ---------------------------------------------------------------------------------
+
+
+def test_each_layer_keeps_what_its_own_level_leaves():
+    """Levels as `accelsim policy levels` writes them: a share a layer, dense where none is dropped.
+
+    Decode of one sequence multiplies, and fetches rows of W for, just the values above the level;
+    codes that equal it drop, so that shares are met to a hundredth.
+    """
+    shares = {"q_proj": 0.6125, "o_proj": 0.25, "up_proj": 0.4, "down_proj": 0.75, "k_proj": 0.0}
+    rules = tuple(
+        (f"*.{part}", Method(parse_pattern(f"threshold:{share}" if share else "dense")))
+        for part, share in shares.items()
+    )
+    policy = Policy(Method(parse_pattern("threshold:0.5")), rules, "levels.yaml")
+    result = simulate(load("teal"), load_trace(SHIPPED_TRACE), policy=policy, phase="decode")
+    for layer in result.layers:
+        kept = 1 - shares.get(layer.name.rsplit(".")[-1], 0.5)
+        assert layer.macs_executed / layer.macs_dense == pytest.approx(kept, abs=0.01)
+        if kept < 1:
+            assert layer.needed_rows_ratio == pytest.approx(kept, abs=0.01)
+    assert "of the share that the policy gives it" in " ".join(result.notes)

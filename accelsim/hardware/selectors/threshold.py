@@ -68,8 +68,9 @@ class ThresholdSelector(Selector):
     def depth(self, path: Datapath) -> int:
         return 1
 
+    @classmethod
     @override
-    def takes(self, pattern: Pattern) -> bool:
+    def takes(cls, pattern: Pattern) -> bool:
         return isinstance(pattern, Threshold)
 
     @override
