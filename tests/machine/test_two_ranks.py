@@ -159,7 +159,7 @@ def test_the_selector_of_one_rank_is_rank():
     ("keys", "message"),
     [
         (["selector.kind=rank"], "does not select by '2:4x4:8'"),
-        (["precision=bf16"], "for integers only"),
+        (["precision=bf16"], "has no adders for"),
         (["criterion=amber"], "of which pattern '2:4x4:8' has no sums"),
     ],
 )
