@@ -11,6 +11,7 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
+from accelsim.dataflows.matches import MASK_BITS
 from accelsim.hardware import CROSSBARS, SELECTORS, UNITS, Buffer, Dram, PreScaler, Resource
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity import Pattern
@@ -360,18 +361,25 @@ def _check_crossbar(file: ArchitectureFile) -> None:
 
 
 def _check_both(file: ArchitectureFile) -> None:
-    """Check that one operand is sparse at most, or both alike where blocks are unrolled."""
+    """Check that one operand is sparse at most, or both where the dataflow serves both."""
+    x, w = file.pattern, file.weight_pattern
+    if file.diagram.joins_masks:
+        _check_joined(file)
+    elif file.diagram.unrolls_blocks:
+        _check_unrolled(file)
+    elif not (x.is_dense or w.is_dense):
+        serving = [n for n in DATAFLOWS if DATAFLOWS[n].joins_masks or DATAFLOWS[n].unrolls_blocks]
+        raise KeyedError(
+            ("weight_pattern",),
+            f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
+            f"allowed: weight_pattern dense, or pattern dense; dataflows with both: "
+            f"{', '.join(serving)}",
+        )
+
+
+def _check_unrolled(file: ArchitectureFile) -> None:
+    """Check that both operands have blocks alike, and masks."""
     x, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
-    if not file.diagram.unrolls_blocks:
-        if not (x.is_dense or w.is_dense):
-            unrolling = ", ".join(name for name in DATAFLOWS if DATAFLOWS[name].unrolls_blocks)
-            raise KeyedError(
-                ("weight_pattern",),
-                f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
-                f"allowed: weight_pattern dense, or pattern dense; dataflows with both: "
-                f"{unrolling}",
-            )
-        return
     if not x.is_dense and w.group_size != x.group_size:
         raise KeyedError(
             ("weight_pattern",),
@@ -383,6 +391,36 @@ def _check_both(file: ArchitectureFile) -> None:
         raise KeyedError(
             ("format",),
             f"dataflow '{dataflow}' matches the masks of both operands; allowed: bitmask",
+        )
+
+
+def _check_joined(file: ArchitectureFile) -> None:
+    """Check that both operands have masks that a lane can join."""
+    x, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
+    if x.is_dense != w.is_dense:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' joins the masks of two sparse operands, but pattern is '{x}' "
+            f"and weight_pattern '{w}'; allowed: N:M for both",
+        )
+    if x.is_dense:
+        return
+    if PRECISIONS[file.operands.x.precision].block:
+        raise KeyedError(
+            ("precision",),
+            f"'{file.operands.x}' has scales of blocks, by which lanes of dataflow '{dataflow}' "
+            f"do not add: they take one product of a group a cycle",
+        )
+    if x.group_size > MASK_BITS or x.group_size % w.group_size:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' joins masks of up to {MASK_BITS} positions, whole blocks of W, "
+            f"but pattern '{x}' has groups of {x.group_size} and weight_pattern '{w}' blocks of "
+            f"{w.group_size}",
+        )
+    if file.format != "bitmask":
+        raise KeyedError(
+            ("format",), f"dataflow '{dataflow}' joins the masks of both; allowed: bitmask"
         )
 
 

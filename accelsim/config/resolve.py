@@ -80,6 +80,7 @@ def path_of(file: ArchitectureFile) -> Datapath:
         demands=file.method.demands,
         kept_share=None if pattern.is_grouped else pattern.kept_share,
         is_gathered=file.diagram.gathers_rows and not pattern.is_dense,
+        queue_groups=getattr(file.crossbar, "queue_groups", 0),
         lower_rank=lower_rank(file.pattern) or lower_rank(file.weight_pattern),
         is_unrolled=file.diagram.unrolls_blocks,
         modes=tuple((mode.kept_per_group, mode.group_size) for mode in file.modes),

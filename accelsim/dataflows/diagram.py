@@ -65,6 +65,7 @@ class Diagram:
         classes: unit classes of this dataflow, by unit, in place of the shipped ones.
         has_rtl: whether `accelsim rtl` describes it.
         packs: how tiles are packed whose time depends on the masks of X and W; None: it does not.
+        joins_masks: whether lanes find what sparse X and sparse W have in common, so that both are.
         gathers_rows: whether decode compacts X and W to the positions that some token keeps, which
             are any of K; prefill then runs dense.
         unrolls_blocks: whether each lane serves a block of its own, of which it takes a kept value
@@ -81,6 +82,7 @@ class Diagram:
     classes: Mapping[str, type[Unit]] = field(default_factory=dict)
     has_rtl: bool = False
     packs: Packs | None = None
+    joins_masks: bool = False
     gathers_rows: bool = False
     unrolls_blocks: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)

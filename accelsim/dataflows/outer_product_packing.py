@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.base.compiled import compiled
 from accelsim.hardware.outer_product_array import OuterProductArray
-from accelsim.mapping import Datapath, Ints, Packing, TileJobs, ceil_div
+from accelsim.mapping import Datapath, Ints, Packing, Packs, TileJobs, ceil_div
 from accelsim.mapping.datapath import bytes_of
 from accelsim.mapping.masks import Masks
 from accelsim.precision import Values
@@ -23,7 +23,7 @@ _DRAWN = 512  # positions of K from which the mean of a block is taken
 
 
 @dataclass(frozen=True, slots=True)
-class OuterProducts:
+class OuterProducts(Packs):
     """Packing of tiles for an array of outer products.
 
     Attributes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
@@ -41,6 +43,13 @@ def path(
         kept_share=None if kept.is_grouped else kept.kept_share,
         is_gathered=not kept.is_grouped,
     )
+
+
+def joined(*, tokens: int, reduction: int, columns: int) -> Work:
+    """Return a tile of an inner join: X at 8:16, W at 2:4, rounds of 2 groups a lane."""
+    plain = work("8:16", tokens=tokens, reduction=reduction, columns=columns)
+    formats = plain.path.formats.with_weights(2, 4, metadata_bits=4)
+    return replace(plain, path=replace(plain.path, formats=formats, queue_groups=2))
 
 
 def work(  # noqa: PLR0913

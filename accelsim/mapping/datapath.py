@@ -66,6 +66,7 @@ class Datapath:
     demands: Demands = Demands()  # noqa: RUF009 - immutable
     kept_share: float | None = None  # of a token, where no groups tell
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
+    queue_groups: int = 0  # groups of a lane in a round of an inner join; 0: lanes in lockstep
     lower_rank: tuple[int, int] | None = None  # N and M of blocks, where a group has two ranks
     is_unrolled: bool = False  # whether a lane takes the values of its block one after the other
     modes: tuple[tuple[int, int], ...] = ()  # N and M of each, the largest last; these are one's
@@ -124,12 +125,21 @@ class Datapath:
         return self.rows * self.columns * self.lanes
 
     @property
+    def is_matched(self) -> bool:
+        """Whether lanes take what sparse X and sparse W have in common, group by group."""
+        return self.queue_groups > 0 and self.is_sparse and self.w.is_sparse
+
+    @property
     def lane_group(self) -> tuple[int, int]:
         """The N values of M positions of K that lanes take together.
 
-        Those of a group of X, or of a block of W where W is the sparse operand. Unrolled, a single
-        lane takes them: those of X, which are all M of a block where X is dense.
+        Those of a group of X, or of a block of W where W is the sparse operand; of an inner join,
+        what both have in common of a group of X on average. Unrolled, a single lane takes them:
+        those of X, which are all M of a block where X is dense.
         """
+        if self.is_matched:
+            common = self.kept_per_group * self.w.kept_per_block // self.w.block
+            return max(1, common), self.group_size
         if self.is_unrolled and self.w.is_sparse:
             return self.kept_per_group if self.is_sparse else self.w.block, self.w.block
         if self.w.is_sparse:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from accelsim.base.note import Note, warning
 from accelsim.base.yaml_source import dotted
 from accelsim.config import Architecture
 from accelsim.config.file import key_of
 from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.matches import round_pace
 from accelsim.dataflows.pipeline import resource_cycles
 from accelsim.hardware import Buffer, LaneUnit, Selector, Unit, Unpacker
 from accelsim.hardware.unpacker import balanced_lanes
@@ -53,6 +55,8 @@ def balanced_ports(arch: Architecture) -> dict[str, int]:
     source = next(n for n in ("compressed_buffer", "activation_buffer") if n in arch.units)
     rows = ceil_div(path.rows * row_bytes, path.steps(path.positions_per_step))
     lanes = {"unpacker": balanced_lanes(path)} if path.formats.unpacks else {}
+    if path.is_matched:  # lanes wait for the slowest one of a round
+        weights, rows = (ceil(width * round_pace(path)) for width in (weights, rows))
     return {"weight_buffer": weights, source: rows, **lanes}
 
 

@@ -13,6 +13,7 @@ from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.matches import counting_notes
 from accelsim.dataflows.memory import Key, Memory, timing_key
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.dataflows.seams import NO_SEAMS, Seams, joined_pipeline
@@ -328,6 +329,10 @@ class Runner:
         And that a machine that gathers rows runs prefill dense.
         """
         patterns = dict.fromkeys(layer.method.pattern for layer in layers)
+        if self.arch.path.is_matched:
+            rows = trace.tokens if steps is None else steps.shape[1]
+            products = [rows * x.in_features * x.out_features for x in layers]
+            return tuple(counting_notes(self.arch.name, self.arch.path, products))
         if steps is None and self.arch.diagram.gathers_rows and not self.arch.pattern.is_dense:
             return (
                 f"{self.arch.name}: prefill runs dense; pattern '{self.arch.pattern}' is for "

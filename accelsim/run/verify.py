@@ -4,7 +4,8 @@ select → compress (values and metadata bits) → decode → unpack weights tha
 multipliers → gather through the crossbar → multiply → accumulate, tile by tile and step by step in
 the order in which the timing model runs them. A timing model that loses or misroutes data cannot
 pass. Where W is the sparse operand, it is W that is compressed and decoded, and X that is gathered.
-Where both are, each activation looks for its weight among the stored ones of its block.
+Where both are, each activation looks for its weight among the stored ones of its block, or a lane
+for what its groups of both have in common.
 Where rows are gathered, X is compacted to what some token of R keeps, and the array sees no other
 row of W. Where time depends on the masks of both operands, the dataflow multiplies each tile in its
 own order.
@@ -24,10 +25,11 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
-from accelsim.mapping import Gemm, Ints, Packs, Tiling, tile_jobs
+from accelsim.mapping import Gemm, Ints, MultipliesTiles, Tiling, tile_jobs
 from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
+from accelsim.run.joined_masks import with_joined_masks
 from accelsim.run.simulation import wish_of
 from accelsim.run.stored_weights import block_by_block, with_stored_weights
 from accelsim.run.walk import filled, steps, tiles
@@ -174,15 +176,13 @@ def machine_matmul(
     """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
     path, (tokens, in_features) = machine.path, operands.shape
     machine, tiling = Planner().fitted(machine, Gemm(tokens, in_features, weights.shape[1]))
-    if path.w.is_sparse and path.is_unrolled:
-        return block_by_block(machine, tiling, *_in_turns(machine, operands, mask), weights)
-    if machine.packs is not None:
+    if isinstance(machine.packs, MultipliesTiles):
         masked = np.where(_kept(machine, operands, mask), operands, operands.dtype.type(0))
         return _with_matched_values(machine.packs, machine, tiling, masked, weights)
     if path.is_gathered:
         return _with_gathered_rows(machine, operands, weights, _kept(machine, operands, mask))
     if path.w.is_sparse:
-        return with_stored_weights(machine, tiling, operands, weights)
+        return _with_sparse_weights(machine, tiling, operands, weights, mask)
     return _with_selected_values(machine, tiling, compress(machine, operands, mask), weights, rest)
 
 
@@ -227,7 +227,11 @@ def _with_selected_values(
 
 
 def _with_matched_values(
-    packs: Packs, machine: LayerMachine, tiling: Tiling, masked: Values, weights: Values | Packed
+    packs: MultipliesTiles,
+    machine: LayerMachine,
+    tiling: Tiling,
+    masked: Values,
+    weights: Values | Packed,
 ) -> Values:
     """Return `[T, O]` where the dataflow says which values of X and W meet, and in which order."""
     path, (tokens, in_features) = machine.path, masked.shape
@@ -240,6 +244,30 @@ def _with_matched_values(
             masked[rows, inside], weights[inside, columns], path
         )
     return outputs
+
+
+def _with_sparse_weights(
+    machine: LayerMachine,
+    tiling: Tiling,
+    operands: Values,
+    weights: Values | Packed,
+    mask: Mask | None,
+) -> Values:
+    """Return `[T, O]` of machines that store W without its zeros, and X, too, or whole."""
+    if machine.path.is_matched:
+        return with_joined_masks(machine, tiling, _decoded(machine, operands, mask), weights)
+    if machine.path.is_unrolled:
+        return block_by_block(machine, tiling, *_in_turns(machine, operands, mask), weights)
+    return with_stored_weights(machine, tiling, operands, weights)
+
+
+def _decoded(machine: LayerMachine, operands: Values, mask: Mask | None) -> tuple[Values, Ints]:
+    """Return the values `[T, groups, N]` of the compressed buffer, and their decoded places."""
+    path, stored = machine.path, compress(machine, operands, mask)
+    n, m = path.kept_per_group, path.group_size
+    places = FORMATS[path.metadata_format].decode(stored.bits, n, m).astype(np.int64)
+    values = stored.values.reshape(len(operands), -1, n)
+    return values, places.reshape(values.shape)
 
 
 def _with_gathered_rows(

@@ -81,7 +81,7 @@ _WITHOUT_CROSSBAR: Keys = {"pattern": "2:4", "selector": _SPARSE["selector"]}
 
 def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
     """Return small machines by what they keep, with patterns that a dataflow can have."""
-    if diagram.unrolls_blocks:
+    if diagram.unrolls_blocks or diagram.joins_masks:
         crossbar = {"kind": only_kind(diagram.classes["crossbar"])}
         both = {**_SPARSE, "weight_pattern": "2:4", "crossbar": crossbar}
         return {"dense": _DENSE, "2:4": both}

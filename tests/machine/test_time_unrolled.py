@@ -252,7 +252,7 @@ def test_what_it_cannot_run_is_refused(changes, message):
 
 
 def test_other_dataflows_take_one_sparse_operand():
-    with pytest.raises(InputError, match="dataflows with both: time_unrolled"):
+    with pytest.raises(InputError, match="dataflows with both: inner_join, time_unrolled"):
         load_arch(ROOT / "arch_configs/nm816.yaml", ['weight_pattern="2:4"'])
 
 
