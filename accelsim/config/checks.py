@@ -9,7 +9,9 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
-from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
+from accelsim.hardware import CROSSBARS, UNITS, Buffer, Crossbar, Dram, Resource
+from accelsim.hardware.crossbars.banked import BankedCrossbar
+from accelsim.mapping import ceil_div
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
@@ -24,6 +26,7 @@ def check_file(file: ArchitectureFile) -> None:
     _check_diagram(file)
     _check_parts(file)
     _check_unpacker(file)
+    _check_banks(file)
     _check_scales_of_blocks(file)
     _check_own_method(file)
 
@@ -250,7 +253,9 @@ def _check_crossbar(file: ArchitectureFile) -> None:
             f"place; allowed: dense",
         )
     if "crossbar" in file.diagram.units and "crossbar" not in there:
+        own = file.diagram.classes.get("crossbar")
         kinds = ", ".join(k for k in CROSSBARS if CROSSBARS[k].is_routing)
+        kinds = own.only_kind() if own and issubclass(own, Crossbar) else kinds
         of_x, of_w = ("pattern", x, "weights"), ("weight_pattern", w, "activations")
         for key, sparse, routed in (of_x, of_w):
             if not sparse.is_dense:
@@ -271,6 +276,29 @@ def _check_unpacker(file: ArchitectureFile) -> None:
             ("precision",),
             f"precision '{file.operands}' needs 'unpacker', for which dataflow '{file.dataflow}' "
             f"has no place",
+        )
+
+
+def _check_banks(file: ArchitectureFile) -> None:
+    """Check that a weight buffer can give a row of W from each bank that a crossbar reaches."""
+    crossbar, weights = file.crossbar, file.buffers.weights
+    if not isinstance(crossbar, BankedCrossbar):
+        return
+    row_bits = file.mac_array.columns * file.operands.w.bits
+    given = 8 * weights.port_bytes // row_bits
+    banks = crossbar.banks or given
+    if not 0 < banks <= given:
+        raise KeyedError(
+            ("crossbar", "banks"),
+            f"crossbar.banks {max(1, banks)} needs a row of {row_bits / 8:g} bytes from each bank "
+            f"in a cycle: buffers.weights.port_bytes of at least {ceil_div(banks * row_bits, 8)}, "
+            f"not {weights.port_bytes}",
+        )
+    if weights.macros % banks:
+        raise KeyedError(
+            ("buffers", "weights", "macros"),
+            f"buffers.weights.macros {weights.macros} must be whole banks, of which the crossbar "
+            f"reaches {banks}; write {ceil_div(weights.macros, banks) * banks}",
         )
 
 

@@ -16,6 +16,7 @@ from accelsim.base.yaml_source import dotted
 from accelsim.config.checks import check_file
 from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_of
 from accelsim.hardware import LaneUnit, Unit, Unpacker
+from accelsim.hardware.crossbars.banked import BankedCrossbar
 from accelsim.hardware.crossbars.none import NoCrossbar
 from accelsim.mapping import Datapath, ceil_div
 from accelsim.precision import PRECISIONS
@@ -36,7 +37,7 @@ def resolve(file: ArchitectureFile) -> ArchitectureFile:
     check_file(file)
     try:
         tech = technology_of(file)
-        machine = with_unpacker(with_node(file, tech.node_nm))
+        machine = with_banks(with_unpacker(with_node(file, tech.node_nm)))
         machine = with_method_units(machine, [file.method])
         fitted = _fitted(machine, tech)
     except InputError as error:
@@ -109,6 +110,16 @@ def with_unpacker(machine: Machine) -> Machine:
     unit = machine.unpacker or machine.diagram.classes.get("unpacker", Unpacker)()
     assert isinstance(unit, Unpacker)
     return machine.model_copy(update={"unpacker": unit.keeping_up(path_of(machine))})
+
+
+def with_banks(machine: Machine) -> Machine:
+    """Return the machine with as many banks as its weight buffer gives rows of C columns a cycle."""
+    crossbar = machine.crossbar
+    if not isinstance(crossbar, BankedCrossbar):
+        return machine
+    row_bits = machine.mac_array.columns * machine.operands.w.bits
+    banks = max(1, 8 * machine.buffers.weights.port_bytes // row_bits)
+    return machine.model_copy(update={"crossbar": crossbar.with_banks(banks)})
 
 
 def with_units(machine: Machine, units: Mapping[str, Unit | None]) -> Machine:

@@ -66,7 +66,9 @@ class Diagram:
         has_rtl: whether `accelsim rtl` describes it.
         packs: how tiles are packed whose time depends on the masks of X and W; None: it does not.
         gathers_rows: whether decode compacts X and W to the positions that some token keeps, which
-            are any of K; prefill then runs dense.
+            are any of K.
+        gathers_operands: whether prefill, too, skips what a token drops: its crossbar brings each
+            lane the row of W of its own value. Else, where decode gathers rows, prefill runs dense.
         colours: of units in plots, as names of the palette (`accelsim.report.style`).
 
     Raises:
@@ -80,6 +82,7 @@ class Diagram:
     has_rtl: bool = False
     packs: Packs | None = None
     gathers_rows: bool = False
+    gathers_operands: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -113,6 +116,16 @@ class Diagram:
     def takes_any_positions(self) -> bool:
         """Whether kept values may stand anywhere in K, as opposed to N in each group of M."""
         return self.gathers_rows or (self.packs is not None and self.packs.takes_any_positions)
+
+    @property
+    def is_dense_in_prefill(self) -> bool:
+        """Whether selection is for decode only, where rows are gathered."""
+        return self.gathers_rows and not self.gathers_operands
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether the time of prefill depends on masks, as opposed to numbers of kept values."""
+        return self.packs is not None or self.gathers_operands
 
     @cached_property
     def array(self) -> Part:

@@ -34,6 +34,7 @@ def work(
     reduction: int,
     columns: int = 8,
     demands: Demands = Demands(),  # noqa: B008 - immutable
+    is_decode: bool = False,
 ) -> Work:
     """Return a layer that is a single tile, none of its kept values zero."""
     gemm, machine = Gemm(tokens, reduction, columns), path(pattern, demands)
@@ -49,4 +50,5 @@ def work(
         weight_bytes=np.array([reduction * columns]),
         kept=kept,
         nonzero=kept,
+        is_decode=is_decode,
     )

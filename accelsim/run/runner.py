@@ -312,10 +312,11 @@ class Runner:
     ) -> tuple[str, ...]:
         """Return what to know of the decode steps, where it matters which tokens make a batch.
 
-        And that a machine that gathers rows runs prefill dense.
+        And that a machine that gathers rows for decode only runs prefill dense.
         """
         patterns = dict.fromkeys(layer.method.pattern for layer in layers)
-        if steps is None and self.arch.diagram.gathers_rows and not self.arch.pattern.is_dense:
+        is_dense = self.arch.diagram.is_dense_in_prefill and not self.arch.pattern.is_dense
+        if steps is None and is_dense:
             return (
                 f"{self.arch.name}: prefill runs dense; pattern '{self.arch.pattern}' is for "
                 f"decode, where rows of W are gathered",

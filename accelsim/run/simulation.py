@@ -310,11 +310,12 @@ def wish_of(arch: Architecture, policy: Policy | None, linear: Linear, *, is_dec
     method = method_of(arch, policy, linear, is_decode=is_decode)
     demands = method.demands
     ranks_chunks = demands.factors == "chunk" and not is_decode
+    needs_mask = is_decode or arch.diagram.gathers_operands
     is_matched = arch.diagram.packs is not None
     return Wish(
         arch.path.x.precision,
         method.pattern,
-        with_mask=is_matched or (is_decode and not method.pattern.is_dense),
+        with_mask=is_matched or (needs_mask and not method.pattern.is_dense),
         without_zeros=is_matched,
         criterion=method.criterion if ranks_chunks else "act",
         is_centred=demands.statistics == "median",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from functools import cache
 from inspect import isfunction
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Self, get_args
 
 from pydantic import Field
 from typing_extensions import override
@@ -58,6 +58,11 @@ class Crossbar(Unit):
         ]
         | None
     ) = None
+
+    @classmethod
+    def only_kind(cls) -> str:
+        """Return the one kind that the key may name; empty if any text will do."""
+        return next(iter(get_args(cls.model_fields["kind"].annotation)), "")
 
     @override
     def busy_cycles(self, work: Work) -> Ints:
