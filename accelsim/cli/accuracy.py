@@ -94,7 +94,7 @@ def command(
         str, typer.Option(help="What ranks values: act, clact, amber; wt prunes weights.")
     ] = "act",
     mitigations: Annotated[
-        str, typer.Option(help="none, dpts, spts, lpts, var, ls, rsparse64 (any rank).")
+        str, typer.Option(help="none, dpts, spts, lpts, var, l2, ls, rsparse64 (any rank).")
     ] = "none",
     policy: Annotated[
         Path | None,

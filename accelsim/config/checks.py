@@ -284,15 +284,14 @@ def _check_banks(file: ArchitectureFile) -> None:
     crossbar, weights = file.crossbar, file.buffers.weights
     if not isinstance(crossbar, BankedCrossbar):
         return
-    row_bits = file.mac_array.columns * file.operands.w.bits
-    given = 8 * weights.port_bytes // row_bits
-    banks = crossbar.banks or given
-    if not 0 < banks <= given:
+    banks = crossbar.banks or max(1, min(weights.macros, rows_of_port(file)))
+    if banks > rows_of_port(file):
+        needed = ceil_div(banks * file.mac_array.columns * file.operands.w.bits, 8)
         raise KeyedError(
             ("crossbar", "banks"),
-            f"crossbar.banks {max(1, banks)} needs a row of {row_bits / 8:g} bytes from each bank "
-            f"in a cycle: buffers.weights.port_bytes of at least {ceil_div(banks * row_bits, 8)}, "
-            f"not {weights.port_bytes}",
+            f"crossbar.banks {banks}: each gives a row of {file.mac_array.columns} columns in a "
+            f"cycle, for which buffers.weights.port_bytes must be at least {needed}, not "
+            f"{weights.port_bytes}",
         )
     if weights.macros % banks:
         raise KeyedError(
@@ -300,6 +299,12 @@ def _check_banks(file: ArchitectureFile) -> None:
             f"buffers.weights.macros {weights.macros} must be whole banks, of which the crossbar "
             f"reaches {banks}; write {ceil_div(weights.macros, banks) * banks}",
         )
+
+
+def rows_of_port(file: ArchitectureFile) -> int:
+    """Return the rows of W, of C columns, that the weight buffer gives in a cycle."""
+    row_bits = file.mac_array.columns * file.operands.w.bits
+    return 8 * file.buffers.weights.port_bytes // row_bits
 
 
 def _check_scales_of_blocks(file: ArchitectureFile) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from accelsim.base.errors import InputError, KeyedError
 from accelsim.base.yaml_source import dotted
-from accelsim.config.checks import check_file
+from accelsim.config.checks import check_file, rows_of_port
 from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_of
 from accelsim.hardware import LaneUnit, Unit, Unpacker
 from accelsim.hardware.crossbars.banked import BankedCrossbar
@@ -113,13 +113,11 @@ def with_unpacker(machine: Machine) -> Machine:
 
 
 def with_banks(machine: Machine) -> Machine:
-    """Return the machine with as many banks as its weight buffer gives rows of C columns a cycle."""
-    crossbar = machine.crossbar
-    if not isinstance(crossbar, BankedCrossbar):
+    """Return the machine with as many banks as its weight buffer has memories side by side."""
+    if not isinstance(machine.crossbar, BankedCrossbar):
         return machine
-    row_bits = machine.mac_array.columns * machine.operands.w.bits
-    banks = max(1, 8 * machine.buffers.weights.port_bytes // row_bits)
-    return machine.model_copy(update={"crossbar": crossbar.with_banks(banks)})
+    banks = min(machine.buffers.weights.macros, rows_of_port(machine))
+    return machine.model_copy(update={"crossbar": machine.crossbar.with_banks(banks)})
 
 
 def with_units(machine: Machine, units: Mapping[str, Unit | None]) -> Machine:

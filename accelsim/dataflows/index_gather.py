@@ -19,13 +19,11 @@ from accelsim.hardware.crossbars.banked import BankedCrossbar
 
 INDEX_GATHER = DATAFLOWS.register(
     replace(
-        ROW_GATHER_TOPK.with_part(
-            "compute", unit("crossbar", is_sparse=True), before="mac_array"
-        )
+        ROW_GATHER_TOPK.with_part("compute", unit("crossbar", is_sparse=True), before="mac_array")
         .with_part("compute", unit("epilogue", is_sparse=True))
         .with_part("select", unit("moments", is_sparse=True)),
         name="index_gather",
-        about="the largest values of each token, rows of W from banks in prefill and DRAM in decode",
+        about="prefill takes the rows of W of each token from banks; decode as row_gather_topk",
         classes={**ROW_GATHER_TOPK.classes, "crossbar": BankedCrossbar},
         gathers_operands=True,
         colours={**ROW_GATHER_TOPK.colours, "crossbar": "blue"},

@@ -27,7 +27,7 @@ def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 
     )
 
 
-def work(
+def work(  # noqa: PLR0913 - all but one have a default, and are named
     pattern: str,
     *,
     tokens: int,

@@ -141,7 +141,7 @@ def _rounds(kept: Any, path: Datapath, banks: int, queue_steps: int) -> list[int
     return [int(total) for total in sums]
 
 
-def _add_rounds(  # noqa: PLR0913, PLR0917 - a compiled loop takes arrays and numbers only
+def _add_rounds(  # noqa: C901, PLR0913, PLR0917 - a compiled loop is one function of plain values
     kept: Any,
     tokens: int,
     reduction: int,

@@ -1,4 +1,4 @@
-"""Machines that gather rows: decode by what some token keeps, prefill dense."""
+"""Machines that gather rows: decode by what some token keeps; prefill dense, where it is."""
 
 from dataclasses import replace
 from unittest.mock import patch
@@ -209,7 +209,7 @@ def test_the_gain_shrinks_with_the_batch_like_the_union():
     assert gains[-1] < 1.0  # rows are known late, which costs a little, for nothing
 
 
-@pytest.mark.parametrize("name", ["teal", "qsparse"])
+@pytest.mark.parametrize("name", ["teal", "teal_w4"])
 def test_prefill_is_that_of_the_dense_machine_and_says_so(name):
     trace = trace_of(SHAPES, lengths=(7, 9))
     sparse, dense = (simulate(arch, trace) for arch in (machine(name), machine(name).dense()))

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
@@ -14,6 +15,7 @@ from accelsim.hardware.crossbars.base import Crossbar
 from accelsim.hardware.logic import period_ps, shape
 from accelsim.mapping import Datapath, Ints, Masks, Packing, TileJobs, Work
 from accelsim.mapping.banked import BankedPacking, banked, expected
+from accelsim.precision import Values
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 from accelsim.tech.source import BlockCost, CostSource
 
@@ -71,8 +73,8 @@ class BankedCrossbar(Crossbar):
             Field(strict=True, gt=0, le=2**12),
             Field(
                 description=(
-                    "Banks of the weight buffer that rows are dealt over; default: as many rows of "
-                    "C columns as its port gives in a cycle"
+                    "Banks of the weight buffer that rows are dealt over; default: its macros, or "
+                    "as many rows of C columns as its port gives, if those are fewer"
                 )
             ),
         ]
@@ -96,6 +98,18 @@ class BankedCrossbar(Crossbar):
     def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how they would be if tokens kept an even share, `[jobs]`."""
         return expected(jobs, path, banks=self._banks)
+
+    def place_of(self, positions: Ints) -> tuple[Ints, Ints]:
+        """Return the number in its bank, and the bank, of the row of W at each position."""
+        return positions // self._banks, positions % self._banks
+
+    def dealt(self, tile: Values) -> Values:
+        """Return a tile of W `[reduction, columns]` as its banks hold it: `[rows, banks, columns]`.
+
+        The last rows of some banks are zeros where the reduction does not fill all.
+        """
+        padded = np.pad(tile, [(0, -len(tile) % self._banks), (0, 0)])
+        return padded.reshape(-1, self._banks, tile.shape[1])
 
     def with_banks(self, banks: int) -> Self:
         """Return the crossbar with so many banks where the file leaves that open."""
