@@ -89,7 +89,7 @@ def test_topk_reads_x_twice_and_searches_bit_by_bit():
     rows = 64 * layer.needed_rows_ratio
     assert layer.units["dram"].actions["read_bytes"] == 2 * 4 * 64 + rows * 64
     lanes = 128  # as many as the activation buffer gives bytes a cycle
-    assert layer.units["statistics"].ledger.busy_cycles == 8 * 4 * 64 // lanes
+    assert layer.units["statistics"].ledger.busy_cycles == 8 * 4 * -(-64 // lanes)
     assert layer.units["statistics"].actions["level"] == 8 * 4 * 64
 
 
