@@ -12,18 +12,20 @@ and end a round together.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
 from accelsim.base.compiled import run_loop
-from accelsim.mapping.datapath import Datapath, Ints, ceil_div
+from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs
 from accelsim.mapping.packing import Packing
 from accelsim.sparsity import Mask
 
 _NS_OF_A_POSITION = 100  # in the interpreter
+_DRAWN_BLOCKS = 4  # rows of tokens on which a plan counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +83,8 @@ def banked(
     plain = Packing.counted(kept, jobs, path)
     _, first, tile = np.unique(jobs.activation_tile, return_index=True, return_inverse=True)
     held = np.ascontiguousarray(kept).view(np.uint8)
-    found = np.array(
-        [_rounds(held[_part(jobs, job)], path, banks, queue_steps) for job in first.tolist()]
-    )
+    sizes = path.rows, path.lanes, banks, queue_steps
+    found = np.array([_rounds(held[_part(jobs, job)], *sizes) for job in first.tolist()])
     block_steps, token_steps, round_cycles, rows_given = found.T[:, tile.ravel()]
     return BankedPacking(
         steps=plain.steps,
@@ -96,27 +97,38 @@ def banked(
     )
 
 
-def expected(jobs: TileJobs, path: Datapath, *, banks: int) -> BankedPacking:
-    """Return how tiles would be packed if every token kept its share of each, evenly spread.
+def expected(jobs: TileJobs, path: Datapath, *, banks: int, queue_steps: int) -> BankedPacking:
+    """Return how tiles would be packed if tokens kept any positions alike, whatever the others do.
 
-    Rows that a step asks for are then those that some of R tokens keeps of the positions that it
-    spans, and banks are equally full.
+    Measured on a few row blocks that are drawn: of K values a token keeps a fixed number, anywhere.
     """
-    share = path.kept_share or 1.0
-    counts = np.ceil(jobs.reduction * share).astype(np.int64)
-    steps = ceil_div(counts, path.lanes)
-    blocks = jobs.row_blocks(path)
-    rows = np.ceil(jobs.reduction * (1 - (1 - share) ** path.rows)).astype(np.int64)
-    block_steps = blocks * steps
+    whole, blocks = int((jobs.reduction_start + jobs.reduction).max()), jobs.row_blocks(path)
+    sizes, which = np.unique(jobs.reduction, return_inverse=True)
+    draw = partial(_drawn_rounds, whole, path.kept_share or 1.0, path.rows, path.lanes)
+    found = np.array([draw(int(size), banks, queue_steps) for size in sizes])
+    sums = np.ceil(found[which].T * blocks).astype(np.int64)
+    counts = np.ceil(jobs.reduction * (path.kept_share or 1.0)).astype(np.int64)
     return BankedPacking(
-        steps=steps,
+        steps=-(-sums[0] // blocks),
         stored_values=jobs.tokens * counts,
-        compressed_bytes=jobs.tokens * ceil_div(counts * path.x.bits + jobs.reduction, 8),
-        block_steps=block_steps,
-        token_steps=jobs.tokens * steps,
-        round_cycles=np.maximum(block_steps, blocks * ceil_div(rows, banks)),
-        rows_given=blocks * rows,
+        compressed_bytes=jobs.tokens * bytes_of(counts * path.x.bits + jobs.reduction),
+        block_steps=sums[0],
+        token_steps=sums[0] * path.rows,
+        round_cycles=sums[2],
+        rows_given=sums[3],
     )
+
+
+@lru_cache(maxsize=4096)
+def _drawn_rounds(  # noqa: PLR0913, PLR0917 - a key to remember them by
+    whole: int, share: float, rows: int, lanes: int, reduction: int, banks: int, queue_steps: int
+) -> tuple[float, ...]:
+    """Return what `_add_rounds` adds up to for a row block of a tile, on average."""
+    rng, tokens = np.random.default_rng(reduction), _DRAWN_BLOCKS * rows
+    scores = rng.random((tokens, whole), np.float32)
+    kept = scores.argsort(axis=1).argsort(axis=1)[:, :reduction] < round(whole * share)
+    sums = _rounds(kept.view(np.uint8), rows, lanes, banks, queue_steps)
+    return tuple(total / _DRAWN_BLOCKS for total in sums)
 
 
 def _part(jobs: TileJobs, job: int) -> tuple[slice, slice]:
@@ -125,13 +137,13 @@ def _part(jobs: TileJobs, job: int) -> tuple[slice, slice]:
     return slice(tokens, tokens + jobs.tokens[job]), slice(start, start + jobs.reduction[job])
 
 
-def _rounds(kept: Any, path: Datapath, banks: int, queue_steps: int) -> list[int]:
+def _rounds(kept: Any, rows: int, lanes: int, banks: int, queue_steps: int) -> list[int]:
     """Return steps of row blocks and of tokens, cycles and rows of a tile `[tokens, reduction]`."""
     tokens, reduction = kept.shape
     sums = np.zeros(4, np.int64)
     asked, given = np.zeros(reduction, np.int64), np.zeros(banks, np.int64)
-    places = np.zeros(path.rows, np.int64)
-    inputs = kept.ravel(), tokens, reduction, path.rows, path.lanes, banks, queue_steps
+    places = np.zeros(rows, np.int64)
+    inputs = kept.ravel(), tokens, reduction, rows, lanes, banks, queue_steps
     run_loop(
         _add_rounds,
         inputs,

@@ -26,6 +26,8 @@ def coarse_bounds(
     path = machine.path
     bounds = np.zeros(len(candidates), np.int64)
     kept = path.stored_values(gemm.in_features)
+    if path.kept_share is not None:  # of a token that keeps any positions
+        kept = int(kept * path.kept_share)
     computing = ceil_div(gemm.tokens * kept * gemm.out_features, path.macs_per_cycle)
     share = kept_share(machine, gemm, is_decode=is_decode)
     whole_w = path.w.tile_bits(gemm.in_features, gemm.out_features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -81,9 +81,12 @@ def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
     if not diagram.gathers_rows or own is None or not issubclass(own, Selector):
         return MACHINES
     kind = own.only_kind()
-    section = {"kind": kind, "instances": 2}
     pattern = f"{kind}:0.5"
-    return {"dense": _DENSE, pattern: {**_GATHERING, "pattern": pattern, "selector": section}}
+    sparse = {**_GATHERING, "pattern": pattern, "selector": {"kind": kind, "instances": 2}}
+    crossbar = diagram.classes.get("crossbar")
+    if crossbar is not None and issubclass(crossbar, Crossbar):
+        sparse["crossbar"] = {"kind": crossbar.only_kind()}
+    return {"dense": _DENSE, pattern: sparse}
 
 
 _CLASSES: dict[str, Any] = {
@@ -159,8 +162,8 @@ def _at_its_key(unit: Unit, name: str, diagram: Diagram) -> Place:
     is_known = cls in (*SELECTORS.values(), *CROSSBARS.values(), _CLASSES[name])
     if not is_known:
         diagram = replace(diagram, classes={**diagram.classes, name: cls})
-    others = method_for(cls) if issubclass(cls, LaneUnit) else {}
-    if diagram.gathers_rows:  # no method but its pattern asks for a unit
+    others = method_for(cls, diagram.units) if issubclass(cls, LaneUnit) else {}
+    if diagram.gathers_rows and name == "statistics":  # its pattern asks for them
         others = {}
     if name == "unpacker":
         others = {"precision": "int8/int4:32"}
@@ -176,13 +179,18 @@ def _passed(unit: Unit, diagram: Diagram) -> Iterator[Place]:
             yield Place(where, widened, unit, ("units", CHECKED), plain=diagram)
 
 
-def method_for(unit: type[LaneUnit]) -> dict[str, str]:
-    """Return the keys of a method that asks for a unit of methods; none if no method does."""
+def method_for(unit: type[LaneUnit], drawn: Collection[str]) -> dict[str, str]:
+    """Return the keys of a method that asks for a unit of methods; none if no method does.
+
+    Args:
+        unit: the unit.
+        drawn: units that the dataflow has a place for.
+    """
     names = product((c for c in CRITERIA if not CRITERIA[c].ranks_weights), MITIGATIONS)
     for criterion, mitigation in names:
         if mitigation != "rsparse":  # which has a number to its name
             demands = Method(parse_pattern("2:4"), criterion, mitigation).demands
-            if unit.asked(demands):
+            if unit.asked(demands) and set(demands.units) <= set(drawn):
                 return {"criterion": criterion, "mitigation": mitigation}
     return {}
 

@@ -84,7 +84,7 @@ class BankedCrossbar(Crossbar):
         int,
         Field(strict=True, gt=0, le=64),
         Field(description="Steps whose requests are collected, so that banks are more evenly full"),
-    ] = 2
+    ] = 4
 
     @property
     def takes_any_positions(self) -> bool:
@@ -96,8 +96,8 @@ class BankedCrossbar(Crossbar):
         return banked(masks.x, jobs, path, banks=self._banks, queue_steps=self.queue_steps)
 
     def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
-        """Return how they would be if tokens kept an even share, `[jobs]`."""
-        return expected(jobs, path, banks=self._banks)
+        """Return how they would be if tokens kept any positions alike, `[jobs]`."""
+        return expected(jobs, path, banks=self._banks, queue_steps=self.queue_steps)
 
     def place_of(self, positions: Ints) -> tuple[Ints, Ints]:
         """Return the number in its bank, and the bank, of the row of W at each position."""
@@ -145,7 +145,8 @@ class BankedCrossbar(Crossbar):
         shared = row.parts_um2["places"] / path.lanes
         legs = (row.logic_um2 - row.parts_um2["places"]) / self._routes(path)
         decode = tech.energy_pj("crossbar_full", "decode", shared)
-        decode += tech.energy_pj("index_encoder", "group", finder.logic_um2) / path.lanes
+        found_um2 = finder.logic_um2 + self._arbiter(tech, path).logic_um2 / path.rows
+        decode += tech.energy_pj("index_encoder", "group", found_um2) / path.lanes
         # A value is written to the registers of its step, and read.
         registers = (self._stages + 2) * path.x.bits
         route = tech.energy_pj("crossbar_full", "route", legs) + registers * tech.register_pj
@@ -158,7 +159,14 @@ class BankedCrossbar(Crossbar):
         operands = path.x.bits * path.lanes * path.columns
         registers = (self._stages + 2 * self.queue_steps) * operands
         registers += self._stages * path.x.bits * path.lanes  # activations beside them
-        return path.rows * (row + registers * tech.register_um2)
+        rows_um2 = path.rows * (row + registers * tech.register_um2)
+        return rows_um2 + self._arbiter(tech, path).area_um2
+
+    def _arbiter(self, tech: CostSource, path: Datapath) -> BlockCost:
+        """Return what keeps the rows of W that a round asks for, and picks one of each bank."""
+        positions = _SPAN * path.lanes * self.queue_steps
+        sizes = replace(shape(path), n=path.rows, m=positions)
+        return tech.block("bank_arbiter", sizes, period_ps=period_ps(path))
 
     @property
     def _banks(self) -> int:
@@ -194,4 +202,13 @@ def _path(s: Shape) -> Parts:
     return value_path(replace(s, n=1))
 
 
+def _arbiter_parts(s: Shape) -> Parts:
+    """Return a flag for each of M rows of W: asked for by some of N tokens, the first of its bank.
+
+    Four places a row for the latter: `bank_arbiter.sv` takes 5 to 8 um2 a row in Nangate45.
+    """
+    return {"places": s.m * (s.n + 4), "register_bits": s.m}
+
+
+BLOCKS["bank_arbiter"] = Block(_arbiter_parts, _path, priced_like="crossbar_full")
 BLOCKS["crossbar_banked"] = Block(_parts, _path, priced_like="crossbar_full")
