@@ -165,7 +165,7 @@ def rate(machine: ArchitectureFile, key: str) -> int:
     if key == "statistics":
         return max(1, 8 * machine.buffers.activations.port_bytes // path.x.bits)
     assert machine.selector is not None
-    positions = machine.selector.instances * machine.pattern.group_size
+    positions = machine.selector.instances * path.group_size
     return ceil_div(positions, machine.selector.cycles_per_group(path))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from accelsim.base.registry import Registry
 from accelsim.config.file import METHOD_UNITS, ArchitectureFile
 from accelsim.config.keys import unit_of
 from accelsim.config.operands import texts_of_precision
@@ -15,6 +16,7 @@ from accelsim.hardware import (
     UNITS,
     ActivationBuffer,
     CompressedBuffer,
+    Crossbar,
     OutputBuffer,
     Selector,
     Unit,
@@ -33,11 +35,12 @@ def architecture_schema() -> Schema:
     schema = ArchitectureFile.model_json_schema(by_alias=True)
     keys = schema["properties"]
     _describe(schema)
-    keys["selector"] |= {"anyOf": [_one_kind_of(_selectors()), {"type": "null"}]}
+    selectors = _with_own(SELECTORS, "selector", Selector)
+    keys["selector"] |= {"anyOf": [_one_kind_of(selectors), {"type": "null"}]}
     keys["crossbar"] = {
         "description": keys["crossbar"]["description"],
         "default": keys["crossbar"]["default"],
-        **_one_kind_of({kind: CROSSBARS[kind] for kind in CROSSBARS}),
+        **_one_kind_of(_with_own(CROSSBARS, "crossbar", Crossbar)),
     }
     for name in ("Selector", "Crossbar"):  # of no kind
         schema["$defs"].pop(name, None)
@@ -104,12 +107,14 @@ def _extra_units(models: Schema) -> list[Schema]:
     return units
 
 
-def _selectors() -> dict[str, type[Unit]]:
-    """Return selectors by kind: those of groups, and those that a dataflow has of its own."""
-    found: dict[str, type[Unit]] = {kind: SELECTORS[kind] for kind in SELECTORS}
+def _with_own(
+    registry: Registry[Any], unit: str, base: type[Selector | Crossbar]
+) -> dict[str, type[Unit]]:
+    """Return the classes of a unit by kind: registered ones, and those of single dataflows."""
+    found: dict[str, type[Unit]] = {kind: registry[kind] for kind in registry}
     for name in DATAFLOWS:
-        own = DATAFLOWS[name].classes.get("selector")
-        if own is not None and issubclass(own, Selector) and own.only_kind():
+        own = DATAFLOWS[name].classes.get(unit)
+        if own is not None and issubclass(own, base) and own.only_kind():
             found[own.only_kind()] = own
     return found
 
