@@ -50,7 +50,8 @@ def of_dataflow(unit: str) -> BeforeValidator:
     def build(raw: object, info: ValidationInfo) -> object:
         name = (info.context or info.data).get("dataflow")  # none where it is wrong itself
         chosen = DATAFLOWS[name].classes.get(unit) if name else None
-        return chosen.model_validate(raw) if chosen and isinstance(raw, dict) else raw
+        is_there = isinstance(raw, dict) and raw.get("kind") != "none"  # of a dense machine
+        return chosen.model_validate(raw) if chosen and is_there else raw
 
     return BeforeValidator(build)
 

@@ -19,7 +19,7 @@ import numpy as np
 from typing_extensions import override
 
 from accelsim.base.compiled import run_loop
-from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
+from accelsim.mapping.datapath import Datapath, Ints, bytes_of
 from accelsim.mapping.jobs import TileJobs
 from accelsim.mapping.packing import Packing
 from accelsim.sparsity import Mask

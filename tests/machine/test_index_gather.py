@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim import simulate
+from accelsim import load_trace, simulate
 from accelsim.base.errors import InputError
 from accelsim.config import load_arch
 from accelsim.hardware.crossbars.banked import BankedCrossbar
@@ -16,7 +16,7 @@ from accelsim.hardware.examples import work
 from accelsim.mapping.banked import banked
 from accelsim.run.verify import verify
 from accelsim.testing.traces import trace_of
-from tests.helpers.small import ROOT, load, tile
+from tests.helpers.small import ROOT, SHIPPED_TRACE, load, tile
 
 SHAPES = [(100, 72), (72, 40)]
 
@@ -265,7 +265,7 @@ def test_area_and_energy_grow_with_banks_and_queues():
         (["crossbar.banks=65"], r"crossbar.banks 65: .*port_bytes must be at least 520, not 512"),
         (["crossbar.banks=48"], r"macros 64 must be whole banks, .* 48; write 96"),
         (["crossbar={kind: full}"], "'banked', got 'full'"),
-        (["crossbar=null"], "crossbar"),
+        (["crossbar={kind: none}"], r"needs a crossbar that routes weights: crossbar.kind banked"),
         (["pattern=8:16"], "knows no groups"),
         (["pattern=threshold:0.5"], "does not select by 'threshold:0.5'"),
         (["buffers.weights.port_bytes=4", "buffers.weights.macros=1"], "must be at least 8, not 4"),
@@ -275,3 +275,32 @@ def test_area_and_energy_grow_with_banks_and_queues():
 def test_what_it_cannot_run_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
         load_arch(ROOT / "arch_configs" / "qsparse.yaml", changes)
+
+
+# What it must show -------------------------------------------------------------------------------
+
+
+def test_conflicts_eat_part_of_the_gain_of_prefill():
+    """Output and gate of a block of the shipped trace: what is left of a factor of 2.
+
+    The level of a token, and rows that wait for the longest one, take their share as well.
+    """
+    trace = load_trace(SHIPPED_TRACE)
+    block = replace(trace, meta=trace.meta.model_copy(update={"linears": trace.linears[3:5]}))
+
+    def gain(banks, queue_steps):
+        sizes = {"port_bytes": 8 * banks, "macros": banks, "capacity_kib": 256}
+        changes = {"crossbar__queue_steps": queue_steps, "buffers__weights": sizes}
+        result = simulate(machine(**changes, tiling="auto"), block)
+        stalls = result.breakdown.stall_cycles.get("crossbar", 0)
+        return dense / result.cycles, stalls / result.cycles
+
+    dense = simulate(load("dense", {"tiling": "auto"}), block).cycles
+    few, some, enough, ideal = (gain(*sizes) for sizes in ((32, 1), (64, 1), (64, 4), (1024, 1)))
+    speeds, stalls = zip(few, some, enough, ideal, strict=True)
+    assert few[0] < 1  # slower than a dense array
+    assert 1.3 < some[0] < 1.7
+    assert 1.8 < enough[0] <= ideal[0] < 2
+    assert list(speeds) == sorted(speeds)
+    assert few[1] > 0.3
+    assert stalls[3] == 0
