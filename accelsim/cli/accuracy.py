@@ -94,7 +94,8 @@ def command(
         str, typer.Option(help="What ranks values: act, clact, amber; wt prunes weights.")
     ] = "act",
     mitigations: Annotated[
-        str, typer.Option(help="none, dpts, spts, lpts, var, ls, residual, rsparse64 (any rank).")
+        str,
+        typer.Option(help="none, dpts, spts, lpts, var, l2, ls, residual, rsparse64 (any rank)."),
     ] = "none",
     weights: Annotated[
         str,

@@ -12,7 +12,18 @@ from accelsim.config.values import check_criterion
 from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
 from accelsim.dataflows.matches import MASK_BITS
-from accelsim.hardware import CROSSBARS, SELECTORS, UNITS, Buffer, Dram, PreScaler, Resource
+from accelsim.hardware import (
+    CROSSBARS,
+    SELECTORS,
+    UNITS,
+    Buffer,
+    Dram,
+    PreScaler,
+    Resource,
+)
+from accelsim.hardware.crossbars.banked import BankedCrossbar
+from accelsim.hardware.unit import only_kind
+from accelsim.mapping import ceil_div
 from accelsim.precision import PRECISIONS
 from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
@@ -31,6 +42,7 @@ def check_file(file: ArchitectureFile) -> None:
     _check_parts(file)
     _check_selector(file)
     _check_unpacker(file)
+    _check_banks(file)
     _check_scales_of_blocks(file)
     _check_own_method(file)
 
@@ -352,7 +364,9 @@ def _check_crossbar(file: ArchitectureFile) -> None:
             f"place; allowed: dense",
         )
     if "crossbar" in file.diagram.units and "crossbar" not in there:
+        own = file.diagram.classes.get("crossbar")
         kinds = ", ".join(k for k in CROSSBARS if CROSSBARS[k].is_routing)
+        kinds = only_kind(own) if own is not None else kinds
         of_x, of_w = ("pattern", x, "weights"), ("weight_pattern", w, "activations")
         for key, sparse, routed in (of_x, of_w):
             if not sparse.is_dense:
@@ -438,6 +452,34 @@ def _check_unpacker(file: ArchitectureFile) -> None:
             f"precision '{file.operands}' needs 'unpacker', for which dataflow '{file.dataflow}' "
             f"has no place",
         )
+
+
+def _check_banks(file: ArchitectureFile) -> None:
+    """Check that a weight buffer can give a row of W from each bank that a crossbar reaches."""
+    crossbar, weights = file.crossbar, file.buffers.weights
+    if not isinstance(crossbar, BankedCrossbar):
+        return
+    banks = crossbar.banks or max(1, min(weights.macros, rows_of_port(file)))
+    if banks > rows_of_port(file):
+        needed = ceil_div(banks * file.mac_array.columns * file.operands.w.bits, 8)
+        raise KeyedError(
+            ("crossbar", "banks"),
+            f"crossbar.banks {banks}: each gives a row of {file.mac_array.columns} columns in a "
+            f"cycle, for which buffers.weights.port_bytes must be at least {needed}, not "
+            f"{weights.port_bytes}",
+        )
+    if weights.macros % banks:
+        raise KeyedError(
+            ("buffers", "weights", "macros"),
+            f"buffers.weights.macros {weights.macros} must be whole banks, of which the crossbar "
+            f"reaches {banks}; write {ceil_div(weights.macros, banks) * banks}",
+        )
+
+
+def rows_of_port(file: ArchitectureFile) -> int:
+    """Return the rows of W, of C columns, that the weight buffer gives in a cycle."""
+    row_bits = file.mac_array.columns * file.operands.w.bits
+    return 8 * file.buffers.weights.port_bytes // row_bits
 
 
 def _check_scales_of_blocks(file: ArchitectureFile) -> None:

@@ -142,7 +142,7 @@ class ArchitectureFile(BaseModel):
         BeforeValidator(check_mitigation),
         Field(
             description=(
-                "How the error of pruning is reduced: none, var, dpts, spts, lpts, ls, "
+                "How the error of pruning is reduced: none, var, l2, dpts, spts, lpts, ls, "
                 "residual, or rsparse64 (any rank)"
             ),
         ),

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from accelsim.base.errors import InputError, KeyedError
 from accelsim.base.yaml_source import dotted
-from accelsim.config.checks import check_file
+from accelsim.config.checks import check_file, rows_of_port
 from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_of
 from accelsim.hardware import LaneUnit, Unit, Unpacker
+from accelsim.hardware.crossbars.banked import BankedCrossbar
 from accelsim.hardware.crossbars.none import NoCrossbar
 from accelsim.mapping import Datapath, ceil_div
 from accelsim.precision import PRECISIONS
@@ -37,7 +38,7 @@ def resolve(file: ArchitectureFile) -> ArchitectureFile:
     check_file(file)
     try:
         tech = technology_of(file)
-        machine = with_unpacker(with_node(file, tech.node_nm))
+        machine = with_banks(with_unpacker(with_node(file, tech.node_nm)))
         machine = with_method_units(machine, [file.method])
         fitted = _fitted(machine, tech)
     except InputError as error:
@@ -123,6 +124,14 @@ def with_unpacker(machine: Machine) -> Machine:
     return machine.model_copy(update={"unpacker": unit.keeping_up(path_of(machine))})
 
 
+def with_banks(machine: Machine) -> Machine:
+    """Return the machine with as many banks as its weight buffer has memories side by side."""
+    if not isinstance(machine.crossbar, BankedCrossbar):
+        return machine
+    banks = min(machine.buffers.weights.macros, rows_of_port(machine))
+    return machine.model_copy(update={"crossbar": machine.crossbar.with_banks(banks)})
+
+
 def with_units(machine: Machine, units: Mapping[str, Unit | None]) -> Machine:
     """Return the machine with other units, by their names in diagrams; None takes one out."""
     shipped = {UNIT_KEYS[name]: unit for name, unit in units.items() if name in UNIT_KEYS}
@@ -168,7 +177,7 @@ def rate(machine: ArchitectureFile, key: str) -> int:
     if key == "statistics":
         return max(1, 8 * machine.buffers.activations.port_bytes // path.x.bits)
     assert machine.selector is not None
-    positions = machine.selector.instances * machine.pattern.group_size
+    positions = machine.selector.instances * path.group_size
     return ceil_div(positions, machine.selector.cycles_per_group(path))
 
 

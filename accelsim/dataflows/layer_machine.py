@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from accelsim.base.errors import InputError
 from accelsim.dataflows.diagram import Diagram
 from accelsim.hardware import LaneUnit, Unit
+from accelsim.hardware.crossbars.banked import BankedCrossbar
 from accelsim.mapping import Datapath, Gemm, Packs, Stores, Tiling, ceil_div, check_tiling
 from accelsim.mapping.mapper import check_room
 from accelsim.sparsity import Pattern
@@ -74,9 +75,16 @@ class LayerMachine:
     @property
     def packs(self) -> Packs | None:
         """How tiles are packed whose time depends on the masks of X and W; None: it does not."""
-        is_sparse = self.path.is_sparse or self.path.w.is_sparse
-        packs = self.diagram.packs
-        return packs.serving(self.units) if is_sparse and packs is not None else None
+        if not (self.path.is_sparse or self.path.w.is_sparse):
+            return None
+        crossbar, packs = self.units.get("crossbar"), self.diagram.packs
+        if isinstance(crossbar, BankedCrossbar):
+            return crossbar
+        return None if packs is None else packs.serving(self.units)
+
+    def packs_in(self, *, is_decode: bool) -> Packs | None:
+        """Return the same for prefill, or for decode, which may gather rows instead."""
+        return None if is_decode and self.path.is_gathered else self.packs
 
     @property
     def is_searched(self) -> bool:

@@ -52,7 +52,7 @@ def joined(*, tokens: int, reduction: int, columns: int) -> Work:
     return replace(plain, path=replace(plain.path, formats=formats, queue_groups=2))
 
 
-def work(  # noqa: PLR0913
+def work(  # noqa: PLR0913 - all but one have a default, and are named
     pattern: str,
     *,
     tokens: int,
@@ -60,6 +60,7 @@ def work(  # noqa: PLR0913
     columns: int = 8,
     demands: Demands = Demands(),  # noqa: B008 - immutable
     weights: str = "dense",
+    is_decode: bool = False,
 ) -> Work:
     """Return a layer that is a single tile, none of its kept values zero."""
     gemm, machine = Gemm(tokens, reduction, columns), path(pattern, demands, weights)
@@ -75,4 +76,5 @@ def work(  # noqa: PLR0913
         weight_bytes=np.array([reduction * columns]),
         kept=kept,
         nonzero=kept,
+        is_decode=is_decode,
     )

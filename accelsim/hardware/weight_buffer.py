@@ -50,18 +50,19 @@ class WeightBuffer(Buffer):
 
     @override
     def read_bytes(self, work: Work) -> Ints:
-        return weight_bytes_read(work) * work.jobs.row_blocks(work.path) * work.path.passes
+        jobs, path = work.jobs, work.path
+        if not path.is_gathered:
+            return jobs.weight_tile_bytes(path) * jobs.row_blocks(path) * path.passes
+        return _gathered_bytes(work)
 
     @override
     def write_bytes(self, work: Work) -> Ints:
         return work.weight_bytes
 
 
-def weight_bytes_read(work: Work) -> Ints:
-    """Return the bytes of W of a tile that a row block of the array reads: of its rows there."""
+def _gathered_bytes(work: Work) -> Ints:
+    """Return the bytes of W that the array reads of each tile: of single rows, and their scales."""
     jobs, path = work.jobs, work.path
-    if not path.is_gathered:
-        return jobs.weight_tile_bytes(path)
-    rows = work.weight_rows
-    scales = np.minimum(rows, path.w.scales(jobs.reduction, jobs.reduction_start))
+    rows, blocks = work.weight_rows_read, jobs.row_blocks(path)
+    scales = np.minimum(rows, blocks * path.w.scales(jobs.reduction, jobs.reduction_start))
     return bytes_of(path.w.tile_bits(rows, jobs.columns, scales))

@@ -54,6 +54,18 @@ class Packing:
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: values for name, values in found.items() if values is not None}
 
+    def cycles(self, jobs: TileJobs, path: Datapath) -> Ints:
+        """Return the cycles in which the array computes each job, block after block."""
+        return jobs.blocks(path) * self.steps if self.array_cycles is None else self.array_cycles
+
+    def updates(self, jobs: TileJobs) -> Ints:
+        """Return how often an accumulator of each token takes a sum, for one column of each job."""
+        return jobs.tokens * self.steps
+
+    def rows_read(self, jobs: TileJobs, path: Datapath) -> Ints:
+        """Return the rows of W that the array reads of each tile for one of its column blocks."""
+        return jobs.row_blocks(path) * jobs.reduction
+
     @classmethod
     def of_runs(cls, runs: Sequence[Self]) -> Self:
         """Return what several runs found, `[runs, jobs]`."""

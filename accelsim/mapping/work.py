@@ -71,24 +71,22 @@ class Work:
         """How the tile of each job is packed."""
         return Packing.even(self.jobs, self.path) if self.found is None else self.found
 
-    @property
-    def steps(self) -> Ints:
-        """Cycles in which the array computes one R × C block of each job, `[jobs]`."""
-        return self.packing.steps
-
     @cached_property
     def array_cycles(self) -> Ints:
         """Cycles in which the array computes each job, block after block, `[jobs]`."""
-        if self.packing.array_cycles is not None:
-            return self.packing.array_cycles
-        return self.jobs.blocks(self.path) * self.steps
+        return self.packing.cycles(self.jobs, self.path)
 
     @property
-    def weight_rows(self) -> Ints:
-        """Rows of W that the array reads of each tile: all, where no rows are gathered."""
-        if self.path.is_gathered and self.found is not None:
-            return self.found.stored_values // self.jobs.tokens
-        return self.jobs.reduction
+    def weight_rows_read(self) -> Ints:
+        """Rows of W that the array reads of each tile, block of rows after block of rows."""
+        if self.is_gathered and self.found is not None:
+            return self.found.stored_values // self.jobs.tokens * self.jobs.row_blocks(self.path)
+        return self.packing.rows_read(self.jobs, self.path)
+
+    @property
+    def is_gathered(self) -> bool:
+        """Whether it is a decode step of which X and W are compacted to what some token keeps."""
+        return self.is_decode and self.path.is_gathered
 
     @property
     def flat(self) -> Work:
@@ -105,7 +103,7 @@ class Work:
             self,
             jobs=replace(self.jobs, **arrays),
             weight_bytes=self.weight_bytes.ravel(),
-            found=Packing(**found),
+            found=type(self.found)(**found),
         )
 
     @property

@@ -48,8 +48,8 @@ class Product:
 
     def kept(self, steps: Ints | None) -> int:
         """Return the values that are multiplied, zeros included, over all tokens or steps."""
-        if steps is not None and self.machine.path.is_gathered:
-            return int(self.selection.kept_counts[steps].sum())
+        if self.machine.path.is_gathered:
+            return int(self.selection.kept_counts[slice(None) if steps is None else steps].sum())
         tokens = self.selection.tokens if steps is None else steps.size
         return tokens * self.kept_per_token
 

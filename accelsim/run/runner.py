@@ -326,14 +326,15 @@ class Runner:
     ) -> tuple[str, ...]:
         """Return what to know of the decode steps, where it matters which tokens make a batch.
 
-        And that a machine that gathers rows runs prefill dense.
+        And that a machine that gathers rows for decode only runs prefill dense.
         """
         patterns = dict.fromkeys(layer.method.pattern for layer in layers)
         if self.arch.path.is_matched:
             rows = trace.tokens if steps is None else steps.shape[1]
             products = [rows * x.in_features * x.out_features for x in layers]
             return tuple(counting_notes(self.arch.name, self.arch.path, products))
-        if steps is None and self.arch.diagram.gathers_rows and not self.arch.pattern.is_dense:
+        is_dense = self.arch.diagram.is_dense_in_prefill and not self.arch.pattern.is_dense
+        if steps is None and is_dense:
             return (
                 f"{self.arch.name}: prefill runs dense; pattern '{self.arch.pattern}' is for "
                 f"decode, where rows of W are gathered",

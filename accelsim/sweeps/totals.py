@@ -262,8 +262,7 @@ def totals_of(  # noqa: PLR0913, PLR0917
     is_partial = batch is not None and (
         arch.diagram.gathers_rows or any(x.sequence_lengths is not None for x in inputs)
     )
-    is_matched = arch.diagram.packs is not None
-    if is_partial or is_matched or any(method.demands.rank for method in methods):
+    if is_partial or arch.diagram.is_matched or any(method.demands.rank for method in methods):
         phase: Phase = "prefill" if batch is None else "decode"
         options: dict[str, Any] = {"batch": batch, "layers": layers, "cache": workload.cache}
         result = simulate(arch, workload.trace, policy=policy, phase=phase, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -87,10 +87,12 @@ def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
         return {"dense": _DENSE, "2:4": both}
     own = diagram.classes.get("selector")
     if own is not None and issubclass(own, Selector) and diagram.takes_any_positions:
-        kind = only_kind(own)
-        section = {"kind": kind, "instances": 2}
+        kind, routing = only_kind(own), diagram.classes.get("crossbar")
         pattern = f"{kind}:0.5"
-        return {"dense": _DENSE, pattern: {**_COMPRESSING, "pattern": pattern, "selector": section}}
+        sparse = {**_COMPRESSING, "pattern": pattern, "selector": {"kind": kind, "instances": 2}}
+        if routing is not None:
+            sparse["crossbar"] = {"kind": only_kind(routing)}
+        return {"dense": _DENSE, pattern: sparse}
     if diagram.packs is not None and "crossbar" not in diagram.units:
         return {"dense": _DENSE, "2:4": {**_COMPRESSING, **_WITHOUT_CROSSBAR}}
     return MACHINES
@@ -169,10 +171,10 @@ def _at_its_key(unit: Unit, name: str, diagram: Diagram) -> Place:
     is_known = cls in (*SELECTORS.values(), *CROSSBARS.values(), _CLASSES[name])
     if not is_known:
         diagram = replace(diagram, classes={**diagram.classes, name: cls})
-    others = method_for(cls) if issubclass(cls, LaneUnit) else {}
+    others = method_for(cls, diagram.units) if issubclass(cls, LaneUnit) else {}
     if isinstance(unit, Selector) and not diagram.gathers_rows:
         others = {"pattern": next(p for p in _SELECTED if unit.takes(parse_pattern(p)))}
-    if diagram.gathers_rows:  # no method but its pattern asks for a unit
+    if diagram.gathers_rows and name == "statistics":  # its pattern asks for them
         others = {}
     if name == "unpacker":
         others = {"precision": "int8/int4:32"}
@@ -188,13 +190,18 @@ def _passed(unit: Unit, diagram: Diagram) -> Iterator[Place]:
             yield Place(where, widened, unit, ("units", CHECKED), plain=diagram)
 
 
-def method_for(unit: type[LaneUnit]) -> dict[str, str]:
-    """Return the keys of a method that asks for a unit of methods; none if no method does."""
+def method_for(unit: type[LaneUnit], drawn: Collection[str]) -> dict[str, str]:
+    """Return the keys of a method that asks for a unit of methods; none if no method does.
+
+    Args:
+        unit: the unit.
+        drawn: units that the dataflow has a place for.
+    """
     names = product((c for c in CRITERIA if not CRITERIA[c].ranks_weights), MITIGATIONS)
     for criterion, mitigation in names:
         if mitigation != "rsparse":  # which has a number to its name
             demands = Method(parse_pattern("2:4"), criterion, mitigation).demands
-            if unit.asked(demands):
+            if unit.asked(demands) and set(demands.units) <= set(drawn):
                 fp4 = {"precision": "nvfp4"} if demands.residual else {}
                 return {"criterion": criterion, "mitigation": mitigation, **fp4}
     return {}

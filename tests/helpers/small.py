@@ -18,7 +18,7 @@ OTHERS = {
 }  # fmt: skip
 """Shipped machines with sparse weights, or scales beside values, which have tests of their own."""
 ROW_GATHER = ["qsparse", "teal", "teal_w4"]
-"""Shipped machines that gather rows in decode and run prefill dense, with tests of their own."""
+"""Shipped machines that gather rows in decode, with tests of their own."""
 ARCHITECTURES = sorted(
     {path.stem for path in (ROOT / "arch_configs").glob("*.yaml")} - {*OTHERS, *ROW_GATHER}
 )
