@@ -122,9 +122,14 @@ def _check_patterns(file: ArchitectureFile) -> None:
             f"no machine runs pattern '{pattern}' in dataflow '{dataflow}', as it has no groups; "
             f"allowed: dense, or N:M; dataflows that run it: {', '.join(taking)}",
         )
-    if not file.diagram.gathers_rows:
-        _check_selector(file)
-        return
+    if file.diagram.gathers_rows:
+        _check_gathered(file)
+    _check_selector(file)
+
+
+def _check_gathered(file: ArchitectureFile) -> None:
+    """Check that a dataflow that gathers rows of W finds single ones, by a bit for each."""
+    pattern, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
     if not w.is_dense:
         raise KeyedError(
             ("weight_pattern",), f"dataflow '{dataflow}' gathers rows of a dense W; allowed: dense"
@@ -140,7 +145,6 @@ def _check_patterns(file: ArchitectureFile) -> None:
             ("format",),
             f"dataflow '{dataflow}' keeps a bit for each position of a tile; allowed: bitmask",
         )
-    _check_selector(file)
 
 
 def _check_selector(file: ArchitectureFile) -> None:
@@ -334,6 +338,8 @@ def _check_parts(file: ArchitectureFile) -> None:
 def _check_crossbar(file: ArchitectureFile) -> None:
     """Check that a machine with a sparse operand routes the other one, and no other does."""
     x, w, there = file.pattern, file.weight_pattern, file.given_units
+    if file.diagram.packs is not None and "crossbar" not in file.diagram.units:
+        return
     _check_both(file)
     if x.is_dense and w.is_dense and "crossbar" in there:
         raise KeyedError(

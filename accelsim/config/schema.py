@@ -40,6 +40,10 @@ def architecture_schema() -> Schema:
         "default": keys["crossbar"]["default"],
         **_one_kind_of(_kinds("crossbar", CROSSBARS)),
     }
+    keys["mac_array"] = {
+        "description": keys["mac_array"]["description"],
+        "anyOf": [{"$ref": keys["mac_array"]["$ref"]}, *_own("mac_array")],
+    }
     for name in ("Selector", "Crossbar"):  # of no kind
         schema["$defs"].pop(name, None)
     keys["dataflow"]["enum"] = sorted(DATAFLOWS)
@@ -112,6 +116,15 @@ def _kinds(unit: str, registry: Registry[Any]) -> dict[str, type[Unit]]:
         own = DATAFLOWS[name].classes.get(unit)
         if own is not None and only_kind(own):
             found[only_kind(own)] = own
+    return found
+
+
+def _own(unit: str) -> list[Schema]:
+    """Return the schemas of a unit that dataflows have of their own, each once."""
+    classes = dict.fromkeys(DATAFLOWS[name].classes.get(unit) for name in DATAFLOWS)
+    found = [own.model_json_schema() for own in classes if own is not None]
+    for schema in found:
+        _describe(schema)
     return found
 
 

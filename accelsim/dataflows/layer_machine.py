@@ -75,7 +75,8 @@ class LayerMachine:
     def packs(self) -> Packs | None:
         """How tiles are packed whose time depends on the masks of X and W; None: it does not."""
         is_sparse = self.path.is_sparse or self.path.w.is_sparse
-        return self.diagram.packs if is_sparse else None
+        packs = self.diagram.packs
+        return packs.serving(self.units) if is_sparse and packs is not None else None
 
     @property
     def is_searched(self) -> bool:
@@ -85,9 +86,9 @@ class LayerMachine:
     def products_per_output(self, pattern: Pattern, in_features: int) -> int:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 
-        Where both are sparse, what they have in common on average; where blocks are unrolled, those
-        of X: a lane takes each, whether it meets a weight or a zero. A residual has all of X once
-        more.
+        Where both are sparse, what they have in common on average; where blocks are unrolled in
+        time those of X: a lane takes each, whether it meets a weight or a zero. A residual has all
+        of X once more.
         """
         path, kept = self.path, pattern.kept_count(in_features)
         products = kept if path.is_unrolled else path.w.kept_count(kept)

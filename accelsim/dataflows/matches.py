@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.base.compiled import run_loop
-from accelsim.mapping import Datapath, Ints, Masks, Packing, TileJobs, ceil_div
+from accelsim.mapping import Datapath, Ints, Masks, Packing, Packs, TileJobs, ceil_div
 from accelsim.sparsity import Mask
 from accelsim.sparsity.patterns.base import keep_largest
 
@@ -26,7 +26,7 @@ _ONES = _BITS_SET.sum(axis=1, dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class InnerJoin:
+class InnerJoin(Packs):
     """Packs tiles by what both masks have in common.
 
     Group g of a tile goes to lane g mod L of each of the R × C elements. A lane takes one match a

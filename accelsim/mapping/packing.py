@@ -7,15 +7,17 @@ values that selection kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs
 from accelsim.mapping.masks import Masks
+from accelsim.precision import Values
 from accelsim.sparsity import Mask
 
 
@@ -123,18 +125,39 @@ class Packing:
         )
 
 
-class Packs(Protocol):
-    """How a dataflow packs tiles whose time depends on the values of both operands."""
+class Packs(ABC):
+    """How a dataflow packs tiles whose time depends on the values of operands."""
 
     @property
+    @abstractmethod
     def takes_any_positions(self) -> bool:
         """Whether kept activations may stand anywhere in K, as opposed to N in each group of M."""
 
+    def serving(self, units: Mapping[str, Any]) -> Packs:  # noqa: ARG002
+        """Return the same, set for the units of a machine; by default they do not matter."""
+        return self
+
+    @abstractmethod
     def found(self, masks: Masks, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how the tiles of a product are packed, `[jobs]`, `macs` included."""
 
+    @abstractmethod
     def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how they would be on average, as a search for tiles counts on, `[jobs]`."""
+
+
+@runtime_checkable
+class MultipliesTiles(Protocol):
+    """A way of packing that says, for `--verify`, which values meet in which order."""
+
+    def product(self, x: Values, w: Values, path: Datapath) -> Values:
+        """Return the product of a tile, added up in the order of the array, for `--verify`.
+
+        Args:
+            x: `[tokens, reduction]`, zero where an activation is dropped.
+            w: `[reduction, columns]`, zero where a weight is not stored.
+            path: the blocks of the array, and the width of its sums.
+        """
 
 
 def needed_rows(needed: Mask, jobs: TileJobs) -> Ints:

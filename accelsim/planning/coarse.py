@@ -26,6 +26,8 @@ def coarse_bounds(
     path = machine.path
     bounds = np.zeros(len(candidates), np.int64)
     kept = ceil_div(gemm.in_features, path.grain) * path.lane_group[0]
+    if machine.packs is not None:  # what both operands have in common, on average
+        kept = min(kept, machine.products_per_output(machine.pattern, gemm.in_features))
     computing = ceil_div(gemm.tokens * kept * gemm.out_features, path.macs_per_cycle)
     share = kept_share(machine, gemm, is_decode=is_decode)
     whole_w = path.w.tile_bits(gemm.in_features, gemm.out_features)

@@ -7,7 +7,8 @@ pass. Where W is the sparse operand, it is W that is compressed and decoded, and
 Where both are, each activation looks for its weight among the stored ones of its block, or a lane
 for what its groups of both have in common.
 Where rows are gathered, X is compacted to what some token of R keeps, and the array sees no other
-row of W.
+row of W. Where time depends on the masks of both operands, the dataflow multiplies each tile in its
+own order.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
-from accelsim.mapping import Gemm, Ints, Tiling, tile_jobs
+from accelsim.mapping import Gemm, Ints, MultipliesTiles, Tiling, tile_jobs
 from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
@@ -173,20 +174,40 @@ def machine_matmul(
     rest: Values | None = None,
 ) -> Values:
     """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
-    path = machine.path
-    tokens, in_features = operands.shape
-    gemm = Gemm(tokens, in_features, weights.shape[1])
-    machine, tiling = Planner().fitted(machine, gemm)
+    path, (tokens, in_features) = machine.path, operands.shape
+    machine, tiling = Planner().fitted(machine, Gemm(tokens, in_features, weights.shape[1]))
+    if isinstance(machine.packs, MultipliesTiles):
+        masked = np.where(_kept(machine, operands, mask), operands, operands.dtype.type(0))
+        return _with_matched_values(machine.packs, machine, tiling, masked, weights)
+    if path.is_gathered:
+        return _with_gathered_rows(machine, operands, weights, _kept(machine, operands, mask))
     if path.w.is_sparse:
         return _with_sparse_weights(machine, tiling, operands, weights, mask)
-    if path.is_gathered:
-        mask = machine.pattern.keep(operands) if mask is None else mask
-        return _with_gathered_rows(machine, operands, weights, mask)
-    stored = compress(machine, operands, mask)
+    return _with_selected_values(machine, tiling, compress(machine, operands, mask), weights, rest)
+
+
+def _kept(machine: LayerMachine, operands: Values, mask: Mask | None) -> Mask:
+    """Return which operands are kept, `[T, K]`: as told, or by the pattern of the machine."""
+    return machine.pattern.keep(operands) if mask is None else mask
+
+
+def _with_selected_values(
+    machine: LayerMachine,
+    tiling: Tiling,
+    stored: Compressed,
+    weights: Values | Packed,
+    rest: Values | None,
+) -> Values:
+    """Return `[T, O]` where each stored activation picks its weight by its metadata.
+
+    The `rest` of X, if there is one, is multiplied in a second pass over each tile of W.
+    """
+    path, tokens = machine.path, len(stored.values)
+    in_features, out_features = weights.shape
     offsets = _offsets(machine, stored).reshape(tokens, -1)
-    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
-    outputs = np.zeros((tokens, gemm.out_features), accumulator)
-    jobs = tile_jobs(gemm, tiling, path, machine.stores)
+    accumulator: Any = np.int32 if stored.values.dtype == np.int8 else np.float32
+    outputs = np.zeros((tokens, out_features), accumulator)
+    jobs = tile_jobs(Gemm(tokens, in_features, out_features), tiling, path, machine.stores)
     for rows, columns, start, length in tiles(jobs):
         first_group, groups = start // path.group_size, path.groups(length)
         tile = weights[start : start + length, columns]  # unpacks packed ones
@@ -198,10 +219,30 @@ def machine_matmul(
             outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
         if rest is None:
             continue
-        for first in range(0, length, path.lanes):  # the second pass over the same tile of W
+        for first in range(0, length, path.lanes):
             lanes = rest[rows, start : start + length][:, first : first + path.lanes]
             routed = tile[first : first + lanes.shape[1]]
             outputs[rows, columns] += np.einsum("rl,lc->rc", lanes, routed, dtype=accumulator)
+    return outputs
+
+
+def _with_matched_values(
+    packs: MultipliesTiles,
+    machine: LayerMachine,
+    tiling: Tiling,
+    masked: Values,
+    weights: Values | Packed,
+) -> Values:
+    """Return `[T, O]` where the dataflow says which values of X and W meet, and in which order."""
+    path, (tokens, in_features) = machine.path, masked.shape
+    gemm = Gemm(tokens, in_features, weights.shape[1])
+    accumulator: Any = np.int32 if masked.dtype == np.int8 else np.float32
+    outputs = np.zeros((tokens, gemm.out_features), accumulator)
+    for rows, columns, start, length in tiles(tile_jobs(gemm, tiling, path, machine.stores)):
+        inside = slice(start, start + length)
+        outputs[rows, columns] += packs.product(
+            masked[rows, inside], weights[inside, columns], path
+        )
     return outputs
 
 

@@ -71,10 +71,12 @@ _SPARSE: Keys = {
 _SELECTED = "2:4", "pairs-2:4"
 MACHINES: Mapping[str, Keys] = {"dense": _DENSE, "2:4": _SPARSE}
 """Small machines by what they keep; the sparse one has a method with a prologue."""
-_GATHERING: Keys = {
+_COMPRESSING: Keys = {
     **_DENSE,
     "buffers": {**_DENSE["buffers"], "compressed": {"capacity_kib": 0.25, "port_bytes": 8}},
 }
+
+_WITHOUT_CROSSBAR: Keys = {"pattern": "2:4", "selector": _SPARSE["selector"]}
 
 
 def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
@@ -84,12 +86,14 @@ def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
         both = {**_SPARSE, "weight_pattern": "2:4", "crossbar": crossbar}
         return {"dense": _DENSE, "2:4": both}
     own = diagram.classes.get("selector")
-    if not diagram.gathers_rows or own is None or not issubclass(own, Selector):
-        return MACHINES
-    kind = only_kind(own)
-    section = {"kind": kind, "instances": 2}
-    pattern = f"{kind}:0.5"
-    return {"dense": _DENSE, pattern: {**_GATHERING, "pattern": pattern, "selector": section}}
+    if own is not None and issubclass(own, Selector) and diagram.takes_any_positions:
+        kind = only_kind(own)
+        section = {"kind": kind, "instances": 2}
+        pattern = f"{kind}:0.5"
+        return {"dense": _DENSE, pattern: {**_COMPRESSING, "pattern": pattern, "selector": section}}
+    if diagram.packs is not None and "crossbar" not in diagram.units:
+        return {"dense": _DENSE, "2:4": {**_COMPRESSING, **_WITHOUT_CROSSBAR}}
+    return MACHINES
 
 
 _CLASSES: dict[str, Any] = {

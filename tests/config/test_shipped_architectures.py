@@ -99,7 +99,9 @@ def test_units_come_in_the_order_of_the_data_flow(name):
     order += ["crossbar", "mac_array", "output_buffer"]
     if machine.pattern.is_dense:
         order = [unit for unit in order if unit not in {"selector", "compressed_buffer"}]
-    if name in ROW_GATHER or (machine.pattern.is_dense and machine.weight_pattern.is_dense):
+    if name in {*ROW_GATHER, "dstc"} or (
+        machine.pattern.is_dense and machine.weight_pattern.is_dense
+    ):
         order.remove("crossbar")
     if name == "qsparse":
         order.insert(1, "statistics")  # all of X, for the levels of its tokens
