@@ -71,6 +71,11 @@ class Work:
         """How the tile of each job is packed."""
         return Packing.even(self.jobs, self.path) if self.found is None else self.found
 
+    @property
+    def steps(self) -> Ints:
+        """Cycles in which the array computes one R × C block of each job, `[jobs]`."""
+        return self.packing.steps
+
     @cached_property
     def array_cycles(self) -> Ints:
         """Cycles in which the array computes each job, block after block, `[jobs]`."""
