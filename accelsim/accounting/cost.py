@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.accounting.tally import Tally
 from accelsim.config import Architecture
+from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.tech.source import CostSource
 
 MW_S_TO_PJ = 1e9
@@ -38,6 +39,14 @@ class Prices:
             energy_pj={name: dict(unit.energy_pj(tech, path)) for name, unit in units.items()},
             clock_mhz=arch.clock_mhz,
         )
+
+    def in_mode(self, machine: LayerMachine) -> Prices:
+        """Return the prices as a layer finds them: with modes, its mode says what actions take."""
+        if not machine.path.modes:
+            return self
+        tech, path = machine.technology(), machine.path
+        own = {name: dict(unit.energy_pj(tech, path)) for name, unit in machine.units.items()}
+        return replace(self, energy_pj={**self.energy_pj, **own})
 
     @property
     def total_um2(self) -> float:

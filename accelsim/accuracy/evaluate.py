@@ -30,7 +30,7 @@ from accelsim.accuracy.windows import Window, sliding_windows
 from accelsim.base.errors import InputError
 from accelsim.base.renamed import both
 from accelsim.capture.coverage import coverage_of_linears
-from accelsim.sparsity import Pattern
+from accelsim.sparsity import Pattern, parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.demands import Demands
 from accelsim.sparsity.patterns.threshold import Threshold
@@ -60,6 +60,7 @@ class Settings:
         phase: `prefill` or `decode`.
         calibration_tokens: of the calibration text.
         repeats: with inputs that are off by rounding noise, which tell how much that matters.
+        weights: pattern to which W is pruned by magnitude, under whatever is done to activations.
     """
 
     tokens: int | None = 16384
@@ -69,9 +70,24 @@ class Settings:
     phase: str = "prefill"
     calibration_tokens: int = 4096
     repeats: int = 3
+    weights: str = "dense"
+
+    @property
+    def weight_pattern(self) -> Pattern:
+        """The pattern of W."""
+        return parse_pattern(self.weights)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings as plain data; of weights nothing is said where they are dense."""
+        plain = asdict(self)
+        if self.weight_pattern.is_dense:
+            del plain["weights"]
+        return plain
 
     def check(self) -> None:
         """Raise InputError for what no measurement can have."""
+        if isinstance(self.weight_pattern, Threshold):
+            raise InputError("weights are pruned to N:M or top-K; a threshold is for activations")
         check_precision(self.precision)
         if self.phase not in PHASES:
             raise InputError(f"unknown phase '{self.phase}'; allowed: {', '.join(PHASES)}")
@@ -131,7 +147,7 @@ class Report:
             "accelsim": __version__,
             "model": self.subject.source.identity,
             "text": {**self.text, "tokens": self.tokens},
-            "settings": asdict(self.settings),
+            "settings": self.settings.describe(),
             "compute_type": str(self.subject.model.dtype).removeprefix("torch."),
             "bos": self.subject.beginning.token,
             "calibration": self.calibration.facts,
@@ -264,8 +280,11 @@ def evaluate(  # noqa: PLR0913
     for policy in policies:
         policy.check(subject.linears)
         for method in policy.methods:
-            if not method.pattern.is_dense and why_not(method):
-                raise InputError(f"{policy.name or 'method'}: {method}: {why_not(method)}")
+            reason = "" if method.pattern.is_dense else why_not(method)
+            if CRITERIA[method.criterion].ranks_weights and not settings.weight_pattern.is_dense:
+                reason = f"prunes weights, which are pruned to {settings.weights} already"
+            if reason:
+                raise InputError(f"{policy.name or 'method'}: {method}: {reason}")
     ids = subject.tokens_of(text, settings.tokens)
     windows = windows_of(subject, len(ids), settings)
     calibration = _calibrated(
@@ -276,10 +295,10 @@ def evaluate(  # noqa: PLR0913
     report = _layers(subject, ids, policies, settings, calibration.states, progress)
     _check_called(subject, report)
     dense = Policy(DENSE)
-    pruners = [
-        Pruner(subject.linears, policy, precision=settings.precision, states=calibration.states)
-        for policy in (dense, *policies)
-    ]
+    how: dict[str, Any] = {"precision": settings.precision, "states": calibration.states}
+    pruners = [Pruner(subject.linears, dense, **how)]
+    how["weights"] = settings.weight_pattern
+    pruners += [Pruner(subject.linears, policy, **how) for policy in policies]
     if packs_weights(settings.precision):
         pruners.append(Pruner(subject.linears, dense))
     losses = _losses(subject, ids, windows, pruners, settings, progress)
@@ -433,5 +452,6 @@ def _layers(  # noqa: PLR0913, PLR0917
         states=states,
         seq_len=settings.seq_len,
         phase=settings.phase,
+        weights=settings.weight_pattern,
         on_layer=on_layer,
     )

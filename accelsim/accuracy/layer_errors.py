@@ -10,6 +10,7 @@ from accelsim.accuracy.arithmetic import at_least_single, running
 from accelsim.accuracy.hooks import rows_of, watching
 from accelsim.accuracy.masks import held, round_weights
 from accelsim.accuracy.pruning import (
+    DENSE,
     LayerPruning,
     RowLayout,
     State,
@@ -22,6 +23,7 @@ from accelsim.accuracy.subject import Subject
 from accelsim.base.renamed import both
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
+from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.policy import Method, Policy
 
@@ -114,6 +116,7 @@ def layer_errors(  # noqa: PLR0913
     states: States,
     seq_len: int,
     phase: str = "prefill",
+    weights: Pattern = DENSE.pattern,
     on_layer: Callable[[], None] = lambda: None,
 ) -> LayerReport:
     """Compare each layer's output with what it would be, given the inputs of the dense model.
@@ -126,6 +129,7 @@ def layer_errors(  # noqa: PLR0913
         states: from calibration.
         seq_len: tokens in a sequence.
         phase: in `decode` each token is selected by itself.
+        weights: pattern to which W is pruned, whatever the policies say of activations.
         on_layer: called after each layer.
     """
     length = min(subject.text_tokens(seq_len), len(ids))
@@ -135,7 +139,7 @@ def layer_errors(  # noqa: PLR0913
     outliers: dict[str, Outliers] = {}
 
     def look(name: str, *arguments: Any) -> None:
-        call = _Call(subject.linears[name], rows_of(*arguments), rows, precision)
+        call = _Call(subject.linears[name], rows_of(*arguments), rows, precision, weights)
         outliers[name] = Outliers.of(call.inputs)
         known: dict[Method, LayerError] = {}
         for policy, found in zip(policies, errors, strict=True):
@@ -155,10 +159,16 @@ class _Call:
     """One layer with its dense inputs, against which methods are compared."""
 
     def __init__(
-        self, linear: LinearModule, inputs: torch.Tensor, rows: RowLayout, precision: str
+        self,
+        linear: LinearModule,
+        inputs: torch.Tensor,
+        rows: RowLayout,
+        precision: str,
+        weights: Pattern,
     ) -> None:
         self.inputs = inputs
         self._linear, self._rows, self._precision = linear, rows, precision
+        self._weights = weights
         self._reals = held(inputs, precision)
         self._weight = at_least_single(round_weights(weight_of(linear), precision))
         self._squared_magnitude = _sum_of_squares(inputs)
@@ -171,7 +181,7 @@ class _Call:
             squared_magnitude=self._squared_magnitude,
             output_squared_magnitude=self._output_squared_magnitude,
         )
-        if method.pattern.is_dense:
+        if method.pattern.is_dense and self._weights.is_dense:
             return error
         if CRITERIA[method.criterion].ranks_weights:
             weight = at_least_single(machine_weight(self._linear, method, self._precision))
@@ -187,8 +197,8 @@ class _Call:
         layer = LayerPruning(method, self._precision, state, watch)
         pruned = layer.prune(self.inputs, self._rows)
         weight = self._weight
-        if layer.mitigation.weight_scale(state) is not None:
-            weight = machine_weight(self._linear, method, self._precision, state)
+        if layer.mitigation.weight_scale(state) is not None or not self._weights.is_dense:
+            weight = machine_weight(self._linear, method, self._precision, state, self._weights)
             weight = at_least_single(weight)
         outputs = pruned.inputs @ weight.T
         if pruned.dropped is not None:

@@ -57,6 +57,20 @@ def held(values: torch.Tensor, precision: str) -> torch.Tensor:
     return round_tokens(values.float(), precision)[1].to(values.dtype)
 
 
+def remainders(values: torch.Tensor, kept: torch.Tensor, precision: str) -> torch.Tensor:
+    """Return what float32 tokens `[T, K]` hold beyond those that a mask keeps, rounded again.
+
+    `float` leaves exactly the dropped values.
+    """
+    if precision == FLOAT:
+        return values * ~kept
+    torch = require("torch")
+    kind, array = _format_of_x(precision), values.cpu().numpy()
+    operands = kind.remainders(array, kind.encode_tokens(array) * kept.cpu().numpy())
+    reals = (operands * kind.token_scales(array)).astype(np.float32, copy=False)
+    return torch.from_numpy(reals).to(values.device)
+
+
 def _round_in_numpy(values: torch.Tensor, precision: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Round a tensor that is on the CPU."""
     torch = require("torch")

@@ -9,7 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from accelsim.accuracy.arithmetic import at_least_single, plainly
-from accelsim.accuracy.masks import FLOAT, held, keep, round_tokens, round_weights, scale_scores
+from accelsim.accuracy.masks import (
+    FLOAT,
+    held,
+    keep,
+    remainders,
+    round_tokens,
+    round_weights,
+    scale_scores,
+)
 from accelsim.base.errors import InputError
 from accelsim.capture.extra import require
 from accelsim.capture.linears import LinearModule
@@ -78,7 +86,11 @@ class LayerPruning:
 
     def prune(self, inputs: torch.Tensor, rows: RowLayout) -> Pruned:
         """Return what enters the product instead of inputs `[T, K]`, float32 or float64."""
-        return self.mitigation.prune(inputs, lambda values: self.select(values, rows), self.state)
+        pruned = self.mitigation.prune(inputs, lambda values: self.select(values, rows), self.state)
+        if pruned.split_by is None:
+            return pruned
+        rest = remainders(inputs.float(), pruned.split_by, self.precision)
+        return replace(pruned, inputs=pruned.inputs + rest.to(inputs.dtype))
 
     def select(
         self, values: torch.Tensor, rows: RowLayout = ONE_SEQUENCE
@@ -137,9 +149,15 @@ def _is_linear(linear: LinearModule) -> bool:
 
 
 def machine_weight(
-    linear: LinearModule, method: Method, precision: str, state: State = NO_STATE
+    linear: LinearModule,
+    method: Method,
+    precision: str,
+    state: State = NO_STATE,
+    weights: Pattern = DENSE.pattern,
 ) -> torch.Tensor:
     """Return the weight of a layer, `[O, K]`, as the machine holds it, and pruned if it is.
+
+    It is pruned by its method, or by `weights` beside a method of activations.
 
     Scales of channels hide in it: W diag(s) is what is rounded. As the scaled inputs bring s
     along, it is divided out again.
@@ -153,7 +171,9 @@ def machine_weight(
         scale = scale.where(scale.abs() > _TINY, 1.0).to(weight.dtype)
         weight = round_weights(weight * scale, precision) / scale
     if CRITERIA[method.criterion].ranks_weights:
-        weight = weight * keep(method.pattern, weight.float())
+        weights = method.pattern
+    if not weights.is_dense:
+        weight = weight * keep(weights, weight.float())
     return weight
 
 
@@ -177,6 +197,7 @@ class Pruner:
         *,
         precision: str = FLOAT,
         states: States | None = None,
+        weights: Pattern = DENSE.pattern,
     ) -> None:
         self.rows = RowLayout()
         self._linears = linears
@@ -185,6 +206,7 @@ class Pruner:
             for name, method in ((name, policy.of(name)) for name in linears)
         }
         self._precision = precision
+        self._weights = weights
         self._dropped: dict[str, torch.Tensor] = {}
         self._last: tuple[Any, ...] = (None, None, None)  # input, method, what came of them
 
@@ -210,8 +232,9 @@ class Pruner:
 
     def _attach(self, name: str, linear: LinearModule, layer: LayerPruning) -> None:
         prunes_weights = CRITERIA[layer.method.criterion].ranks_weights
-        if prunes_weights or self._precision != FLOAT:
-            weight = machine_weight(linear, layer.method, self._precision, layer.state)
+        if prunes_weights or self._precision != FLOAT or not self._weights.is_dense:
+            how = (layer.method, self._precision, layer.state, self._weights)
+            weight = machine_weight(linear, *how)
             self._exchange(linear, weight)
         if prunes_weights:
             layer = replace(layer, method=DENSE)

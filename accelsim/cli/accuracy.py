@@ -94,8 +94,13 @@ def command(
         str, typer.Option(help="What ranks values: act, clact, amber; wt prunes weights.")
     ] = "act",
     mitigations: Annotated[
-        str, typer.Option(help="none, dpts, spts, lpts, var, ls, rsparse64 (any rank).")
+        str,
+        typer.Option(help="none, dpts, spts, lpts, var, l2, ls, residual, rsparse64 (any rank)."),
     ] = "none",
+    weights: Annotated[
+        str,
+        typer.Option(help="Pattern to which W is pruned by magnitude, under whatever prunes X."),
+    ] = "dense",
     policy: Annotated[
         Path | None,
         typer.Option(help="Policy file: which layers are pruned how; see the guide."),
@@ -166,6 +171,7 @@ def command(
         phase=phase,
         calibration_tokens=calibration_tokens,
         repeats=repeats,
+        weights=weights,
     )
     settings.check()
     check_folders(csv, save_calibration, heatmap)

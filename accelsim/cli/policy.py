@@ -1,4 +1,4 @@
-"""`accelsim policy search`: which layers to leave dense."""
+"""`accelsim policy`: which layers to leave dense, and how much each layer drops."""
 
 from __future__ import annotations
 
@@ -38,12 +38,15 @@ from accelsim.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from accelsim.studies.policy_search import Found
 
 EXAMPLE = (
     "accelsim policy search arch_configs/nm816.yaml --trace traces/llama.npz "
     "--budget cycles=0.65 --out policy.yaml"
 )
+_LEAST_SHARE = 0.00005  # that four digits show
 app = typer.Typer(no_args_is_help=True, help="Find out which layer to prune how, under a budget.")
 
 
@@ -193,3 +196,68 @@ def _print(data: dict[str, Any], out: Path) -> None:
     from accelsim.report.accuracy import policy_table
 
     show(policy_table(data), f"wrote {out}")
+
+
+LEVELS_EXAMPLE = "accelsim policy levels --sparsity 0.5 --out levels.yaml"
+
+
+@app.command("levels", epilog=f"Example: {LEVELS_EXAMPLE}")
+def levels_command(
+    sparsity: Annotated[
+        float, typer.Option(help="What each block drops of its inputs, weighted by layer size.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Policy file to write.", metavar="FILE")],
+    model: ModelOption = "traces/models/llama-docs-16m",
+    calibration: CalibrationOption = "python-topics-calibration",
+    tokens: TokensOption = 4096,
+    seq_len: SeqLenOption = 512,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Share thresholds out among the layers of each block by greedy search, as TEAL does.
+
+    The policy gives each layer its own threshold:P, which machines with row gather run.
+    """
+    from accelsim.accuracy.greedy import greedy_sparsities
+    from accelsim.accuracy.subject import load_subject
+    from accelsim.accuracy.texts import load_text
+    from accelsim.base.errors import InputError
+    from accelsim.base.files import check_folders, write_texts
+
+    if not 0 < sparsity < 1:
+        raise InputError(f"--sparsity {sparsity:g}: must be above 0 and below 1")
+    check_folders(out)
+    text = load_text(calibration)
+    subject = load_subject(model, revision=revision, device=device, seq_len=seq_len)
+    ids = subject.tokens_of(text, tokens or None)
+    with stages() as progress:
+        shares = greedy_sparsities(
+            subject, ids, sparsity, seq_len, lambda done, of: progress("blocks", done, of)
+        )
+    how = f"{sparsity:g} of the inputs of {subject.source.name}, learned from {calibration}"
+    write_texts({out: levels_text(shares, sparsity, how)})
+    if json_:
+        show_json({"schema": 1, "sparsity": sparsity, "layers": shares})
+        return
+    least, most = min(shares.values()), max(shares.values())
+    show(f"wrote {out}: {len(shares)} layers drop {least:.2f} to {most:.2f} of their inputs")
+
+
+def levels_text(shares: Mapping[str, float], sparsity: float, how: str) -> str:
+    """Return a policy file in which each layer drops its share; a layer that drops none is dense.
+
+    >>> print(levels_text({"a.0.q": 0.43251, "a.0.o": 0.0}, 0.5, "half of …"), end="")
+    # Found by `accelsim policy levels`: half of ….
+    schema: 1
+    pattern: threshold:0.5
+    layers:
+      "a.0.q": threshold:0.4325
+      "a.0.o": dense
+    """
+    head = f"# Found by `accelsim policy levels`: {how}.\nschema: 1\n"
+    rules = [
+        f'  "{name}": ' + (f"threshold:{share:.4f}" if share >= _LEAST_SHARE else "dense")
+        for name, share in shares.items()
+    ]
+    return "\n".join([f"{head}pattern: threshold:{sparsity:g}\nlayers:", *rules]) + "\n"

@@ -121,8 +121,10 @@ class Architecture(ArchitectureFile):
     def running(self, method: Method | None = None) -> LayerMachine:
         """Return the machine as a layer with this method finds it; None: that nothing is said of.
 
-        A layer by a pattern within the machine's runs like one by the machine's. A dense one passes
-        all units by that selection needs, but for the crossbar, through which its weights go, too.
+        A layer by a pattern within the machine's runs like one by the machine's, or by the first of
+        its modes that takes it; where blocks are unrolled, fewer values are fewer steps. A dense
+        one passes all units by that selection needs, but for the crossbar, through which its
+        weights go, too.
 
         Raises:
             InputError: the machine cannot run it.
@@ -131,11 +133,16 @@ class Architecture(ArchitectureFile):
             return self._as_set
         check_runs(self, method)
         if method.pattern.is_dense:
-            own = {"name": self.name, "crossbar": self.crossbar, "unpacker": self.unpacker}
+            names = ("name", "weight_pattern", "crossbar", "unpacker")
+            own = {name: getattr(self, name) for name in names}
             return self.dense().model_copy(update=own)._as_set
         keys: dict[str, Any] = {"criterion": method.criterion, "mitigation": method.mitigation}
         if not method.pattern.is_grouped:
             keys["pattern"] = method.pattern
+        elif self.diagram.unrolls_blocks:
+            keys["pattern"] = method.pattern.in_groups_of(self.pattern.group_size)
+        elif self.modes:
+            keys["pattern"] = next(m for m in self.modes if method.pattern.runs_on(m))
         return self.model_copy(update=keys)._as_set
 
     @cached_property
@@ -185,7 +192,7 @@ class Architecture(ArchitectureFile):
         """
         plain = parse_pattern("dense")
         dense: dict[str, Any] = {"pattern": plain, "weight_pattern": plain}
-        dense |= {"criterion": "act", "mitigation": "none"}
+        dense |= {"criterion": "act", "mitigation": "none", "modes": ()}
         left_out = {name: None for name in self.diagram.sparse_units if name in self.given_units}
         machine = with_units(self, left_out).model_copy(update={"name": "dense", **dense})
         return with_unpacker(machine)
@@ -193,11 +200,12 @@ class Architecture(ArchitectureFile):
     def resolved(self) -> dict[str, Any]:
         """Return every value as plain data for a result file, defaults included.
 
-        Only `dataflow`, `weight_pattern`, `units` and `unpacker` are left out where they say
-        nothing new.
+        Only `dataflow`, `modes`, `weight_pattern`, `units` and `unpacker` are left out where they
+        say nothing new.
         """
         plain = self.model_dump(by_alias=True, mode="json")
         fields = type(self).model_fields
-        unsaid = {"dataflow": fields["dataflow"].default, "units": {}, "unpacker": None}
+        unsaid: dict[str, Any] = {"dataflow": fields["dataflow"].default, "modes": []}
+        unsaid |= {"units": {}, "unpacker": None}
         unsaid["weight_pattern"] = str(fields["weight_pattern"].default)
         return {k: value for k, value in plain.items() if k not in unsaid or value != unsaid[k]}

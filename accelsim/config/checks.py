@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from accelsim.base.errors import InputError, KeyedError, shown
 from accelsim.base.registry import did_you_mean
 from accelsim.base.yaml_source import dotted
@@ -9,10 +11,24 @@ from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_
 from accelsim.config.values import check_criterion
 from accelsim.dataflows import DATAFLOWS
 from accelsim.dataflows.diagram import Role
-from accelsim.hardware import CROSSBARS, UNITS, Buffer, Dram, Resource
+from accelsim.dataflows.matches import MASK_BITS
+from accelsim.hardware import (
+    CROSSBARS,
+    SELECTORS,
+    UNITS,
+    Buffer,
+    Dram,
+    PreScaler,
+    Resource,
+)
+from accelsim.hardware.crossbars.banked import BankedCrossbar
+from accelsim.hardware.unit import only_kind
+from accelsim.mapping import ceil_div
 from accelsim.precision import PRECISIONS
+from accelsim.sparsity import Pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import parse_mitigation
+from accelsim.sparsity.patterns.nm import NM
 from accelsim.sparsity.policy import Method
 from accelsim.tech.load import load_source
 
@@ -20,10 +36,13 @@ from accelsim.tech.load import load_source
 def check_file(file: ArchitectureFile) -> None:
     """Raise KeyedError if the parts of a file do not fit together."""
     _check_patterns(file)
+    _check_modes(file)
     _check_costs(file)
     _check_diagram(file)
     _check_parts(file)
+    _check_selector(file)
     _check_unpacker(file)
+    _check_banks(file)
     _check_scales_of_blocks(file)
     _check_own_method(file)
 
@@ -41,7 +60,7 @@ def check_method(method: Method) -> None:
 
 def check_runs(file: ArchitectureFile, method: Method) -> None:
     """Raise InputError if the machine cannot run layers by this method."""
-    pattern = file.pattern
+    pattern = _widest(file)
     if not method.pattern.runs_on(pattern):
         within = f", {pattern}, and N:M whose groups fit into those of {pattern}"
         if not pattern.is_grouped:
@@ -52,17 +71,53 @@ def check_runs(file: ArchitectureFile, method: Method) -> None:
         )
     check_method(method)
     demands, drawn = method.demands, file.diagram.units
-    if demands.rank and file.diagram.gathers_rows:
+    if demands.residual and not PRECISIONS[file.operands.x.precision].block:
+        with_scales = ", ".join(name for name in sorted(PRECISIONS) if PRECISIONS[name].block)
         raise InputError(
-            f"mitigation '{method.mitigation}' adds a product of what was dropped, which dataflow "
-            f"'{file.dataflow}' does not keep"
+            f"mitigation '{method.mitigation}' rounds X twice, with scales of blocks, which "
+            f"precision '{file.operands}' does not have; allowed: {with_scales}"
         )
+    if not pattern.keeps_any and PreScaler.asked(demands):
+        raise InputError(
+            f"criterion '{method.criterion}' ranks by scores, of which pattern '{pattern}' has no "
+            f"sums"
+        )
+    if demands.rank:
+        _check_low_rank(file, method.mitigation)
     for unit in METHOD_UNITS:
         if unit.key not in drawn and unit.asked(demands):
             raise InputError(
                 f"criterion '{method.criterion}' with mitigation '{method.mitigation}' needs "
                 f"'{unit.key}', for which dataflow '{file.dataflow}' has no place"
             )
+
+
+def _check_low_rank(file: ArchitectureFile, mitigation: str) -> None:
+    """Raise InputError if the machine cannot add the products of a low-rank mitigation."""
+    reason = ""
+    if not file.weight_pattern.is_dense:
+        reason = (
+            f"a product with whole weights, which a machine with weight_pattern "
+            f"'{file.weight_pattern}' does not store"
+        )
+    elif file.modes:
+        reason = "products in other modes than the layer's own; leave 'modes' out for it"
+    elif file.diagram.gathers_rows:
+        reason = f"a product of what was dropped, which dataflow '{file.dataflow}' does not keep"
+    if reason:
+        raise InputError(f"mitigation '{mitigation}' adds {reason}")
+
+
+def _widest(file: ArchitectureFile) -> Pattern:
+    """Return the pattern that keeps most: the machine's, or what its selector can beyond that.
+
+    Only where blocks are unrolled, which take as many steps as values are kept.
+    """
+    pattern, selector = file.pattern, file.selector
+    if pattern.is_dense or selector is None or not file.diagram.unrolls_blocks:
+        return pattern
+    most = min(selector.most_kept(pattern.kept_per_group), pattern.group_size)
+    return pattern if most == pattern.kept_per_group else NM(most, pattern.group_size)
 
 
 def _check_patterns(file: ArchitectureFile) -> None:
@@ -80,8 +135,14 @@ def _check_patterns(file: ArchitectureFile) -> None:
             f"no machine runs pattern '{pattern}' in dataflow '{dataflow}', as it has no groups; "
             f"allowed: dense, or N:M; dataflows that run it: {', '.join(taking)}",
         )
-    if not file.diagram.gathers_rows:
-        return
+    if file.diagram.gathers_rows:
+        _check_gathered(file)
+    _check_selector(file)
+
+
+def _check_gathered(file: ArchitectureFile) -> None:
+    """Check that a dataflow that gathers rows of W finds single ones, by a bit for each."""
+    pattern, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
     if not w.is_dense:
         raise KeyedError(
             ("weight_pattern",), f"dataflow '{dataflow}' gathers rows of a dense W; allowed: dense"
@@ -97,12 +158,68 @@ def _check_patterns(file: ArchitectureFile) -> None:
             ("format",),
             f"dataflow '{dataflow}' keeps a bit for each position of a tile; allowed: bitmask",
         )
-    if file.selector is not None and not file.selector.takes(pattern) and not pattern.is_dense:
+
+
+def _check_selector(file: ArchitectureFile) -> None:
+    """Check that the selector can rank what the pattern selects by, in the format of X."""
+    selector, pattern, x = file.selector, file.pattern, file.operands.x
+    if selector is None:
+        return
+    if not pattern.is_dense and not selector.takes(pattern):
+        kinds = ", ".join(kind for kind in SELECTORS if SELECTORS[kind].takes(pattern))
         raise KeyedError(
             ("pattern",),
-            f"selector '{file.selector.kind}' of dataflow '{dataflow}' does not select by "
-            f"'{pattern}'",
+            f"selector '{selector.kind}' of dataflow '{file.dataflow}' does not select by "
+            f"'{pattern}'" + (f"; allowed: selector.kind {kinds}" if kinds else ""),
         )
+    if not pattern.is_dense and not selector.takes_format(PRECISIONS[x.precision]):
+        raise KeyedError(
+            ("selector", "kind"),
+            f"selector '{selector.kind}' adds magnitudes and has no adders for '{x}'",
+        )
+
+
+def _check_modes(file: ArchitectureFile) -> None:
+    """Check that modes are N:M, fit into each other, and have their hardware."""
+    if not file.modes:
+        return
+    texts, largest = [str(mode) for mode in file.modes], file.modes[-1]
+    for mode in file.modes:
+        if mode.is_dense or not isinstance(mode, NM):
+            raise KeyedError(("modes",), f"modes: '{mode}' is no N:M; dense layers need no mode")
+        if not mode.runs_on(file.pattern):
+            raise KeyedError(
+                ("modes",), f"modes: '{mode}' does not fit into pattern '{file.pattern}'"
+            )
+    if largest != file.pattern:
+        raise KeyedError(
+            ("modes",),
+            f"modes: the last one is the pattern that the hardware is made for, "
+            f"'{file.pattern}', not '{largest}'",
+        )
+    for (a, mode), (b, after) in pairwise(zip(texts, file.modes, strict=True)):
+        if a in texts[texts.index(a) + 1 :] or after.group_size % mode.group_size:
+            raise KeyedError(
+                ("modes",),
+                f"modes: '{b}' behind '{a}': smallest first, each once, each M divides the next",
+            )
+    _check_hardware_of_modes(file)
+
+
+def _check_hardware_of_modes(file: ArchitectureFile) -> None:
+    """Check that selector, crossbar and metadata are of kinds that can have modes."""
+    for key, registry, unit in (
+        ("selector", SELECTORS, file.selector),
+        ("crossbar", CROSSBARS, file.crossbar),
+    ):
+        kinds = [kind for kind in registry if registry[kind].has_modes]
+        if unit is not None and unit.kind not in kinds:
+            raise KeyedError(
+                (key, "kind"),
+                f"{key}.kind '{unit.kind}' has no modes; with modes: {', '.join(kinds)}",
+            )
+    if file.format != "bitmask":
+        raise KeyedError(("format",), f"format '{file.format}' has no modes; with modes: bitmask")
 
 
 def _check_own_patterns(file: ArchitectureFile) -> None:
@@ -244,14 +361,11 @@ def _check_parts(file: ArchitectureFile) -> None:
 
 
 def _check_crossbar(file: ArchitectureFile) -> None:
-    """Check that a machine with one sparse operand routes the other one, and no other does."""
+    """Check that a machine with a sparse operand routes the other one, and no other does."""
     x, w, there = file.pattern, file.weight_pattern, file.given_units
-    if not (x.is_dense or w.is_dense):
-        raise KeyedError(
-            ("weight_pattern",),
-            f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
-            f"allowed: weight_pattern dense, or pattern dense",
-        )
+    if file.diagram.packs is not None and "crossbar" not in file.diagram.units:
+        return
+    _check_both(file)
     if x.is_dense and w.is_dense and "crossbar" in there:
         raise KeyedError(
             ("crossbar",), f"pattern '{x}' drops nothing and has no use for 'crossbar'"
@@ -263,12 +377,78 @@ def _check_crossbar(file: ArchitectureFile) -> None:
             f"place; allowed: dense",
         )
     if "crossbar" in file.diagram.units and "crossbar" not in there:
+        own = file.diagram.classes.get("crossbar")
         kinds = ", ".join(k for k in CROSSBARS if CROSSBARS[k].is_routing)
+        kinds = only_kind(own) if own is not None else kinds
         of_x, of_w = ("pattern", x, "weights"), ("weight_pattern", w, "activations")
         for key, sparse, routed in (of_x, of_w):
             if not sparse.is_dense:
                 needed = f"needs a crossbar that routes {routed}: crossbar.kind {kinds}"
                 raise KeyedError(("crossbar",), f"{key} '{sparse}' {needed}")
+
+
+def _check_both(file: ArchitectureFile) -> None:
+    """Check that one operand is sparse at most, or both where the dataflow serves both."""
+    x, w = file.pattern, file.weight_pattern
+    if file.diagram.joins_masks:
+        _check_joined(file)
+    elif file.diagram.unrolls_blocks:
+        _check_unrolled(file)
+    elif not (x.is_dense or w.is_dense):
+        serving = [n for n in DATAFLOWS if DATAFLOWS[n].joins_masks or DATAFLOWS[n].unrolls_blocks]
+        raise KeyedError(
+            ("weight_pattern",),
+            f"weight_pattern '{w}' does not go with pattern '{x}': one operand may be sparse; "
+            f"allowed: weight_pattern dense, or pattern dense; dataflows with both: "
+            f"{', '.join(serving)}",
+        )
+
+
+def _check_unrolled(file: ArchitectureFile) -> None:
+    """Check that both operands have blocks alike, and masks."""
+    x, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
+    if not x.is_dense and w.group_size != x.group_size:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' has a lane for a block of both operands, but weight_pattern "
+            f"'{w}' has blocks of {w.group_size} and pattern '{x}' of {x.group_size}; allowed: "
+            f"the same size",
+        )
+    if not w.is_dense and file.format != "bitmask":
+        raise KeyedError(
+            ("format",),
+            f"dataflow '{dataflow}' matches the masks of both operands; allowed: bitmask",
+        )
+
+
+def _check_joined(file: ArchitectureFile) -> None:
+    """Check that both operands have masks that a lane can join."""
+    x, w, dataflow = file.pattern, file.weight_pattern, file.dataflow
+    if x.is_dense != w.is_dense:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' joins the masks of two sparse operands, but pattern is '{x}' "
+            f"and weight_pattern '{w}'; allowed: N:M for both",
+        )
+    if x.is_dense:
+        return
+    if PRECISIONS[file.operands.x.precision].block:
+        raise KeyedError(
+            ("precision",),
+            f"'{file.operands.x}' has scales of blocks, by which lanes of dataflow '{dataflow}' "
+            f"do not add: they take one product of a group a cycle",
+        )
+    if x.group_size > MASK_BITS or x.group_size % w.group_size:
+        raise KeyedError(
+            ("weight_pattern",),
+            f"dataflow '{dataflow}' joins masks of up to {MASK_BITS} positions, whole blocks of W, "
+            f"but pattern '{x}' has groups of {x.group_size} and weight_pattern '{w}' blocks of "
+            f"{w.group_size}",
+        )
+    if file.format != "bitmask":
+        raise KeyedError(
+            ("format",), f"dataflow '{dataflow}' joins the masks of both; allowed: bitmask"
+        )
 
 
 def _check_unpacker(file: ArchitectureFile) -> None:
@@ -285,6 +465,34 @@ def _check_unpacker(file: ArchitectureFile) -> None:
             f"precision '{file.operands}' needs 'unpacker', for which dataflow '{file.dataflow}' "
             f"has no place",
         )
+
+
+def _check_banks(file: ArchitectureFile) -> None:
+    """Check that a weight buffer can give a row of W from each bank that a crossbar reaches."""
+    crossbar, weights = file.crossbar, file.buffers.weights
+    if not isinstance(crossbar, BankedCrossbar):
+        return
+    banks = crossbar.banks or max(1, min(weights.macros, rows_of_port(file)))
+    if banks > rows_of_port(file):
+        needed = ceil_div(banks * file.mac_array.columns * file.operands.w.bits, 8)
+        raise KeyedError(
+            ("crossbar", "banks"),
+            f"crossbar.banks {banks}: each gives a row of {file.mac_array.columns} columns in a "
+            f"cycle, for which buffers.weights.port_bytes must be at least {needed}, not "
+            f"{weights.port_bytes}",
+        )
+    if weights.macros % banks:
+        raise KeyedError(
+            ("buffers", "weights", "macros"),
+            f"buffers.weights.macros {weights.macros} must be whole banks, of which the crossbar "
+            f"reaches {banks}; write {ceil_div(weights.macros, banks) * banks}",
+        )
+
+
+def rows_of_port(file: ArchitectureFile) -> int:
+    """Return the rows of W, of C columns, that the weight buffer gives in a cycle."""
+    row_bits = file.mac_array.columns * file.operands.w.bits
+    return 8 * file.buffers.weights.port_bytes // row_bits
 
 
 def _check_scales_of_blocks(file: ArchitectureFile) -> None:

@@ -44,6 +44,7 @@ from accelsim.hardware import (
     PreScaler,
     PreShifter,
     Selector,
+    Splitter,
     Statistics,
     Unit,
     Unpacker,
@@ -53,7 +54,14 @@ from accelsim.precision import Operands
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method
 
-METHOD_UNITS: tuple[type[LaneUnit], ...] = (Statistics, PreShifter, PreScaler, Moments, Epilogue)
+METHOD_UNITS: tuple[type[LaneUnit], ...] = (
+    Statistics,
+    PreShifter,
+    PreScaler,
+    Splitter,
+    Moments,
+    Epilogue,
+)
 UNIT_KEYS: dict[str, KeyPath] = {
     "dram": ("dram",),
     "mac_array": ("mac_array",),
@@ -106,12 +114,22 @@ class ArchitectureFile(BaseModel):
             )
         ),
     ]
-    pattern: Annotated[PatternValue, Field(description="dense, or N:M with N ≤ M ≤ 64")]
+    pattern: Annotated[
+        PatternValue,
+        Field(description="dense, N:M with N ≤ M ≤ 64, two ranks N:MxP:Q, or pairs-N:M"),
+    ]
+    modes: Annotated[
+        tuple[PatternValue, ...],
+        Field(
+            description="Patterns N:M that layers have in their own time and for their own energy "
+            "on hardware of the largest, `pattern`, which is the last one; each M divides the next"
+        ),
+    ] = ()
     weight_pattern: Annotated[
         PatternValue,
         Field(
-            description="Of W: dense, or N:M, pruned before the run; stored without its zeros, "
-            "with metadata in `format`"
+            description="Of W: dense, N:M, or two ranks N:MxP:Q, pruned before the run; stored "
+            "without its zeros, with metadata in `format`"
         ),
     ] = parse_pattern("dense")
     criterion: Annotated[
@@ -124,8 +142,8 @@ class ArchitectureFile(BaseModel):
         BeforeValidator(check_mitigation),
         Field(
             description=(
-                "How the error of pruning is reduced: none, var, dpts, spts, lpts, ls, "
-                "or rsparse64 (any rank)"
+                "How the error of pruning is reduced: none, var, l2, dpts, spts, lpts, ls, "
+                "residual, or rsparse64 (any rank)"
             ),
         ),
     ] = "none"
@@ -186,6 +204,16 @@ class ArchitectureFile(BaseModel):
         Field(
             description=(
                 "Multiplies scores by factors before selection; default: what the method asks for"
+            ),
+        ),
+    ] = None
+    splitter: Annotated[
+        SerializeAsAny[Splitter] | None,
+        of_dataflow("splitter"),
+        Field(
+            description=(
+                "Rounds X to what is kept, and again to what that leaves of it; default: what the "
+                "method asks for"
             ),
         ),
     ] = None

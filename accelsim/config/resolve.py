@@ -13,13 +13,15 @@ from pydantic import ValidationError
 
 from accelsim.base.errors import InputError, KeyedError
 from accelsim.base.yaml_source import dotted
-from accelsim.config.checks import check_file
+from accelsim.config.checks import check_file, rows_of_port
 from accelsim.config.file import METHOD_UNITS, UNIT_KEYS, ArchitectureFile, key_of
 from accelsim.hardware import LaneUnit, Unit, Unpacker
+from accelsim.hardware.crossbars.banked import BankedCrossbar
 from accelsim.hardware.crossbars.none import NoCrossbar
 from accelsim.mapping import Datapath, ceil_div
 from accelsim.precision import PRECISIONS
-from accelsim.sparsity import FORMATS
+from accelsim.sparsity import FORMATS, Pattern
+from accelsim.sparsity.patterns.two_rank import TwoRank
 from accelsim.sparsity.policy import Method
 from accelsim.tech.load import load_source
 from accelsim.tech.source import CostSource
@@ -36,7 +38,7 @@ def resolve(file: ArchitectureFile) -> ArchitectureFile:
     check_file(file)
     try:
         tech = technology_of(file)
-        machine = with_unpacker(with_node(file, tech.node_nm))
+        machine = with_banks(with_unpacker(with_node(file, tech.node_nm)))
         machine = with_method_units(machine, [file.method])
         fitted = _fitted(machine, tech)
     except InputError as error:
@@ -79,7 +81,18 @@ def path_of(file: ArchitectureFile) -> Datapath:
         demands=file.method.demands,
         kept_share=None if pattern.is_grouped else pattern.kept_share,
         is_gathered=file.diagram.gathers_rows and not pattern.is_dense,
+        queue_groups=getattr(file.crossbar, "queue_groups", 0),
+        lower_rank=lower_rank(file.pattern) or lower_rank(file.weight_pattern),
+        is_unrolled=file.diagram.unrolls_blocks,
+        modes=tuple((mode.kept_per_group, mode.group_size) for mode in file.modes),
     )
+
+
+def lower_rank(pattern: Pattern) -> tuple[int, int] | None:
+    """Return the N and M of blocks of a pattern of two ranks."""
+    if isinstance(pattern, TwoRank):
+        return pattern.kept_per_block, pattern.block_size
+    return None
 
 
 def with_node(file: Machine, node_nm: float) -> Machine:
@@ -109,6 +122,14 @@ def with_unpacker(machine: Machine) -> Machine:
     unit = machine.unpacker or machine.diagram.classes.get("unpacker", Unpacker)()
     assert isinstance(unit, Unpacker)
     return machine.model_copy(update={"unpacker": unit.keeping_up(path_of(machine))})
+
+
+def with_banks(machine: Machine) -> Machine:
+    """Return the machine with as many banks as its weight buffer has memories side by side."""
+    if not isinstance(machine.crossbar, BankedCrossbar):
+        return machine
+    banks = min(machine.buffers.weights.macros, rows_of_port(machine))
+    return machine.model_copy(update={"crossbar": machine.crossbar.with_banks(banks)})
 
 
 def with_units(machine: Machine, units: Mapping[str, Unit | None]) -> Machine:
@@ -156,7 +177,7 @@ def rate(machine: ArchitectureFile, key: str) -> int:
     if key == "statistics":
         return max(1, 8 * machine.buffers.activations.port_bytes // path.x.bits)
     assert machine.selector is not None
-    positions = machine.selector.instances * machine.pattern.group_size
+    positions = machine.selector.instances * path.group_size
     return ceil_div(positions, machine.selector.cycles_per_group(path))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from accelsim.base.registry import Registry
 from accelsim.config.file import METHOD_UNITS, ArchitectureFile
 from accelsim.config.keys import unit_of
 from accelsim.config.operands import texts_of_precision
@@ -16,10 +17,10 @@ from accelsim.hardware import (
     ActivationBuffer,
     CompressedBuffer,
     OutputBuffer,
-    Selector,
     Unit,
     WeightBuffer,
 )
+from accelsim.hardware.unit import only_kind
 from accelsim.sparsity import stored_formats
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.tech.dram import dram_standards
@@ -33,11 +34,15 @@ def architecture_schema() -> Schema:
     schema = ArchitectureFile.model_json_schema(by_alias=True)
     keys = schema["properties"]
     _describe(schema)
-    keys["selector"] |= {"anyOf": [_one_kind_of(_selectors()), {"type": "null"}]}
+    keys["selector"] |= {"anyOf": [_one_kind_of(_kinds("selector", SELECTORS)), {"type": "null"}]}
     keys["crossbar"] = {
         "description": keys["crossbar"]["description"],
         "default": keys["crossbar"]["default"],
-        **_one_kind_of({kind: CROSSBARS[kind] for kind in CROSSBARS}),
+        **_one_kind_of(_kinds("crossbar", CROSSBARS)),
+    }
+    keys["mac_array"] = {
+        "description": keys["mac_array"]["description"],
+        "anyOf": [{"$ref": keys["mac_array"]["$ref"]}, *_own("mac_array")],
     }
     for name in ("Selector", "Crossbar"):  # of no kind
         schema["$defs"].pop(name, None)
@@ -104,13 +109,22 @@ def _extra_units(models: Schema) -> list[Schema]:
     return units
 
 
-def _selectors() -> dict[str, type[Unit]]:
-    """Return selectors by kind: those of groups, and those that a dataflow has of its own."""
-    found: dict[str, type[Unit]] = {kind: SELECTORS[kind] for kind in SELECTORS}
+def _kinds(unit: str, registry: Registry[Any]) -> dict[str, type[Unit]]:
+    """Return units by kind: those of the registry, and those that a dataflow has of its own."""
+    found: dict[str, type[Unit]] = {kind: registry[kind] for kind in registry}
     for name in DATAFLOWS:
-        own = DATAFLOWS[name].classes.get("selector")
-        if own is not None and issubclass(own, Selector) and own.only_kind():
-            found[own.only_kind()] = own
+        own = DATAFLOWS[name].classes.get(unit)
+        if own is not None and only_kind(own):
+            found[only_kind(own)] = own
+    return found
+
+
+def _own(unit: str) -> list[Schema]:
+    """Return the schemas of a unit that dataflows have of their own, each once."""
+    classes = dict.fromkeys(DATAFLOWS[name].classes.get(unit) for name in DATAFLOWS)
+    found = [own.model_json_schema() for own in classes if own is not None]
+    for schema in found:
+        _describe(schema)
     return found
 
 

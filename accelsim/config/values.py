@@ -43,6 +43,8 @@ def of_kind(registry: Registry[Any]) -> BeforeValidator:
 def of_dataflow(unit: str) -> BeforeValidator:
     """Return a validator that builds the class that the dataflow has for a unit, if it has one.
 
+    Of kind `none`, there is no unit.
+
     The dataflow is the key `dataflow`, which must stand before the unit's; or, in a section inside
     the file, that of the context.
     """
@@ -50,7 +52,9 @@ def of_dataflow(unit: str) -> BeforeValidator:
     def build(raw: object, info: ValidationInfo) -> object:
         name = (info.context or info.data).get("dataflow")  # none where it is wrong itself
         chosen = DATAFLOWS[name].classes.get(unit) if name else None
-        return chosen.model_validate(raw) if chosen and isinstance(raw, dict) else raw
+        if not chosen or not isinstance(raw, dict) or raw.get("kind") == "none":
+            return raw
+        return chosen.model_validate(raw)
 
     return BeforeValidator(build)
 
@@ -79,20 +83,18 @@ def _pattern(raw: object) -> object:
     """Accept `8:16`, with quotes or without."""
     if isinstance(raw, Pattern):
         return raw
-    allowed = "allowed: dense, or N:M such as 2:4, 8:16, 16:32; for row gather threshold:P, topk:D"
+    allowed = (
+        "allowed: dense, or N:M such as 2:4, 8:16, 16:32; two ranks 2:4x4:8, pairs-2:4; "
+        "for row gather threshold:P, topk:D"
+    )
     if not isinstance(raw, str):
         raise InputError(f"the pattern must be a text, not {shown(raw)}; {allowed}")
     if not any(family.parse(raw.strip()) for family in PATTERNS.values()):
         raise InputError(f"unknown pattern '{shown(raw)}'; {allowed}")
     pattern = parse_pattern(raw)
-    if not pattern.is_grouped and not pattern.has_selector:
-        raise InputError(
-            f"no machine runs pattern '{pattern}', whose levels need a model; {allowed}"
-        )
     if not pattern.has_selector:
         raise InputError(
-            f"no machine is made for pattern '{pattern}'; a policy may give it to layers of a "
-            f"machine that takes its masks; {allowed}"
+            f"no machine runs pattern '{pattern}', whose levels need a model; {allowed}"
         )
     return pattern
 
@@ -131,7 +133,8 @@ PatternValue = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^\s*(dense|[0-9]+:[0-9]+|(threshold|topk):[0-9]*\.?[0-9]+)\s*$",
+            "pattern": r"^\s*(dense|(pairs-)?[0-9]+:[0-9]+|[0-9]+:[0-9]+x[0-9]+:[0-9]+"
+            r"|(threshold|topk):[0-9]*\.?[0-9]+)\s*$",
         }
     ),
 ]

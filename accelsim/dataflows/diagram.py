@@ -66,12 +66,17 @@ class Diagram:
         classes: unit classes of this dataflow, by unit, in place of the shipped ones.
         has_rtl: whether `accelsim rtl` describes it.
         packs: how tiles are packed whose time depends on the masks of X and W; None: it does not.
+        joins_masks: whether lanes find what sparse X and sparse W have in common, so that both are.
         patterns: kinds of patterns without groups that it runs and that need no selector.
         dense_kinds: layers, by the last part of their names, that run dense unless a policy says
             otherwise.
         sees_hidden: whether gate and up products of an FFN depend on its hidden values.
         gathers_rows: whether decode compacts X and W to the positions that some token keeps, which
-            are any of K; prefill then runs dense.
+            are any of K.
+        gathers_operands: whether prefill, too, skips what a token drops: its crossbar brings each
+            lane the row of W of its own value. Else, where decode gathers rows, prefill runs dense.
+        unrolls_blocks: whether each lane serves a block of its own, of which it takes a kept value
+            of X a cycle, so that time follows the N of a layer, and W may be sparse as well.
         colours: of units in plots, as names of the palette (`accelsim.report.style`).
 
     Raises:
@@ -84,10 +89,13 @@ class Diagram:
     classes: Mapping[str, type[Unit]] = field(default_factory=dict)
     has_rtl: bool = False
     packs: Packs | None = None
+    joins_masks: bool = False
     patterns: tuple[type[Pattern], ...] = ()
     dense_kinds: frozenset[str] = frozenset()
     sees_hidden: bool = False
     gathers_rows: bool = False
+    unrolls_blocks: bool = False
+    gathers_operands: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -121,6 +129,16 @@ class Diagram:
     def takes_any_positions(self) -> bool:
         """Whether kept values may stand anywhere in K, as opposed to N in each group of M."""
         return self.gathers_rows or (self.packs is not None and self.packs.takes_any_positions)
+
+    @property
+    def is_dense_in_prefill(self) -> bool:
+        """Whether selection is for decode only, where rows are gathered."""
+        return self.gathers_rows and not self.gathers_operands
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether the time of prefill depends on masks, as opposed to numbers of kept values."""
+        return self.packs is not None or self.gathers_operands
 
     @cached_property
     def array(self) -> Part:

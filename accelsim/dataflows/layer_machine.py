@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from accelsim.base.errors import InputError
 from accelsim.dataflows.diagram import Diagram
 from accelsim.hardware import LaneUnit, Unit
+from accelsim.hardware.crossbars.banked import BankedCrossbar
 from accelsim.mapping import Datapath, Gemm, Packs, Stores, Tiling, ceil_div, check_tiling
 from accelsim.mapping.mapper import check_room
 from accelsim.sparsity import Pattern
@@ -69,13 +70,21 @@ class LayerMachine:
 
     def gathers(self, *, is_decode: bool) -> bool:
         """Whether a layer fetches only those rows of W that some token of a decode step keeps."""
-        return is_decode and self.path.is_sparse and self.diagram.fetches_selected
+        return is_decode and self.path.drops_rows and self.diagram.fetches_selected
 
     @property
     def packs(self) -> Packs | None:
         """How tiles are packed whose time depends on the masks of X and W; None: it does not."""
-        is_sparse = self.path.is_sparse or self.path.w.is_sparse
-        return self.diagram.packs if is_sparse else None
+        if not (self.path.is_sparse or self.path.w.is_sparse):
+            return None
+        crossbar, packs = self.units.get("crossbar"), self.diagram.packs
+        if isinstance(crossbar, BankedCrossbar):
+            return crossbar
+        return None if packs is None else packs.serving(self.units)
+
+    def packs_in(self, *, is_decode: bool) -> Packs | None:
+        """Return the same for prefill, or for decode, which may gather rows instead."""
+        return None if is_decode and self.path.is_gathered else self.packs
 
     def for_ffn(self, product: str, share: float) -> LayerMachine:
         """Return the machine for a product of an FFN of which hidden values are looked at.
@@ -94,9 +103,13 @@ class LayerMachine:
     def products_per_output(self, pattern: Pattern, in_features: int) -> int:
         """Return the products of an output: values of X that a pattern keeps, or stored ones of W.
 
-        No machine has both operands sparse.
+        Where both are sparse, what they have in common on average; where blocks are unrolled in
+        time those of X: a lane takes each, whether it meets a weight or a zero. A residual has all
+        of X once more.
         """
-        return self.path.w.kept_count(pattern.kept_count(in_features))
+        path, kept = self.path, pattern.kept_count(in_features)
+        products = kept if path.is_unrolled else path.w.kept_count(kept)
+        return products + in_features * path.demands.residual
 
     def least_columns(self, *, is_decode: bool) -> int:
         """Return the columns of a tile whose rows DRAM fetches one by one without waste."""

@@ -26,7 +26,7 @@ from accelsim.dataflows.diagram import (
 from accelsim.hardware import READ, WRITE
 
 GATHERED = Condition(
-    "rows of W are fetched by what was kept", lambda work: work.is_decode and work.path.is_sparse
+    "rows of W are fetched by what was kept", lambda work: work.is_decode and work.path.drops_rows
 )
 
 OUTPUT_STATIONARY = DATAFLOWS.register(
@@ -49,6 +49,7 @@ OUTPUT_STATIONARY = DATAFLOWS.register(
                 "select",
                 unit("pre_shifter", is_sparse=True),
                 unit("pre_scaler", is_sparse=True),
+                unit("splitter", is_sparse=True),
                 select("selector"),
                 unit("moments", is_sparse=True),
                 after=("prologue", "activation_dma"),

@@ -22,6 +22,10 @@ weights that R tokens share, is narrow for up and down. Attention runs dense.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from typing_extensions import override
+
 from accelsim.dataflows.diagram import (
     DATAFLOWS,
     Condition,
@@ -41,20 +45,23 @@ from accelsim.hardware.token_units import (
     TokenWeightBuffer,
     packed,
 )
-from accelsim.mapping import Datapath, Masks, Packing, TileJobs, Work
+from accelsim.mapping import Datapath, Masks, Packing, Packs, TileJobs, Work
 from accelsim.mapping.token_packing import TokenPacking
 from accelsim.sparsity.patterns.nonzero import Nonzero
 
 
-class HiddenPacks:
+@dataclass(frozen=True, slots=True)
+class HiddenPacks(Packs):
     """Tiles of the products of an FFN, packed by its hidden values."""
 
-    takes_any_positions = True
+    takes_any_positions: bool = True
 
+    @override
     def found(self, masks: Masks, jobs: TileJobs, path: Datapath) -> Packing:
         """Return what the hidden values come to in each tile, `[jobs]`."""
         return TokenPacking.of(masks, jobs, path)
 
+    @override
     def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
         """Return what they come to if each is as likely to be there, `[jobs]`."""
         return TokenPacking.expected(jobs, path)

@@ -17,6 +17,7 @@ from accelsim.hardware.pre_scaler import PreScaler
 from accelsim.hardware.pre_shifter import PreShifter
 from accelsim.hardware.resource import READ, WRITE, Direction, Resource
 from accelsim.hardware.selectors import SELECTORS, Selector
+from accelsim.hardware.splitter import Splitter
 from accelsim.hardware.statistics import Statistics
 from accelsim.hardware.unit import UNITS, Unit
 from accelsim.hardware.unpacker import Unpacker
@@ -47,6 +48,7 @@ __all__ = [
     "PreShifter",
     "Resource",
     "Selector",
+    "Splitter",
     "Statistics",
     "TableUnit",
     "Unit",

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
+from accelsim.precision import Operands
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
+from accelsim.sparsity.patterns.two_rank import TwoRank
 
 
-def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 - immutable
-    """Return an int8 datapath of 8 rows × 8 columns × 16 lanes with bitmask metadata."""
-    kept = parse_pattern(pattern)
+def path(
+    pattern: str,
+    demands: Demands = Demands(),  # noqa: B008 - immutable
+    weights: str = "dense",
+) -> Datapath:
+    """Return an int8 datapath of 8 rows × 8 columns × 16 lanes with bitmask metadata.
+
+    One that is unrolled in time, if weights are sparse.
+    """
+    kept, stored = parse_pattern(pattern), parse_pattern(weights)
+    formats = Operands()
+    if not stored.is_dense:
+        block = stored.group_size
+        formats = formats.with_weights(stored.kept_per_group, block, metadata_bits=block)
     group_size = kept.group_size if kept.is_grouped else 1
     return Datapath(
         rows=8,
         columns=8,
         lanes=16,
         accumulator_bits=32,
+        formats=formats,
+        is_unrolled=not stored.is_dense,
+        lower_rank=(kept.kept_per_block, kept.block_size) if isinstance(kept, TwoRank) else None,
         kept_per_group=kept.kept_per_group if kept.is_grouped else 1,
         group_size=group_size,
         metadata_bits_per_group=0 if kept.is_dense else group_size,
@@ -27,16 +45,25 @@ def path(pattern: str, demands: Demands = Demands()) -> Datapath:  # noqa: B008 
     )
 
 
-def work(
+def joined(*, tokens: int, reduction: int, columns: int) -> Work:
+    """Return a tile of an inner join: X at 8:16, W at 2:4, rounds of 2 groups a lane."""
+    plain = work("8:16", tokens=tokens, reduction=reduction, columns=columns)
+    formats = plain.path.formats.with_weights(2, 4, metadata_bits=4)
+    return replace(plain, path=replace(plain.path, formats=formats, queue_groups=2))
+
+
+def work(  # noqa: PLR0913 - all but one have a default, and are named
     pattern: str,
     *,
     tokens: int,
     reduction: int,
     columns: int = 8,
     demands: Demands = Demands(),  # noqa: B008 - immutable
+    weights: str = "dense",
+    is_decode: bool = False,
 ) -> Work:
     """Return a layer that is a single tile, none of its kept values zero."""
-    gemm, machine = Gemm(tokens, reduction, columns), path(pattern, demands)
+    gemm, machine = Gemm(tokens, reduction, columns), path(pattern, demands, weights)
     store = Store(1 << 20)
     stores = Stores(store, store, store, store if machine.is_sparse else None)
     tiling = Tiling(tokens, columns, reduction, "tokens_outer")
@@ -49,4 +76,5 @@ def work(
         weight_bytes=np.array([reduction * columns]),
         kept=kept,
         nonzero=kept,
+        is_decode=is_decode,
     )

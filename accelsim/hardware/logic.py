@@ -23,6 +23,7 @@ def shape(path: Datapath) -> Shape:
         columns=path.columns,
         score_bits=path.score_bits,
         code_bits=path.w.bits if path.formats.unpacks else 0,
+        modes=path.modes,
     )
 
 
@@ -36,7 +37,7 @@ def scale_lanes(path: Datapath) -> int:
     8
     """
     n, m = path.lane_group
-    kept = PRECISIONS[path.x.precision].block * n // m
+    kept = PRECISIONS[path.x.precision].block * (1 if path.is_unrolled else n) // m
     return max(1, min(kept, path.lanes))
 
 

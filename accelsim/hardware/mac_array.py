@@ -137,7 +137,7 @@ class MacArray(Unit):
         if work.packing.macs is not None:
             macs = int(work.packing.macs.sum())
         lane_cycles = int(self.busy_cycles(work).sum()) * path.macs_per_cycle
-        updates = jobs.tokens * jobs.columns * work.steps + work.added
+        updates = jobs.columns * work.packing.updates(jobs) + work.added
         return {"mac": macs, "mac_idle": lane_cycles - macs, "accumulate": int(updates.sum())}
 
     @override

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from accelsim.hardware.dot_product import lane_block, lane_parts
 from accelsim.hardware.lanes import TableUnit
-from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of
+from accelsim.mapping import Datapath, Gemm, Ints, Work, bytes_of, ceil_div
 from accelsim.tech.blocks import BLOCKS, Parts, Shape
 
 _SUM_BYTES = 4
@@ -25,14 +25,19 @@ class Statistics(TableUnit):
     highest first. The level of a token, its K-th largest magnitude, is found in the same way.
 
     Timing:
-        As `LaneUnit`, all in job 0; values: T × K (columns), T × K × value bits (median, level).
+        All in job 0. What is found of a token is built bit by bit, so that a pass ends before the
+        next one begins, with a word that may be short.
+
+            busy    = ceil(T × K / lanes) for columns, T × value bits × ceil(K / lanes) else
+            latency = 1
 
     Actions:
         columns: one value squared and added to its column's sum, which is read and written back.
         median, level: one value of a token compared in one pass, and read from the table.
 
     Not modelled:
-        As `LaneUnit`; the sum over the lanes that count.
+        As `LaneUnit`; the sum over the lanes that count (`level_finder.sv` does it in the cycle of
+        the word; pipelined, two tokens would take turns).
 
     Example:
         8 × 64 values through 64 lanes: 8 cycles, or 8 × 8 in 8 passes; tables of K × 4 and K bytes.
@@ -63,6 +68,15 @@ class Statistics(TableUnit):
         values = np.zeros(len(work.jobs), np.int64)
         values[0] = passes * work.whole.tokens * work.whole.in_features
         return values
+
+    @override
+    def busy_cycles(self, work: Work) -> Ints:
+        if work.path.demands.statistics in ("", "columns"):
+            return super().busy_cycles(work)
+        cycles = np.zeros(len(work.jobs), np.int64)
+        words = ceil_div(work.whole.in_features, self._lanes)
+        cycles[0] = work.whole.tokens * work.path.x.bits * words
+        return cycles
 
     @override
     def entry_bytes(self, path: Datapath) -> int:

@@ -65,7 +65,7 @@ class TokenGather(Unit):
     def busy_cycles(self, work: Work) -> Ints:
         found = packed(work)
         if found is None or found.product == "gate":
-            return self._array_cycles(work)
+            return work.array_cycles
         return ceil_div(self._payloads(work), self.lanes)
 
     @override
@@ -80,7 +80,7 @@ class TokenGather(Unit):
             folded = int(found.values.sum()) * path.rows
         return {
             "decode": int(self._payloads(work).sum()),
-            "steer": int(self._array_cycles(work).sum()) * path.macs_per_cycle,
+            "steer": int(work.array_cycles.sum()) * path.macs_per_cycle,
             "fold": folded,
         }
 
@@ -113,11 +113,6 @@ class TokenGather(Unit):
         if found.product == "up":
             return found.values
         return found.values * ceil_div(jobs.columns, path.rows * path.columns)
-
-    @staticmethod
-    def _array_cycles(work: Work) -> Ints:
-        found = packed(work)
-        return work.array_cycles if found is None else found.array_cycles(work.jobs, work.path)
 
 
 def _decoder_parts(s: Shape) -> Parts:

@@ -42,23 +42,14 @@ class TokenArray(MacArray):
     """
 
     @override
-    def busy_cycles(self, work: Work) -> Ints:
-        found = packed(work)
-        if found is None:
-            return super().busy_cycles(work)
-        return found.array_cycles(work.jobs, work.path)
-
-    @override
     def actions(self, work: Work) -> Mapping[str, int]:
         found, jobs, path = packed(work), work.jobs, work.path
+        counts = super().actions(work)
         if found is None:
-            return super().actions(work)
-        assert found.macs is not None
-        macs = int(found.macs.sum())
-        lane_cycles = int(self.busy_cycles(work).sum()) * path.macs_per_cycle
+            return counts
         updates = found.serial_cycles(jobs, path) * path.rows * path.columns
         updates = updates + found.dense_tokens(jobs) * jobs.columns * path.steps(jobs.reduction)
-        return {"mac": macs, "mac_idle": lane_cycles - macs, "accumulate": int(updates.sum())}
+        return {**counts, "accumulate": int(updates.sum())}
 
 
 class TokenWeightBuffer(WeightBuffer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
-from typing import ClassVar, Self
+from typing import ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -81,6 +81,12 @@ class Unit(BaseModel, ABC):
     def leakage_mw(self, tech: CostSource, path: Datapath) -> float:
         """Return the static power; logic leaks in proportion to its area."""
         return self.area_um2(tech, path) * tech.leakage_nw_per_um2 * 1e-6
+
+
+def only_kind(cls: type[Unit]) -> str:
+    """Return the one kind that the key `kind` of a unit may name; empty if any text will do."""
+    field = cls.model_fields.get("kind")
+    return next(iter(get_args(field.annotation)), "") if field else ""
 
 
 UNITS: Registry[Unit] = Registry("unit")

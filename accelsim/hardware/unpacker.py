@@ -112,9 +112,10 @@ class Unpacker(Unit):
     @staticmethod
     def _weights(work: Work) -> Ints:
         """Return the weights that each job unpacks, `[jobs]`."""
-        jobs = work.jobs
-        stored = work.path.w.stored_values(work.weight_rows)
-        return stored * jobs.columns * jobs.row_blocks(work.path)
+        jobs, path = work.jobs, work.path
+        if path.is_gathered:
+            return work.weight_rows_read * jobs.columns
+        return path.w.stored_values(jobs.reduction) * jobs.columns * jobs.row_blocks(path)
 
     @staticmethod
     def _lane(tech: CostSource, path: Datapath) -> BlockCost:

@@ -18,7 +18,8 @@ class WeightBuffer(Buffer):
     Timing:
         Each row block of a job reads the whole tile, reduction × columns weights as they are stored
         and their scales, once; a weight is broadcast to all R rows. An N:M array does that in M / N
-        fewer cycles than a dense one, which is why it needs M / N times the port.
+        fewer cycles than a dense one, which is why it needs M / N times the port. Where a residual
+        follows, the tile is read once more.
 
     Actions:
         See `Buffer`; writes are what DRAM delivers (at decode, only rows that were kept).
@@ -49,18 +50,19 @@ class WeightBuffer(Buffer):
 
     @override
     def read_bytes(self, work: Work) -> Ints:
-        return weight_bytes_read(work) * work.jobs.row_blocks(work.path)
+        jobs, path = work.jobs, work.path
+        if not path.is_gathered:
+            return jobs.weight_tile_bytes(path) * jobs.row_blocks(path) * path.passes
+        return _gathered_bytes(work)
 
     @override
     def write_bytes(self, work: Work) -> Ints:
         return work.weight_bytes
 
 
-def weight_bytes_read(work: Work) -> Ints:
-    """Return the bytes of W of a tile that a row block of the array reads: of its rows there."""
+def _gathered_bytes(work: Work) -> Ints:
+    """Return the bytes of W that the array reads of each tile: of single rows, and their scales."""
     jobs, path = work.jobs, work.path
-    if not path.is_gathered:
-        return jobs.weight_tile_bytes(path)
-    rows = work.weight_rows
-    scales = np.minimum(rows, path.w.scales(jobs.reduction, jobs.reduction_start))
+    rows, blocks = work.weight_rows_read, jobs.row_blocks(path)
+    scales = np.minimum(rows, blocks * path.w.scales(jobs.reduction, jobs.reduction_start))
     return bytes_of(path.w.tile_bits(rows, jobs.columns, scales))

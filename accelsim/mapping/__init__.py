@@ -4,7 +4,7 @@ from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs, slot_releases, tile_jobs
 from accelsim.mapping.mapper import choose_tiling
 from accelsim.mapping.masks import Masks
-from accelsim.mapping.packing import Packing, Packs
+from accelsim.mapping.packing import MultipliesTiles, Packing, Packs
 from accelsim.mapping.tiling import (
     Gemm,
     Reuse,
@@ -20,6 +20,7 @@ __all__ = [
     "Gemm",
     "Ints",
     "Masks",
+    "MultipliesTiles",
     "Packing",
     "Packs",
     "Reuse",

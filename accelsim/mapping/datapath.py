@@ -67,6 +67,10 @@ class Datapath:
     kept_share: float | None = None  # of a token, where no groups tell
     ffn_product: str = ""  # gate, up or down, where hidden values of an FFN are looked at
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
+    queue_groups: int = 0  # groups of a lane in a round of an inner join; 0: lanes in lockstep
+    lower_rank: tuple[int, int] | None = None  # N and M of blocks, where a group has two ranks
+    is_unrolled: bool = False  # whether a lane takes the values of its block one after the other
+    modes: tuple[tuple[int, int], ...] = ()  # N and M of each, the largest last; these are one's
 
     @property
     def x(self) -> OperandFormat:
@@ -84,9 +88,37 @@ class Datapath:
         return self.formats.y
 
     @property
+    def arriving(self) -> OperandFormat:
+        """The format in which X comes: its own, or, to be split in two, as a layer leaves its Y."""
+        return self.y if self.demands.residual else self.x
+
+    @property
+    def passes(self) -> int:
+        """How often the array goes over a tile of W: once more for what selection leaves of X."""
+        return 1 + self.demands.residual
+
+    @property
     def is_sparse(self) -> bool:
         """Whether values are selected, as opposed to streamed whole."""
         return self.group_size > 1 or self.kept_share is not None
+
+    @property
+    def as_built(self) -> Datapath:
+        """The datapath of the logic: in the largest of its modes, where it has several."""
+        if not self.modes:
+            return self
+        kept, size = self.modes[-1]
+        return replace(self, kept_per_group=kept, group_size=size)
+
+    @property
+    def groups_at_once(self) -> int:
+        """Groups that fill one selector: in a mode, as many as fit into the largest group."""
+        return self.as_built.group_size // self.group_size
+
+    @property
+    def drops_rows(self) -> bool:
+        """Whether a row of W has no use where no token keeps its activation."""
+        return self.is_sparse and not self.demands.residual
 
     @property
     def macs_per_cycle(self) -> int:
@@ -94,24 +126,42 @@ class Datapath:
         return self.rows * self.columns * self.lanes
 
     @property
+    def is_matched(self) -> bool:
+        """Whether lanes take what sparse X and sparse W have in common, group by group."""
+        return self.queue_groups > 0 and self.is_sparse and self.w.is_sparse
+
+    @property
     def lane_group(self) -> tuple[int, int]:
         """The N values of M positions of K that lanes take together.
 
-        Those of a group of X, or of a block of W where W is the sparse operand.
+        Those of a group of X, or of a block of W where W is the sparse operand; of an inner join,
+        what both have in common of a group of X on average. Unrolled, a single lane takes them:
+        those of X, which are all M of a block where X is dense.
         """
+        if self.is_matched:
+            common = self.kept_per_group * self.w.kept_per_block // self.w.block
+            return max(1, common), self.group_size
+        if self.is_unrolled and self.w.is_sparse:
+            return self.kept_per_group if self.is_sparse else self.w.block, self.w.block
         if self.w.is_sparse:
             return self.w.kept_per_block, self.w.block
         return self.kept_per_group, self.group_size
 
     @property
+    def upper_rank(self) -> tuple[int, int]:
+        """The P of Q blocks of a group that are kept, where it has two ranks."""
+        (kept, size), (n, m) = self.lane_group, self.lower_rank or self.lane_group
+        return kept // n, size // m
+
+    @property
     def groups_per_step(self) -> int:
         """Whole groups that the lanes take at once; lanes beyond them idle (16 lanes, 3:4: 5)."""
-        return max(1, self.lanes // self.lane_group[0])
+        return self.lanes if self.is_unrolled else max(1, self.lanes // self.lane_group[0])
 
     @property
     def steps_per_group(self) -> int:
-        """Steps of one group when it keeps more values than there are lanes."""
-        return ceil_div(self.lane_group[0], self.lanes)
+        """Steps of one group when it keeps more values than there are lanes, or has one lane."""
+        return self.lane_group[0] if self.is_unrolled else ceil_div(self.lane_group[0], self.lanes)
 
     @property
     def positions_per_step(self) -> int:
@@ -147,19 +197,28 @@ class Datapath:
     def stored_values(self, reduction: Count) -> Count:
         """Return the stored values for `reduction` positions: N in every group, padding included.
 
-        The padding is kept because a crossbar with a window needs exactly N values a group.
+        The padding is kept because a crossbar with a window needs exactly N values a group. A
+        residual adds one value a position.
         """
-        return self.groups(reduction) * self.kept_per_group
+        return self.groups(reduction) * self.kept_per_group + reduction * self.demands.residual
 
     def steps(self, reduction: Count) -> Count:
-        """Return the cycles in which a row consumes `reduction` positions of K."""
+        """Return the cycles in which a row consumes `reduction` positions of K.
+
+        Those of a residual come after them, L positions a cycle.
+        """
         groups = ceil_div(reduction, self.grain)
-        return ceil_div(groups, self.groups_per_step) * self.steps_per_group
+        steps = ceil_div(groups, self.groups_per_step) * self.steps_per_group
+        return steps + ceil_div(reduction, self.lanes) * self.demands.residual
 
     def compressed_bits(self, reduction: Count, scales: Count | int = 0) -> Count:
-        """Return the bits of one token's kept values, metadata and scales of blocks, if any."""
-        group_bits = self.kept_per_group * self.x.bits + self.metadata_bits_per_group
-        return self.groups(reduction) * group_bits + scales * self.x.scale_bits
+        """Return the bits of one token's kept values, metadata and scales of blocks, if any.
+
+        Beside them stands the residual: a value a position, and scales of its own.
+        """
+        value_bits = self.stored_values(reduction) * self.x.bits
+        metadata_bits = self.groups(reduction) * self.metadata_bits_per_group
+        return value_bits + metadata_bits + self.passes * scales * self.x.scale_bits
 
     def compressed_bytes(self, tokens: Count, reduction: Count, scales: Count | int = 0) -> Count:
         """Return the bytes of a compressed tile; each token's row begins with a whole byte."""

@@ -78,7 +78,7 @@ class TileJobs:
 
     def activation_tile_bytes(self, path: Datapath) -> Ints:
         """Return the bytes of each job's tile of X, scales of every block in it included."""
-        return bytes_of(self.tokens * path.x.row_bits(self.reduction, self.reduction_start))
+        return bytes_of(self.tokens * path.arriving.row_bits(self.reduction, self.reduction_start))
 
     def weight_tile_bytes(self, path: Datapath) -> Ints:
         """Return the bytes of each job's tile of W, scales of every group in it included."""

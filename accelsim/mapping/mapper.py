@@ -104,7 +104,8 @@ def _job_cycles(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> i
     """Return the cycles of a full tile: those of the array, or of a slower port of a buffer.
 
     Tiles are planned before anything is selected, so the steps are those of `Datapath.steps`: what
-    every job takes whose values do not vary, and the most where they do.
+    every job takes whose values do not vary, and the most where they do; of an inner join, the mean
+    of lanes that do not wait.
     """
     tokens = min(tiling.tokens, gemm.tokens)
     columns = min(tiling.columns, gemm.out_features)

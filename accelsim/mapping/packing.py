@@ -7,15 +7,17 @@ values that selection kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import TileJobs
 from accelsim.mapping.masks import Masks
+from accelsim.precision import Values
 from accelsim.sparsity import Mask
 
 
@@ -32,12 +34,15 @@ class Packing:
         compressed_bytes: what the tile takes in the compressed buffer, metadata included.
         macs: multiplications of the tile, where they follow from the masks of both operands; None:
             each kept activation that is not zero meets every output.
+        array_cycles: cycles in which the array computes the tile, where its blocks differ, so that
+            `steps` is their mean, rounded up; None: as many steps as all blocks have.
     """
 
     steps: Ints
     stored_values: Ints
     compressed_bytes: Ints
     macs: Ints | None = field(default=None, repr=False)
+    array_cycles: Ints | None = field(default=None, repr=False)
 
     def of_run(self, run: int) -> Self:
         """Return what one of several runs found, `[jobs]`."""
@@ -48,6 +53,18 @@ class Packing:
         """What is known of the tiles, by name."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: values for name, values in found.items() if isinstance(values, np.ndarray)}
+
+    def cycles(self, jobs: TileJobs, path: Datapath) -> Ints:
+        """Return the cycles in which the array computes each job, block after block."""
+        return jobs.blocks(path) * self.steps if self.array_cycles is None else self.array_cycles
+
+    def updates(self, jobs: TileJobs) -> Ints:
+        """Return how often an accumulator of each token takes a sum, for one column of each job."""
+        return jobs.tokens * self.steps
+
+    def rows_read(self, jobs: TileJobs, path: Datapath) -> Ints:
+        """Return the rows of W that the array reads of each tile for one of its column blocks."""
+        return jobs.row_blocks(path) * jobs.reduction
 
     @classmethod
     def of_runs(cls, runs: Sequence[Self]) -> Self:
@@ -120,18 +137,39 @@ class Packing:
         )
 
 
-class Packs(Protocol):
-    """How a dataflow packs tiles whose time depends on the values of both operands."""
+class Packs(ABC):
+    """How a dataflow packs tiles whose time depends on the values of operands."""
 
     @property
+    @abstractmethod
     def takes_any_positions(self) -> bool:
         """Whether kept activations may stand anywhere in K, as opposed to N in each group of M."""
 
+    def serving(self, units: Mapping[str, Any]) -> Packs:  # noqa: ARG002
+        """Return the same, set for the units of a machine; by default they do not matter."""
+        return self
+
+    @abstractmethod
     def found(self, masks: Masks, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how the tiles of a product are packed, `[jobs]`, `macs` included."""
 
+    @abstractmethod
     def expected(self, jobs: TileJobs, path: Datapath) -> Packing:
         """Return how they would be on average, as a search for tiles counts on, `[jobs]`."""
+
+
+@runtime_checkable
+class MultipliesTiles(Protocol):
+    """A way of packing that says, for `--verify`, which values meet in which order."""
+
+    def product(self, x: Values, w: Values, path: Datapath) -> Values:
+        """Return the product of a tile, added up in the order of the array, for `--verify`.
+
+        Args:
+            x: `[tokens, reduction]`, zero where an activation is dropped.
+            w: `[reduction, columns]`, zero where a weight is not stored.
+            path: the blocks of the array, and the width of its sums.
+        """
 
 
 def needed_rows(needed: Mask, jobs: TileJobs) -> Ints:

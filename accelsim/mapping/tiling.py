@@ -174,12 +174,12 @@ class TileBytes:
         reduction = _least(tiling.reduction, gemm.in_features)
         is_split = reduction < gemm.in_features
         output_bits = _either(is_split, path.accumulator_bits, path.y.bits)
-        of_x, of_w = (
+        arriving, of_x, of_w = (
             operand.most_scales(reduction, gemm.in_features) if operand.group else 0
-            for operand in (path.x, path.w)
+            for operand in (path.arriving, path.x, path.w)
         )
         return cls(
-            activations=bytes_of(path.x.tile_bits(reduction, tokens, of_x)),
+            activations=bytes_of(path.arriving.tile_bits(reduction, tokens, arriving)),
             weights=bytes_of(path.w.tile_bits(reduction, columns, of_w)),
             outputs=bytes_of(tokens * columns * output_bits),
             compressed=path.compressed_bytes(tokens, reduction, of_x),
@@ -303,7 +303,7 @@ def store_lag(tiling: Tiling, gemm: Gemm, path: Datapath, stores: Stores) -> int
 def dram_bytes(gemm: Gemm, path: Datapath, reuse: Reuse) -> int:
     """Return the bytes that a tiling moves to and from DRAM, bursts not rounded up."""
     return bytes_of(
-        gemm.tokens * path.x.row_bits(gemm.in_features) * reuse.activation_loads
+        gemm.tokens * path.arriving.row_bits(gemm.in_features) * reuse.activation_loads
         + path.w.tile_bits(gemm.in_features, gemm.out_features, path.w.scales(gemm.in_features))
         * reuse.weight_loads
         + gemm.tokens * gemm.out_features * (path.y.bits + 2 * reuse.spills * path.accumulator_bits)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from typing_extensions import override
 
 from accelsim.mapping.datapath import Datapath, Ints, bytes_of, ceil_div
 from accelsim.mapping.jobs import Flags, TileJobs
@@ -132,7 +133,8 @@ class TokenPacking(Packing):
         """Return the row blocks of tokens that are computed dense."""
         return ceil_div(self.dense_tokens(jobs), path.rows)
 
-    def array_cycles(self, jobs: TileJobs, path: Datapath) -> Ints:
+    @override
+    def cycles(self, jobs: TileJobs, path: Datapath) -> Ints:
         """Return the cycles of the array: turns, then blocks of dense tokens."""
         blocks = self.dense_blocks(jobs, path) * jobs.column_blocks(path)
         return self.serial_cycles(jobs, path) + blocks * path.steps(jobs.reduction)

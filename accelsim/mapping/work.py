@@ -79,14 +79,19 @@ class Work:
     @cached_property
     def array_cycles(self) -> Ints:
         """Cycles in which the array computes each job, block after block, `[jobs]`."""
-        return self.jobs.blocks(self.path) * self.steps
+        return self.packing.cycles(self.jobs, self.path)
 
     @property
-    def weight_rows(self) -> Ints:
-        """Rows of W that the array reads of each tile: all, where no rows are gathered."""
-        if self.path.is_gathered and self.found is not None:
-            return self.found.stored_values // self.jobs.tokens
-        return self.jobs.reduction
+    def weight_rows_read(self) -> Ints:
+        """Rows of W that the array reads of each tile, block of rows after block of rows."""
+        if self.is_gathered and self.found is not None:
+            return self.found.stored_values // self.jobs.tokens * self.jobs.row_blocks(self.path)
+        return self.packing.rows_read(self.jobs, self.path)
+
+    @property
+    def is_gathered(self) -> bool:
+        """Whether it is a decode step of which X and W are compacted to what some token keeps."""
+        return self.is_decode and self.path.is_gathered
 
     @property
     def flat(self) -> Work:
@@ -138,7 +143,7 @@ class Work:
         if demands.epilogue in ("add", "axpy"):
             yield bytes_of(gemm.out_features * path.accumulator_bits)
         if demands.statistics:
-            yield bytes_of(gemm.tokens * path.x.row_bits(gemm.in_features))
+            yield bytes_of(gemm.tokens * path.arriving.row_bits(gemm.in_features))
 
     @property
     def tile_bytes(self) -> TileBytes:

@@ -22,33 +22,37 @@ def coarse_bounds(
     Whole bytes of each operand over its resource, at once; the multiplications, after the first
     tile of X; and what the first iteration of the outermost loop loads, then the multiplications of
     all others. A resource moves two tiles at once as fast as one after the other, or faster. Where
-    values of a layer decide what is multiplied and moved, only W counts.
+    hidden values of an FFN decide what is multiplied and moved, only W in prefill counts.
     """
     path = machine.path
     bounds = np.zeros(len(candidates), np.int64)
-    kept = path.stored_values(gemm.in_features)
-    computing = ceil_div(gemm.tokens * kept * gemm.out_features, path.macs_per_cycle)
-    moved = 1
-    if machine.packs is not None:
-        computing = moved = 0
-    share = kept_share(machine, gemm, is_decode=is_decode)
+    kept = ceil_div(gemm.in_features, path.grain) * path.lane_group[0]
+    if machine.packs is not None:  # what both operands have in common, on average
+        kept = min(kept, machine.products_per_output(machine.pattern, gemm.in_features))
+    if path.kept_share is not None:  # of a token that keeps any positions
+        kept = min(kept, int(gemm.in_features * path.kept_share))
+    is_known = not path.ffn_product
+    computing = ceil_div(gemm.tokens * kept * gemm.out_features, path.macs_per_cycle) * is_known
+    share = kept_share(machine, gemm, is_decode=is_decode) * (is_known or not is_decode)
     whole_w = path.w.tile_bits(gemm.in_features, gemm.out_features)
     for which, tiling in candidates.by_order():
         reuse, size = Reuse.of(tiling, gemm, path, machine.stores), TileBytes.of(tiling, gemm, path)
         partial = gemm.tokens * gemm.out_features * path.accumulator_bits * reuse.spills
         bits: dict[str, Any] = {
-            "x": moved * path.x.tile_bits(gemm.in_features, gemm.tokens) * reuse.activation_loads
+            "x": is_known
+            * path.arriving.tile_bits(gemm.in_features, gemm.tokens)
+            * reuse.activation_loads
             + partial,
             "w": (whole_w * share * reuse.weight_loads),
-            "y": moved * gemm.tokens * gemm.out_features * path.y.bits + partial,
+            "y": is_known * gemm.tokens * gemm.out_features * path.y.bits + partial,
         }
         bounds[which] = np.maximum(
             _transfer(machine, bits, path.clock_mhz),
-            computing + _transfer(machine, {"x": 8 * moved * size.activations}, path.clock_mhz),
+            computing + _transfer(machine, {"x": 8 * is_known * size.activations}, path.clock_mhz),
         )
         first, loaded = _first_iteration(tiling, gemm)
         bits = {
-            "x": moved * path.x.tile_bits(loaded["k"], loaded["t"]),
+            "x": is_known * path.arriving.tile_bits(loaded["k"], loaded["t"]),
             "w": path.w.tile_bits(loaded["k"], loaded["c"]) * share,
         }
         begun = _transfer(machine, bits, path.clock_mhz)

@@ -43,8 +43,9 @@ def planned_packing(
     jobs: TileJobs, machine: LayerMachine, gemm: Gemm, *, is_decode: bool
 ) -> Packing | None:
     """Return how tiles are expected to be packed where that depends on values; else None."""
-    if machine.packs is not None:
-        return machine.packs.expected(jobs, machine.path)
+    packs = machine.packs_in(is_decode=is_decode)
+    if packs is not None:
+        return packs.expected(jobs, machine.path)
     if not (machine.path.is_gathered and machine.gathers(is_decode=is_decode)):
         return None
     share = kept_share(machine, gemm, is_decode=is_decode)

@@ -94,6 +94,18 @@ class Precision(ABC):
         return np.where(scale > 0, scale, np.float32(1))  # of subnormals it may be zero
 
     @classmethod
+    def remainders(cls, values: Values, kept: Values) -> Values:
+        """Return what tokens `[T, K]` hold beyond `kept`, rounded again, as the hardware sees it.
+
+        Scales of tokens stay those of `values`; scales of blocks are those of the remainders.
+
+        Args:
+            values: real activations.
+            kept: what `encode_tokens` made of some of them, zeros elsewhere.
+        """
+        return cls.rounded(values.astype(np.float32) / cls.token_scales(values) - kept)
+
+    @classmethod
     @abstractmethod
     def scores(cls, operands: Values, factors: Values) -> Values:
         """Return what is ranked if magnitudes `[T, K]` are scaled by positive factors `[K]`.

@@ -25,6 +25,7 @@ def accuracy_headline(data: Mapping[str, Any]) -> str:
         f"{counted(dense['counted_tokens'], 'token')} in {counted(dense['windows'], 'window')} of "
         f"{settings['seq_len']}, {settings['phase']}, {settings['precision']} "
         f"in {data['compute_type']}"
+        + (f", W {settings['weights']}" if "weights" in settings else "")
         + (f", each begins with {escaped(data['bos'])}" if data.get("bos") else "")
         + "\n"
         f"dense: perplexity {perplexity}{_of_rounding(dense)}"

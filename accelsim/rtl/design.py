@@ -39,6 +39,11 @@ def parameters(arch: Architecture) -> Parameters:
             f"pattern '{arch.pattern}' has no selector and no crossbar; the tile pipeline is "
             "written for N:M patterns (a dense array is mac_array.sv with N = M = 1)"
         )
+    if arch.modes:
+        raise InputError(
+            "'modes' have no tile pipeline in RTL; their blocks are selector_flex.sv and "
+            "crossbar_flex.sv"
+        )
     if arch.buffers.shared is not None:
         raise InputError("'buffers.shared' has no RTL; only activations and weights apart have")
     _choice("criterion", arch.criterion, {"act": 0})

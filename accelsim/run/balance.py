@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from accelsim.base.note import Note, warning
 from accelsim.base.yaml_source import dotted
 from accelsim.config import Architecture
 from accelsim.config.file import key_of
 from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.matches import round_pace
 from accelsim.dataflows.pipeline import resource_cycles
 from accelsim.hardware import Buffer, LaneUnit, Selector, Unit, Unpacker
 from accelsim.hardware.unpacker import balanced_lanes
@@ -45,15 +47,16 @@ def balanced_ports(arch: Architecture) -> dict[str, int]:
     """
     path = arch.path
     # Scales are read with the first step of their group; on average, a step has its share of them.
-    steps = path.w.group or 1
-    positions = steps * path.positions_per_step
+    positions = (path.w.group or 1) * path.positions_per_step
     weight_bits = path.w.tile_bits(positions, path.columns, path.w.scales(positions))
-    weights = ceil_div(weight_bits, 8 * steps * path.steps_per_group)
+    weights = ceil_div(path.passes * weight_bits, 8 * path.steps(positions))
     scales = path.x.scales(path.positions_per_step)
     row_bytes = bytes_of(path.compressed_bits(path.positions_per_step, scales))
     source = next(n for n in ("compressed_buffer", "activation_buffer") if n in arch.units)
-    rows = ceil_div(path.rows * row_bytes, path.steps_per_group)
+    rows = ceil_div(path.rows * row_bytes, path.steps(path.positions_per_step))
     lanes = {"unpacker": balanced_lanes(path)} if path.formats.unpacks else {}
+    if path.is_matched:  # lanes wait for the slowest one of a round
+        weights, rows = (ceil(width * round_pace(path)) for width in (weights, rows))
     return {"weight_buffer": weights, source: rows, **lanes}
 
 

@@ -19,6 +19,7 @@ from accelsim.mapping import (
     Ints,
     Masks,
     Packing,
+    Packs,
     Tiling,
     Work,
     ceil_div,
@@ -103,7 +104,12 @@ class TiledProduct:
     @property
     def depends_on_values(self) -> bool:
         """Whether its time depends on which values survive, not on their number alone."""
-        return self.gathers or self.machine.packs is not None
+        return self.gathers or self.packs is not None
+
+    @property
+    def packs(self) -> Packs | None:
+        """How its tiles are packed where that depends on masks."""
+        return self.machine.packs_in(is_decode=self.is_decode)
 
     @property
     def content(self) -> tuple[Hashable, ...]:
@@ -160,7 +166,7 @@ class TiledProduct:
             one_by_one: yield each decode step by itself, in order of time.
         """
         work = self.work()
-        if self.machine.packs is not None:
+        if self.packs is not None:
             yield from self._matched(work, selection, steps, weights, one_by_one=one_by_one)
             return
         if steps is None:
@@ -228,7 +234,7 @@ class TiledProduct:
         one_by_one: bool,
     ) -> Iterator[Work]:
         """Yield the work of prefill, or of decode steps, packed by the masks of X and W."""
-        packs, kept = self.machine.packs, selection.kept_mask
+        packs, kept = self.packs, selection.kept_mask
         hidden = None if selection.hidden is None else selection.hidden.kept_mask
         assert packs is not None
 
@@ -237,7 +243,9 @@ class TiledProduct:
             return packs.found(Masks(kept[rows], weights, of_rows), work.jobs, work.path)
 
         if steps is None:
-            yield replace(work, found=found(slice(None)), nonzero=int(selection.nonzero.sum()))
+            number = int(selection.kept_counts.sum()) if work.path.is_gathered else work.kept
+            alive = int(selection.nonzero.sum())
+            yield replace(work, found=found(slice(None)), kept=number, nonzero=alive)
             return
         nonzero = selection.nonzero[steps].sum(axis=1)
         if one_by_one:
@@ -287,9 +295,10 @@ def method_of(
 ) -> Method:
     """Return how a layer is pruned: as the policy says, or as the machine does.
 
-    A machine that gathers rows runs prefill dense, and others all layers of some kinds.
+    A machine that gathers rows, and nothing else, runs prefill dense; others, all layers of some
+    kinds.
     """
-    if arch.diagram.gathers_rows and not is_decode:
+    if arch.diagram.is_dense_in_prefill and not is_decode:
         return Method(parse_pattern("dense"))
     if policy is not None:
         return policy.of(linear.name)

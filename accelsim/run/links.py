@@ -123,7 +123,8 @@ def _links(
     method = setting.methods[linears[0].name]
     rows = trace.meta.rows(linears[0].input)
     is_partial = setting.batch is not None and rows != trace.tokens
-    is_matched = setting.machines[method].packs is not None  # with the weights of each layer
+    machine, is_decode = setting.machines[method], setting.batch is not None
+    is_matched = machine.packs_in(is_decode=is_decode) is not None  # with masks of each layer
     if method.demands.rank or is_partial or is_matched:  # products of its own, or steps of its own
         yield from (Link(linears=(one,), method=method, tiled=None) for one in linears)
         return

@@ -53,7 +53,7 @@ def priced_layer(  # noqa: PLR0913, PLR0917
 
 def _macs_executed(product: Product, steps: Ints | None, tally: Tally) -> int:
     """Return the multiplications of kept values; of those, where both masks tell, the counted."""
-    if product.machine.packs is not None:
+    if product.machine.packs is not None and not product.machine.path.is_gathered:
         return tally.actions[product.machine.diagram.array.name]["mac"]
     return product.kept(steps) * product.linear.out_features
 

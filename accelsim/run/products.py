@@ -48,8 +48,8 @@ class Product:
 
     def kept(self, steps: Ints | None) -> int:
         """Return the values that are multiplied, zeros included, over all tokens or steps."""
-        if steps is not None and self.machine.path.is_gathered:
-            return int(self.selection.kept_counts[steps].sum())
+        if self.machine.path.is_gathered:
+            return int(self.selection.kept_counts[slice(None) if steps is None else steps].sum())
         tokens = self.selection.tokens if steps is None else steps.size
         return tokens * self.kept_per_token
 
@@ -57,7 +57,7 @@ class Product:
         """Return the mean share of rows of W that some sequence of a decode step needs."""
         if steps is None:
             return None
-        if not self.machine.path.is_sparse:
+        if not self.machine.gathers(is_decode=True):
             return 1.0
         return float(self.selection.unions(steps).mean())
 

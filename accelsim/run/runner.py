@@ -13,12 +13,13 @@ from accelsim.accounting.tally import LayerRun, Tally, combine
 from accelsim.base.cache import DiskCache
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
+from accelsim.dataflows.matches import counting_notes
 from accelsim.dataflows.memory import Key, Memory, timing_key
 from accelsim.dataflows.pipeline import build_pipeline
 from accelsim.dataflows.seams import NO_SEAMS, Seams, joined_pipeline
 from accelsim.dataflows.windows import Window, cut, late_loads
 from accelsim.engine import check_cycles, engine_named
-from accelsim.mapping import Ints, Work
+from accelsim.mapping import Datapath, Ints, Work
 from accelsim.planning import Planner
 from accelsim.results.result import LayerResult, Result, over_steps, with_products
 from accelsim.run.layers import TiledProduct, method_of, naming
@@ -84,12 +85,21 @@ class Runner:
         self._is_brief = is_brief
         self._weight_masks = weight_masks
         self._machines: dict[Method, LayerMachine] = {}
+        self._prices: dict[Datapath, Prices] = {}
         self._keys: dict[int, tuple[LayerMachine, Key]] = {}  # by identity of what is held there
 
     @cached_property
     def prices(self) -> Prices:
         """What the units of the machine cost."""
         return Prices.of(self.arch, self.arch.load_technology())
+
+    def prices_on(self, machine: LayerMachine) -> Prices:
+        """Return what the units cost on the machine as a layer finds it."""
+        if not machine.path.modes:
+            return self.prices
+        if machine.path not in self._prices:
+            self._prices[machine.path] = self.prices.in_mode(machine)
+        return self._prices[machine.path]
 
     def method(self, linear: Linear, *, is_decode: bool) -> Method:
         """Return how a layer is pruned."""
@@ -144,7 +154,9 @@ class Runner:
             parts = [(1, run.tally) for run in runs]
         with naming(self.arch, linear):
             tally = combine(parts)
-        return priced_layer(self.arch, self.prices, method, product, steps, (tiled, tally))
+        return priced_layer(
+            self.arch, self.prices_on(product.machine), method, product, steps, (tiled, tally)
+        )
 
     def linked(
         self,
@@ -163,7 +175,9 @@ class Runner:
         """
         method = self.method(linear, is_decode=steps is not None)
         (product,) = layer_products(self.machine, method, linear, selection)
-        return priced_layer(self.arch, self.prices, method, product, steps, placed)
+        return priced_layer(
+            self.arch, self.prices_on(product.machine), method, product, steps, placed
+        )
 
     def alone_cycles(
         self, linear: Linear, selection: Selection, steps: Sequence[Ints] | None
@@ -312,10 +326,15 @@ class Runner:
     ) -> tuple[str, ...]:
         """Return what to know of the decode steps, where it matters which tokens make a batch.
 
-        And that a machine that gathers rows runs prefill dense.
+        And that a machine that gathers rows for decode only runs prefill dense.
         """
         patterns = dict.fromkeys(layer.method.pattern for layer in layers)
-        if steps is None and self.arch.diagram.gathers_rows and not self.arch.pattern.is_dense:
+        if self.arch.path.is_matched:
+            rows = trace.tokens if steps is None else steps.shape[1]
+            products = [rows * x.in_features * x.out_features for x in layers]
+            return tuple(counting_notes(self.arch.name, self.arch.path, products))
+        is_dense = self.arch.diagram.is_dense_in_prefill and not self.arch.pattern.is_dense
+        if steps is None and is_dense:
             return (
                 f"{self.arch.name}: prefill runs dense; pattern '{self.arch.pattern}' is for "
                 f"decode, where rows of W are gathered",
@@ -323,9 +342,11 @@ class Runner:
         if steps is None or all(pattern.is_dense for pattern in patterns):
             return ()
         notes = [*decode_notes(trace.meta.sequence_lengths, steps)]
-        if any(pattern.has_level for pattern in patterns):
+        levels = [pattern for pattern in patterns if pattern.has_level]
+        if levels:
+            share = "the same share for every layer"
             notes.append(
                 f"{self.arch.name}: the level of each layer is the quantile of |x| over the trace "
-                f"itself, the same share for every layer"
+                f"itself, {share if len(levels) == 1 else 'of the share that the policy gives it'}"
             )
         return tuple(notes)

@@ -316,12 +316,15 @@ def wish_of(arch: Architecture, policy: Policy | None, linear: Linear, *, is_dec
     method = method_of(arch, policy, linear, is_decode=is_decode)
     demands = method.demands
     ranks_chunks = demands.factors == "chunk" and not is_decode
+    needs_mask = is_decode or arch.diagram.gathers_operands
     is_matched = arch.diagram.packs is not None
+    fetches = not (method.pattern.is_dense or demands.residual)  # rows of W by what is kept
     return Wish(
         arch.path.x.precision,
         method.pattern,
-        with_mask=is_matched or (is_decode and not method.pattern.is_dense),
+        with_mask=is_matched or (needs_mask and fetches),
         without_zeros=is_matched,
         criterion=method.criterion if ranks_chunks else "act",
         is_centred=demands.statistics == "median",
+        has_residual=demands.residual,
     )

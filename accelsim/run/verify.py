@@ -4,8 +4,12 @@ select → compress (values and metadata bits) → decode → unpack weights tha
 multipliers → gather through the crossbar → multiply → accumulate, tile by tile and step by step in
 the order in which the timing model runs them. A timing model that loses or misroutes data cannot
 pass. Where W is the sparse operand, it is W that is compressed and decoded, and X that is gathered.
+Where both are, each activation looks for its weight among the stored ones of its block, or a lane
+for what its groups of both have in common.
 Where rows are gathered, X is compacted to what some token of R keeps, and the array sees no other
-row of W. Products of an FFN that are computed a token at a time are in `verify_tokens.py`.
+row of W; where banks of W give each token rows of its own, both ways are checked. Where time
+depends on the masks of both operands, the dataflow multiplies each tile in its own order. Products
+of an FFN that are computed a token at a time are in `token_products.py`.
 """
 
 from __future__ import annotations
@@ -22,17 +26,21 @@ from accelsim.base.errors import InputError
 from accelsim.config import Architecture
 from accelsim.dataflows.layer_machine import LayerMachine
 from accelsim.hardware import Crossbar
-from accelsim.mapping import Gemm, TileJobs, Tiling, tile_jobs
+from accelsim.hardware.crossbars.banked import BankedCrossbar
+from accelsim.mapping import Gemm, Ints, MultipliesTiles, Tiling, tile_jobs
 from accelsim.planning import Planner
 from accelsim.precision import PRECISIONS, Values
 from accelsim.precision.groups import Packed
+from accelsim.run.gathered_rows import with_banked_rows, with_gathered_rows
 from accelsim.run.hidden import beside_hidden
+from accelsim.run.joined_masks import with_joined_masks
 from accelsim.run.simulation import wish_of
-from accelsim.run.verify_tokens import computed_outputs, token_matmul
+from accelsim.run.stored_weights import block_by_block, with_stored_weights
+from accelsim.run.token_products import computed_outputs, token_matmul
+from accelsim.run.walk import filled, steps, tiles
 from accelsim.selection.selections import selections_of
 from accelsim.selection.sparsify import held_values
 from accelsim.sparsity import FORMATS, Mask
-from accelsim.sparsity.patterns.base import keep_largest
 from accelsim.sparsity.policy import Method, Policy
 from accelsim.trace import Linear, Trace
 
@@ -84,16 +92,20 @@ def verify(arch: Architecture, trace: Trace, policy: Policy | None = None) -> It
         is_decode = arch.diagram.gathers_rows  # the rest of a run there is dense
         wish = replace(wish_of(arch, policy, linear, is_decode=is_decode), with_mask=True)
         stored = trace.source.read(linear.input)
-        operands, _ = held_values(
+        operands, real = held_values(
             trace, linear.input, stored, arch.path.x.precision, is_centred=wish.is_centred
         )
         chosen = selections_of(trace, linear.input, [wish])[wish]
-        machine, mask, hidden = arch.running(Method(wish.pattern)), chosen.kept_mask, None
+        mitigation = "residual" if wish.has_residual else "none"
+        machine = arch.running(Method(wish.pattern, mitigation=mitigation))
+        mask, weights, hidden = chosen.kept_mask, random_weights(arch, linear), None
+        kept = np.where(mask, operands, operands.dtype.type(0))
+        rest = PRECISIONS[wish.precision].remainders(real, kept) if wish.has_residual else None
         if arch.diagram.sees_hidden and not wish.pattern.is_dense:
             chosen = beside_hidden(chosen, wish, trace, linear)
-            hidden = mask if chosen.hidden is None else chosen.hidden.kept_mask
+            hidden = chosen.hidden_mask
             machine = machine.for_ffn(chosen.ffn_product, chosen.hidden_share)
-        yield check_layer(machine, linear, operands, random_weights(arch, linear), mask, hidden)
+        yield check_layer(machine, linear, operands, weights, mask, rest=rest, hidden=hidden)
 
 
 def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
@@ -111,19 +123,22 @@ def random_weights(arch: Architecture, linear: Linear) -> Values | Packed:
     return np.ascontiguousarray(held.T)
 
 
-def check_layer(  # noqa: PLR0913, PLR0917 - two masks
+def check_layer(  # noqa: PLR0913 - all but four are optional
     machine: LayerMachine,
     linear: Linear,
     operands: Values,
     weights: Values | Packed,
     mask: Mask | None = None,
+    *,
+    rest: Values | None = None,
     hidden: Mask | None = None,
 ) -> Check:
     """Compute one layer `[T, K] @ [K, O]` through the modelled machine and compare.
 
-    `mask` says what is kept; by default, what the machine keeps of the operands; `hidden`,
-    which hidden values of an FFN are not zero. Packed weights are compared as what each code and
-    its scale stand for in the multipliers' format.
+    `mask` says what is kept; by default, what the machine's pattern keeps of the operands; `rest`
+    is what goes through in a second, dense pass; `hidden`, which hidden values of the layer's FFN
+    are not zero, where only their products are computed. Packed weights are compared as what each
+    code and its scale stand for in the multipliers' format.
     """
     numbers = weights[:, :]
     mask = machine.pattern.keep(operands) if mask is None else mask
@@ -135,15 +150,19 @@ def check_layer(  # noqa: PLR0913, PLR0917 - two masks
         allowed = np.zeros(expected.shape)
     else:
         wide, heavy = masked.astype(np.float64), numbers.astype(np.float64)
-        expected = wide @ heavy
+        left = np.zeros_like(wide) if rest is None else rest.astype(np.float64)
+        expected = (wide + left) @ heavy
         products = machine.path.stored_values(linear.in_features) + 1
-        allowed = products * 2.0**-24 * (np.abs(wide) @ np.abs(heavy))
-    if hidden is None:
-        computed = machine_matmul(machine, operands, weights, mask)
-    else:
-        computed = token_matmul(machine, operands, weights, hidden)
+        allowed = products * 2.0**-24 * ((np.abs(wide) + np.abs(left)) @ np.abs(heavy))
+    if hidden is not None:
+        ways = [token_matmul(machine, operands, weights, hidden)]
         expected = np.where(computed_outputs(machine, hidden, linear.out_features), expected, 0)
-    difference = np.abs(computed.astype(expected.dtype) - expected)
+    else:
+        ways = [machine_matmul(machine, operands, weights, mask, rest)]
+    if isinstance(machine.units.get("crossbar"), BankedCrossbar) and machine.path.is_gathered:
+        ways.append(with_banked_rows(machine, operands, weights, mask))
+    apart = [np.abs(computed.astype(expected.dtype) - expected) for computed in ways]
+    difference = np.maximum.reduce(apart)
     worst = np.unravel_index(np.argmax(difference - allowed), difference.shape)
     return Check(linear.name, expected.size, float(difference[worst]), float(allowed[worst]))
 
@@ -159,7 +178,7 @@ def compress(machine: LayerMachine, operands: Values, mask: Mask | None = None) 
     padding = [(0, 0), (0, -operands.shape[1] % path.group_size)]
     masked = np.where(mask, operands, operands.dtype.type(0))
     padded, kept = np.pad(masked, padding), np.pad(mask, padding)
-    groups = keep_largest(kept.reshape(-1, path.group_size).view(np.int8), path.kept_per_group)
+    groups = filled(path, kept.reshape(-1, path.group_size), path.kept_per_group)
     values = padded[groups.reshape(kept.shape)].reshape(len(padded), -1)
     if machine.pattern.is_dense:
         return Compressed(values, np.zeros((len(groups), 0), np.bool_))
@@ -167,107 +186,107 @@ def compress(machine: LayerMachine, operands: Values, mask: Mask | None = None) 
 
 
 def machine_matmul(
-    machine: LayerMachine, operands: Values, weights: Values | Packed, mask: Mask | None = None
+    machine: LayerMachine,
+    operands: Values,
+    weights: Values | Packed,
+    mask: Mask | None = None,
+    rest: Values | None = None,
 ) -> Values:
     """Return `[T, O]` computed in the modelled order, in the accumulator's type."""
-    path = machine.path
-    tokens, in_features = operands.shape
-    gemm = Gemm(tokens, in_features, weights.shape[1])
-    machine, tiling = Planner().fitted(machine, gemm)
-    if path.w.is_sparse:
-        return _with_stored_weights(machine, tiling, operands, weights)
+    path, (tokens, in_features) = machine.path, operands.shape
+    machine, tiling = Planner().fitted(machine, Gemm(tokens, in_features, weights.shape[1]))
+    if isinstance(machine.packs, MultipliesTiles):
+        masked = np.where(_kept(machine, operands, mask), operands, operands.dtype.type(0))
+        return _with_matched_values(machine.packs, machine, tiling, masked, weights)
     if path.is_gathered:
-        mask = machine.pattern.keep(operands) if mask is None else mask
-        return _with_gathered_rows(machine, operands, weights, mask)
-    stored = compress(machine, operands, mask)
+        return with_gathered_rows(machine, operands, weights, _kept(machine, operands, mask))
+    if path.w.is_sparse:
+        return _with_sparse_weights(machine, tiling, operands, weights, mask)
+    return _with_selected_values(machine, tiling, compress(machine, operands, mask), weights, rest)
+
+
+def _kept(machine: LayerMachine, operands: Values, mask: Mask | None) -> Mask:
+    """Return which operands are kept, `[T, K]`: as told, or by the pattern of the machine."""
+    return machine.pattern.keep(operands) if mask is None else mask
+
+
+def _with_selected_values(
+    machine: LayerMachine,
+    tiling: Tiling,
+    stored: Compressed,
+    weights: Values | Packed,
+    rest: Values | None,
+) -> Values:
+    """Return `[T, O]` where each stored activation picks its weight by its metadata.
+
+    The `rest` of X, if there is one, is multiplied in a second pass over each tile of W.
+    """
+    path, tokens = machine.path, len(stored.values)
+    in_features, out_features = weights.shape
     offsets = _offsets(machine, stored).reshape(tokens, -1)
-    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
-    outputs = np.zeros((tokens, gemm.out_features), accumulator)
-    jobs = tile_jobs(gemm, tiling, path, machine.stores)
-    for rows, columns, start, length in _tiles(jobs):
+    accumulator: Any = np.int32 if stored.values.dtype == np.int8 else np.float32
+    outputs = np.zeros((tokens, out_features), accumulator)
+    jobs = tile_jobs(Gemm(tokens, in_features, out_features), tiling, path, machine.stores)
+    for rows, columns, start, length in tiles(jobs):
         first_group, groups = start // path.group_size, path.groups(length)
         tile = weights[start : start + length, columns]  # unpacks packed ones
         tile = np.pad(tile, [(0, -length % path.group_size), (0, 0)])
-        for slots in _steps(machine, first_group, groups):
+        for slots in steps(machine, first_group, groups):
             lanes = stored.values[rows, slots].astype(accumulator)
             base = slots // path.kept_per_group * path.group_size
             routed = tile[base - start + offsets[rows, slots]].astype(accumulator)
             outputs[rows, columns] += np.einsum("rl,rlc->rc", lanes, routed, dtype=accumulator)
+        if rest is None:
+            continue
+        for first in range(0, length, path.lanes):
+            lanes = rest[rows, start : start + length][:, first : first + path.lanes]
+            routed = tile[first : first + lanes.shape[1]]
+            outputs[rows, columns] += np.einsum("rl,lc->rc", lanes, routed, dtype=accumulator)
     return outputs
 
 
-def _with_stored_weights(
-    machine: LayerMachine, tiling: Tiling, operands: Values, weights: Values | Packed
+def _with_matched_values(
+    packs: MultipliesTiles,
+    machine: LayerMachine,
+    tiling: Tiling,
+    masked: Values,
+    weights: Values | Packed,
 ) -> Values:
-    """Return `[T, O]` where each stored weight picks its activation by its metadata."""
-    path, (tokens, in_features) = machine.path, operands.shape
-    n, m = path.lane_group
-    gemm, form = Gemm(tokens, in_features, weights.shape[1]), FORMATS[path.metadata_format]
-    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
+    """Return `[T, O]` where the dataflow says which values of X and W meet, and in which order."""
+    path, (tokens, in_features) = machine.path, masked.shape
+    gemm = Gemm(tokens, in_features, weights.shape[1])
+    accumulator: Any = np.int32 if masked.dtype == np.int8 else np.float32
     outputs = np.zeros((tokens, gemm.out_features), accumulator)
-    jobs = tile_jobs(gemm, tiling, path, machine.stores)
-    for rows, columns, start, length in _tiles(jobs):
-        padding = [(0, 0), (0, -length % m)]
-        x = np.pad(operands[rows, start : start + length], padding)
-        tile = np.pad(weights[start : start + length, columns].T, padding)
-        blocks = tile.reshape(-1, m)
-        kept = keep_largest((blocks != 0).view(np.int8), n)
-        decoded = form.decode(form.encode(kept), n, m).reshape(len(tile), -1)
-        values = blocks[kept].reshape(len(tile), -1).astype(accumulator)
-        for slots in _steps(machine, 0, blocks.shape[0] // len(tile)):
-            positions = slots // n * m + decoded[:, slots]
-            picked = x[:, positions].astype(accumulator)
-            outputs[rows, columns] += np.einsum("rcl,cl->rc", picked, values[:, slots])
+    for rows, columns, start, length in tiles(tile_jobs(gemm, tiling, path, machine.stores)):
+        inside = slice(start, start + length)
+        outputs[rows, columns] += packs.product(
+            masked[rows, inside], weights[inside, columns], path
+        )
     return outputs
 
 
-def _with_gathered_rows(
-    machine: LayerMachine, operands: Values, weights: Values | Packed, mask: Mask
+def _with_sparse_weights(
+    machine: LayerMachine,
+    tiling: Tiling,
+    operands: Values,
+    weights: Values | Packed,
+    mask: Mask | None,
 ) -> Values:
-    """Return `[T, O]` of decode steps of R tokens, of the rows of W that some token keeps."""
-    path, (tokens, in_features) = machine.path, operands.shape
-    accumulator: Any = np.int32 if operands.dtype == np.int8 else np.float32
-    outputs = np.zeros((tokens, weights.shape[1]), accumulator)
-    for first in range(0, tokens, path.rows):
-        step = slice(first, min(first + path.rows, tokens))
-        gemm = Gemm(step.stop - first, in_features, weights.shape[1])
-        fitted, tiling = Planner().fitted(machine, gemm, is_decode=True)
-        for of_step, columns, start, length in _tiles(tile_jobs(gemm, tiling, path, fitted.stores)):
-            rows = slice(first + of_step.start, first + of_step.stop)
-            inside = slice(start, start + length)
-            needed = _needed(mask[step, inside])
-            fetched = weights[inside, columns][needed]  # unpacks packed ones
-            kept = np.where(mask[rows, inside], operands[rows, inside], 0)[:, needed]
-            for lane in range(0, len(fetched), path.lanes):
-                lanes = slice(lane, lane + path.lanes)
-                x, w = (part.astype(accumulator) for part in (kept[:, lanes], fetched[lanes]))
-                outputs[rows, columns] += np.einsum("rl,lc->rc", x, w, dtype=accumulator)
-    return outputs
+    """Return `[T, O]` of machines that store W without its zeros, and X, too, or whole."""
+    if machine.path.is_matched:
+        return with_joined_masks(machine, tiling, _decoded(machine, operands, mask), weights)
+    if machine.path.is_unrolled:
+        return block_by_block(machine, tiling, *_in_turns(machine, operands, mask), weights)
+    return with_stored_weights(machine, tiling, operands, weights)
 
 
-def _needed(mask: Mask) -> Mask:
-    """Return which positions some token of a step keeps, `[K]`."""
-    needed: Mask = np.logical_or.reduce(mask, axis=0)
-    return needed
-
-
-def _tiles(jobs: TileJobs) -> Iterator[tuple[slice, slice, int, int]]:
-    """Yield tokens, columns, and the begin and length along K of each tile, in program order."""
-    for job in range(len(jobs)):
-        rows = slice(jobs.token_start[job], jobs.token_start[job] + jobs.tokens[job])
-        columns = slice(jobs.column_start[job], jobs.column_start[job] + jobs.columns[job])
-        yield rows, columns, int(jobs.reduction_start[job]), int(jobs.reduction[job])
-
-
-def _steps(machine: LayerMachine, first_group: int, groups: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the slots (stored values, counted along K) that the lanes take in each step."""
-    path = machine.path
-    n, _ = path.lane_group
-    end = (first_group + groups) * n
-    for group in range(first_group, first_group + groups, path.groups_per_step):
-        last = min((group + path.groups_per_step) * n, end)
-        for slot in range(group * n, last, path.lanes):
-            yield np.arange(slot, min(slot + path.lanes, last))
+def _decoded(machine: LayerMachine, operands: Values, mask: Mask | None) -> tuple[Values, Ints]:
+    """Return the values `[T, groups, N]` of the compressed buffer, and their decoded places."""
+    path, stored = machine.path, compress(machine, operands, mask)
+    n, m = path.kept_per_group, path.group_size
+    places = FORMATS[path.metadata_format].decode(stored.bits, n, m).astype(np.int64)
+    values = stored.values.reshape(len(operands), -1, n)
+    return values, places.reshape(values.shape)
 
 
 def _offsets(machine: LayerMachine, stored: Compressed) -> NDArray[np.integer[Any]]:
@@ -292,3 +311,16 @@ def _offsets(machine: LayerMachine, stored: Compressed) -> NDArray[np.integer[An
             f"stands outside the window of its lane"
         )
     return positions
+
+
+def _in_turns(machine: LayerMachine, operands: Values, mask: Mask | None) -> tuple[Values, Ints]:
+    """Return activations `[T, blocks, turns]` as lanes take them, and their places in the block."""
+    turns, m = machine.path.lane_group
+    if machine.pattern.is_dense:
+        padded = np.pad(operands, [(0, 0), (0, -operands.shape[1] % m)])
+        values = padded.reshape(len(operands), -1, turns)
+        return values, np.broadcast_to(np.arange(m), values.shape)
+    stored = compress(machine, operands, mask)
+    places = FORMATS[machine.path.metadata_format].decode(stored.bits, turns, m).astype(np.int64)
+    values = stored.values.reshape(len(operands), -1, turns)
+    return values, places.reshape(values.shape)

@@ -32,6 +32,7 @@ class Wish:
         criterion: how values are ranked.
         is_centred: whether each token's median is subtracted first.
         without_zeros: whether kept values that are zero are left out of the mask.
+        has_residual: whether what is left of the input counts, too, see `Selection`.
     """
 
     precision: str
@@ -40,11 +41,13 @@ class Wish:
     criterion: str = "act"
     is_centred: bool = False
     without_zeros: bool = False
+    has_residual: bool = False
 
     @property
-    def ranking(self) -> tuple[str, str, bool, bool]:
+    def ranking(self) -> tuple[str, str, bool, bool, bool]:
         """All but the pattern and the mask: wishes that agree in it are granted in one pass."""
-        return self.precision, self.criterion, self.is_centred, self.without_zeros
+        zeros, residual = self.without_zeros, self.has_residual
+        return self.precision, self.criterion, self.is_centred, zeros, residual
 
 
 def selections_of(
@@ -75,7 +78,7 @@ def _select(trace: Trace, key: str, wishes: Sequence[Wish]) -> dict[Wish, Select
     made: dict[Wish, Selection] = {}
     for ranking in dict.fromkeys(wish.ranking for wish in wishes):
         same = [wish for wish in wishes if wish.ranking == ranking]
-        precision, criterion, is_centred, without_zeros = ranking
+        precision, criterion, is_centred, without_zeros, has_residual = ranking
         chosen = select_input(
             trace,
             key,
@@ -85,6 +88,7 @@ def _select(trace: Trace, key: str, wishes: Sequence[Wish]) -> dict[Wish, Select
             criterion=criterion,
             is_centred=is_centred,
             without_zeros=without_zeros,
+            has_residual=has_residual,
         )
         made |= dict(zip(same, chosen, strict=True))
     return made

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
@@ -52,7 +52,8 @@ class Selection:
 
     Attributes:
         features: K.
-        nonzero: `[T]`, kept activations of each token that are not zero.
+        nonzero: `[T]`, kept activations of each token that are not zero; where what they leave of
+            the token is multiplied, too, with the values of that that are not zero.
         squared_magnitude: `[T]`, sum of x² of each token; None for a trace without values.
         dropped_squared_magnitude: `[T]`, the part of it that is dropped.
         packed_mask: `[T, K / 8]`, packed bits, set where the activation is kept; None if not
@@ -84,6 +85,11 @@ class Selection:
             return None
         total = float(self.squared_magnitude.sum())
         return float(self.dropped_squared_magnitude.sum()) / total if total else 0.0
+
+    @property
+    def hidden_mask(self) -> Mask:
+        """Which hidden values of the FFN survive, `[T, N]`; of a down product, those of X."""
+        return (self if self.hidden is None else self.hidden).kept_mask
 
     @property
     def hidden_share(self) -> float:
@@ -159,11 +165,13 @@ def select_each(  # noqa: PLR0913 - all but two are optional, and named
     with_masks: bool = False,
     without_zeros: bool = False,
     rounded: Values | None = None,
+    rest_of: Callable[[Mask], Values] | None = None,
 ) -> list[Selection]:
     """Select the activations `[T, K]` of one layer input by several patterns.
 
     `scores` are what is ranked, by default the operands; `rounded`, the real values that these
     stand for, are what levels are compared with. `without_zeros`, masks leave out kept zeros.
+    `rest_of` returns what a mask leaves, where that is multiplied, too.
     """
     values = operands if real is None else real
     squares, dropped = _scratch.arrays(2, operands.shape)
@@ -174,10 +182,13 @@ def select_each(  # noqa: PLR0913 - all but two are optional, and named
     for pattern in patterns:
         ranked = operands if scores is None else scores
         mask = pattern.keep(rounded if pattern.has_level and rounded is not None else ranked)
+        nonzero = np.count_nonzero(alive & mask, axis=1)
+        if rest_of is not None:
+            nonzero = nonzero + np.count_nonzero(rest_of(mask), axis=1)
         selections.append(
             Selection(
                 features=operands.shape[1],
-                nonzero=np.count_nonzero(alive & mask, axis=1).astype(np.int64),
+                nonzero=nonzero.astype(np.int64),
                 squared_magnitude=squared_magnitude,
                 dropped_squared_magnitude=np.multiply(squares, ~mask, out=dropped).sum(axis=1),
                 packed_mask=np.packbits(mask & alive if without_zeros else mask, axis=1)
@@ -199,6 +210,7 @@ def select_input(  # noqa: PLR0913
     criterion: str = "act",
     is_centred: bool = False,
     without_zeros: bool = False,
+    has_residual: bool = False,
 ) -> list[Selection]:
     """Select input `key` of a trace by several patterns, in one pass over its values.
 
@@ -208,7 +220,10 @@ def select_input(  # noqa: PLR0913
     not have, rank by magnitude.
     """
     if not trace.has_values:
-        return [_without_values(trace, key, pattern, with_masks=with_masks) for pattern in patterns]
+        return [
+            _without_values(trace, key, pattern, with_masks=with_masks, has_residual=has_residual)
+            for pattern in patterns
+        ]
     read, rule = trace.row_reader(key), CRITERIA[criterion]
     ranks_chunks = rule.demands.factors == "chunk"
     if ranks_chunks:
@@ -239,10 +254,16 @@ def select_input(  # noqa: PLR0913
             with_masks=with_masks,
             without_zeros=without_zeros,
             rounded=rounded,
+            rest_of=partial(_rest, precision, held, real) if has_residual else None,
         )
 
     blocks = list(_cores().map(selected, pairwise(cuts)))
     return [_joined(parts) for parts in zip(*blocks, strict=True)]
+
+
+def _rest(precision: str, held: Values, real: Values, mask: Mask) -> Values:
+    """Return what is left of tokens `[T, K]` as the hardware holds it, once a mask is taken out."""
+    return PRECISIONS[precision].remainders(real, np.where(mask, held, held.dtype.type(0)))
 
 
 def _with_levels(trace: Trace, key: str, patterns: Sequence[Pattern]) -> list[Pattern]:
@@ -294,7 +315,9 @@ def _joined(blocks: Sequence[Selection]) -> Selection:
     return Selection(blocks[0].features, **{name: column(name) for name in names})
 
 
-def _without_values(trace: Trace, key: str, pattern: Pattern, *, with_masks: bool) -> Selection:
+def _without_values(
+    trace: Trace, key: str, pattern: Pattern, *, with_masks: bool, has_residual: bool
+) -> Selection:
     """Return what a pattern keeps of any values, none of them zero."""
     if with_masks and not pattern.is_dense:
         raise InputError(
@@ -303,6 +326,7 @@ def _without_values(trace: Trace, key: str, pattern: Pattern, *, with_masks: boo
         )
     rows, features = trace.meta.shape(key)
     # Broadcasts take no memory.
-    nonzero = np.broadcast_to(np.int64(pattern.kept_count(features)), rows)
+    kept = pattern.kept_count(features) + features * has_residual
+    nonzero = np.broadcast_to(np.int64(kept), rows)
     alive = np.broadcast_to(np.int64(features), rows)
     return Selection(features, nonzero, None, None, alive=alive)

@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.precision import OperandFormat
 from accelsim.sparsity import Mask
-from accelsim.sparsity.patterns.base import keep_largest
+from accelsim.sparsity.patterns.nm import NM
 from accelsim.trace import Linear
 
 WeightMasks = Callable[[Linear, OperandFormat], Mask | None]
@@ -38,5 +38,5 @@ def drawn_weights(linear: Linear, form: OperandFormat) -> Mask | None:
     scores = np.random.default_rng(seed).random(
         (linear.out_features, blocks, form.block), np.float32
     )
-    mask = keep_largest(scores.reshape(-1, form.block), form.kept_per_block)
-    return mask.reshape(linear.out_features, -1)[:, : linear.in_features].T
+    mask = NM(form.kept_per_block, form.block).keep(scores.reshape(linear.out_features, -1))
+    return mask[:, : linear.in_features].T

@@ -25,6 +25,8 @@ class Demands:
         epilogue: what each finished output goes through (`epilogue`): `scale` by a number of its
             token, `add` a number of its column, `axpy` both.
         rank: inner size of a low-rank product by which what was dropped comes back; 0: none.
+        residual: whether what is left of X, once what is kept is taken out, goes through W as well,
+            rounded again (`splitter`).
     """
 
     factors: Literal["", "fixed", "chunk"] = ""
@@ -33,12 +35,14 @@ class Demands:
     statistics: Literal["", "columns", "median", "level"] = ""
     epilogue: Literal["", "scale", "add", "axpy"] = ""
     rank: int = 0
+    residual: bool = False
 
     def __or__(self, other: Demands) -> Demands:
         """Return both; a criterion and a mitigation must not ask for two kinds of the same.
 
         >>> Demands(factors="fixed") | Demands(epilogue="scale", moments=True)
-        Demands(factors='fixed', shift='', moments=True, statistics='', epilogue='scale', rank=0)
+        Demands(factors='fixed', shift='', moments=True, statistics='', epilogue='scale', rank=0,
+        residual=False)
         """
         return Demands(
             **{f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)}
@@ -55,6 +59,7 @@ class Demands:
             "statistics": (self.statistics,),
             "pre_shifter": (self.shift,),
             "pre_scaler": (self.factors,),
+            "splitter": ("residual" if self.residual else "",),
             "moments": ("moments" if self.moments else "",),
             "epilogue": _EPILOGUES[self.epilogue],
         }

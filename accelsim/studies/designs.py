@@ -33,10 +33,10 @@ def pruned(run: Run) -> str:
 
 
 def sparsity(run: Run) -> str:
-    """Return the pattern of a machine and the operand that has it: `8:16 of X`; or `dense`."""
-    operand = pruned(run)
-    key = _KEYS.get(operand)
-    return "dense" if key is None else f"{_pattern(run, key)} of {operand}"
+    """Return the patterns of a machine with their operands: `2:4 of W, 8:16 of X`; or `dense`."""
+    said = {name: _pattern(run, key) for name, key in _KEYS.items()}
+    parts = [f"{pattern} of {name}" for name, pattern in said.items() if pattern != "dense"]
+    return ", ".join(parts) or "dense"
 
 
 def _pattern(run: Run, key: str) -> str:
@@ -122,11 +122,13 @@ class LossOf:
     def of(self, data: Data) -> list[Run]:
         """Return the measurement; NoRunError if it was not made."""
         run = self.machine.of(data)[0]
-        operand, arch = pruned(run), run["arch"]
-        criterion = {"W": "wt", "X": arch["criterion"]}.get(operand, operand)
-        wanted = {"pattern": sparsity(run).partition(" ")[0], "criterion": criterion}
-        same = {key: arch[key] for key in ("precision", "mitigation")}
-        return self.losses(**wanted, **same).of(data)
+        arch, x, w = run["arch"], _pattern(run, "pattern"), _pattern(run, "weight_pattern")
+        wanted = {key: arch[key] for key in ("precision", "mitigation", "criterion")}
+        if x == "dense":  # weights alone are pruned by a criterion of their own
+            wanted |= {"pattern": w, "criterion": "wt", "weights": "dense"}
+        else:
+            wanted |= {"pattern": x, "weights": w}
+        return self.losses(**wanted).of(data)
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ class Perplexities:
     def records(self) -> list[Run]:
         """Return one record for each measurement, in the shape of a run.
 
-        Its point has `precision`, `pattern`, `criterion` and `mitigation`, its totals what was
-        measured, and `dense_perplexity`.
+        Its point has `precision`, `pattern`, `criterion`, `mitigation`, and `weights`, the pattern
+        of W beside it; its totals what was measured, and `dense_perplexity`.
         """
         files = [Perplexities(path).read() for path in self.others] + [self.read()]
         return [
@@ -78,7 +78,7 @@ class Perplexities:
         write_texts({self.file: json.dumps(new, indent=1) + "\n"})
 
     def _updated(self, known: Mapping[str, Any]) -> dict[str, Any]:
-        new = self._measured(known["settings"]["precision"])
+        new = self._measured(known)
         for key in _SAME:
             if new[key] != known[key]:
                 raise InputError(f"{self.file}: rows that are kept are of another {key}")
@@ -87,11 +87,17 @@ class Perplexities:
             rows[_key(fresh)] = {k: v for k, v in fresh.items() if k not in ("layers", "policy")}
         return {**{key: new[key] for key in _KEPT}, "rows": list(rows.values())}
 
-    def _measured(self, precision: str) -> dict[str, Any]:
-        command = ["accuracy", "--exact", "--json", "--precision", precision]
-        command += ["--patterns", ",".join(self.patterns)]
+    def _measured(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the patterns measured in the settings of what is known; with pruned W, its own."""
+        settings, criteria, patterns = known["settings"], self.criteria, self.patterns
+        command = ["accuracy", "--exact", "--json", "--precision", settings["precision"]]
+        if "weights" in settings:
+            criteria = ("act",)
+            patterns = tuple(dict.fromkeys(row["pattern"] for row in known["rows"]))
+            command += ["--weights", settings["weights"]]
+        command += ["--patterns", ",".join(patterns)]
         command += ["--mitigations", ",".join(self.mitigations)]
-        command += ["--criteria", ",".join(self.criteria)]
+        command += ["--criteria", ",".join(criteria)]
         done = subprocess.run(
             [sys.executable, "-m", "accelsim", *command],
             stdout=subprocess.PIPE,
@@ -145,8 +151,10 @@ def _measurements(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _record(row: Mapping[str, Any], measured: Mapping[str, Any]) -> Run:
     point = {key: row[key] for key in ("pattern", "criterion", "mitigation")}
     dense = {"dense_perplexity": measured["dense"]["perplexity"]}
+    settings = measured["settings"]
+    point |= {"precision": settings["precision"], "weights": settings.get("weights", "dense")}
     return {
-        "point": {"precision": measured["settings"]["precision"], **point},
+        "point": point,
         "totals": {**with_new_names(row), **dense},
         "baseline": {},
         "arch": {},

@@ -132,12 +132,11 @@ class Totals:
             key = (*shape, self._place(linear))
             if key not in alike:
                 wish = self._wish(linear)
-                kept = runner.machine(method).products_per_output(
-                    method.pattern, linear.in_features
-                )
+                machine = runner.machine(method)
+                kept = machine.products_per_output(method.pattern, linear.in_features)
                 tally = self._layer(linear, method, wish)
                 found = self._workload.survivors(wish, self._batch)
-                alike[key] = tally, PricedTally(runner.prices, tally), kept, found
+                alike[key] = tally, PricedTally(runner.prices_on(machine), tally), kept, found
             tally, priced, kept, found = alike[key]
             left = found[linear.input]
             energies.append(priced.energy_pj(left.nonzero))
@@ -263,8 +262,7 @@ def totals_of(  # noqa: PLR0913, PLR0917
     is_partial = batch is not None and (
         arch.diagram.gathers_rows or any(x.sequence_lengths is not None for x in inputs)
     )
-    is_matched = arch.diagram.packs is not None
-    if is_partial or is_matched or any(method.demands.rank for method in methods):
+    if is_partial or arch.diagram.is_matched or any(method.demands.rank for method in methods):
         phase: Phase = "prefill" if batch is None else "decode"
         options: dict[str, Any] = {"batch": batch, "layers": layers, "cache": workload.cache}
         result = simulate(arch, workload.trace, policy=policy, phase=phase, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -32,6 +32,7 @@ from accelsim.hardware import (
     Unpacker,
     WeightBuffer,
 )
+from accelsim.hardware.unit import only_kind
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.criteria import CRITERIA
 from accelsim.sparsity.mitigations import MITIGATIONS
@@ -67,23 +68,34 @@ _SPARSE: Keys = {
     "crossbar": {"kind": "full"},
     "buffers": {**_DENSE["buffers"], "compressed": {"capacity_kib": 0.25, "port_bytes": 8}},
 }
+_SELECTED = "2:4", "pairs-2:4"
 MACHINES: Mapping[str, Keys] = {"dense": _DENSE, "2:4": _SPARSE}
 """Small machines by what they keep; the sparse one has a method with a prologue."""
-_GATHERING: Keys = {
+_COMPRESSING: Keys = {
     **_DENSE,
     "buffers": {**_DENSE["buffers"], "compressed": {"capacity_kib": 0.25, "port_bytes": 8}},
 }
 
+_WITHOUT_CROSSBAR: Keys = {"pattern": "2:4", "selector": _SPARSE["selector"]}
+
 
 def machines_of(diagram: Diagram) -> Mapping[str, Keys]:
     """Return small machines by what they keep, with patterns that a dataflow can have."""
+    if diagram.unrolls_blocks or diagram.joins_masks:
+        crossbar = {"kind": only_kind(diagram.classes["crossbar"])}
+        both = {**_SPARSE, "weight_pattern": "2:4", "crossbar": crossbar}
+        return {"dense": _DENSE, "2:4": both}
     own = diagram.classes.get("selector")
-    if not diagram.gathers_rows or own is None or not issubclass(own, Selector):
-        return MACHINES
-    kind = own.only_kind()
-    section = {"kind": kind, "instances": 2}
-    pattern = f"{kind}:0.5"
-    return {"dense": _DENSE, pattern: {**_GATHERING, "pattern": pattern, "selector": section}}
+    if own is not None and issubclass(own, Selector) and diagram.takes_any_positions:
+        kind, routing = only_kind(own), diagram.classes.get("crossbar")
+        pattern = f"{kind}:0.5"
+        sparse = {**_COMPRESSING, "pattern": pattern, "selector": {"kind": kind, "instances": 2}}
+        if routing is not None:
+            sparse["crossbar"] = {"kind": only_kind(routing)}
+        return {"dense": _DENSE, pattern: sparse}
+    if diagram.packs is not None and "crossbar" not in diagram.units:
+        return {"dense": _DENSE, "2:4": {**_COMPRESSING, **_WITHOUT_CROSSBAR}}
+    return MACHINES
 
 
 _CLASSES: dict[str, Any] = {
@@ -159,8 +171,10 @@ def _at_its_key(unit: Unit, name: str, diagram: Diagram) -> Place:
     is_known = cls in (*SELECTORS.values(), *CROSSBARS.values(), _CLASSES[name])
     if not is_known:
         diagram = replace(diagram, classes={**diagram.classes, name: cls})
-    others = method_for(cls) if issubclass(cls, LaneUnit) else {}
-    if diagram.gathers_rows:  # no method but its pattern asks for a unit
+    others = method_for(cls, diagram.units) if issubclass(cls, LaneUnit) else {}
+    if isinstance(unit, Selector) and not diagram.gathers_rows:
+        others = {"pattern": next(p for p in _SELECTED if unit.takes(parse_pattern(p)))}
+    if diagram.gathers_rows and name == "statistics":  # its pattern asks for them
         others = {}
     if name == "unpacker":
         others = {"precision": "int8/int4:32"}
@@ -176,14 +190,20 @@ def _passed(unit: Unit, diagram: Diagram) -> Iterator[Place]:
             yield Place(where, widened, unit, ("units", CHECKED), plain=diagram)
 
 
-def method_for(unit: type[LaneUnit]) -> dict[str, str]:
-    """Return the keys of a method that asks for a unit of methods; none if no method does."""
+def method_for(unit: type[LaneUnit], drawn: Collection[str]) -> dict[str, str]:
+    """Return the keys of a method that asks for a unit of methods; none if no method does.
+
+    Args:
+        unit: the unit.
+        drawn: units that the dataflow has a place for.
+    """
     names = product((c for c in CRITERIA if not CRITERIA[c].ranks_weights), MITIGATIONS)
     for criterion, mitigation in names:
         if mitigation != "rsparse":  # which has a number to its name
             demands = Method(parse_pattern("2:4"), criterion, mitigation).demands
-            if unit.asked(demands):
-                return {"criterion": criterion, "mitigation": mitigation}
+            if unit.asked(demands) and set(demands.units) <= set(drawn):
+                fp4 = {"precision": "nvfp4"} if demands.residual else {}
+                return {"criterion": criterion, "mitigation": mitigation, **fp4}
     return {}
 
 

@@ -9,7 +9,12 @@ from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
 
 EVERYTHING = Demands(
-    factors="fixed", shift="channel", moments=True, statistics="columns", epilogue="axpy"
+    factors="fixed",
+    shift="channel",
+    moments=True,
+    statistics="columns",
+    epilogue="axpy",
+    residual=True,
 )
 """Of a method that needs every unit that there is for methods."""
 BURST_BYTES = 64

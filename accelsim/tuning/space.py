@@ -128,7 +128,7 @@ class Space:
         if arch.selector is not None:
             positions = arch.selector.instances * path.group_size
             full["activation_buffer"] = (
-                positions * path.x.bits / 8 / arch.selector.cycles_per_group(path)
+                positions * path.arriving.bits / 8 / arch.selector.cycles_per_group(path)
             )
         return full
 

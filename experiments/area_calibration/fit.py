@@ -17,7 +17,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +92,8 @@ def module(row: Row) -> tuple[str, Shape]:
     floating = {"significand_bits": kind.significand_bits, "exponent_bits": kind.exponent_bits}
     if kind.block:
         numbers["scale_lanes"] = numbers.pop("n")
+    if row["block"] == "match_lane":
+        numbers |= {"queue": numbers.pop("lanes"), "stored": numbers.pop("columns")}
     shape = Shape(**numbers, bits=bits, is_float=kind.is_float(), **floating)
     return "_".join(filter(None, parts)), shape
 
@@ -203,6 +205,8 @@ def switched(row: Row, table: Technology) -> tuple[str, str, float]:
         shared = sum(um2 for part, um2 in costs.items() if part in ("places", "substep_bits"))
         route = (sum(costs.values()) - shared) / (shape.n * shape.columns)
         return name, action, shared if action == "decode" else route
+    if row["block"] == "match_lane":  # the groups of a round stand still, but for the one in turn
+        return name, action, table.block(name, replace(shape, queue=1)).area_um2
     if row["block"] in ("index_encoder", "index_decoder"):
         return name, action, table.block(name, shape).logic_um2
     if row["block"].endswith("dot_product") and not action.startswith("step"):

@@ -48,6 +48,8 @@ SELECTORS = (
 )
 BLOCKS = ((4, 4), (8, 4), (8, 8), (16, 4), (16, 8), (16, 16), (32, 16), (32, 32))  # L, of a scale
 SUBSTEPS = ((2, 4, 1), (4, 8, 2), (8, 16, 4), (16, 32, 8), (16, 32, 16))  # N, M, L <= N
+JOINED = ((2, 2, 4), (4, 4, 8), (4, 8, 16), (8, 4, 16), (8, 8, 16))  # N of X, N of W, M
+MATCHED = ((2, 4), (1, 8), (2, 8), (3, 8), (4, 8), (5, 8), (6, 8), (4, 16), (8, 16))
 SEVERAL_GROUPS = ((2, 4, 8), (4, 8, 16))  # N, M, L > N: groups side by side
 
 
@@ -55,7 +57,8 @@ SEVERAL_GROUPS = ((2, 4, 8), (4, 8, 16))  # N, M, L > N: groups side by side
 class Point:
     """One module with its parameters; 0 where a parameter does not apply.
 
-    Of a dot product of blocks, `n` lanes share a scale, and `kind` is the format of scales.
+    Of a dot product of blocks, `n` lanes share a scale, and `kind` is the format of scales. Of a
+    lane that joins masks, `lanes` are groups of a round, and `columns` values of W in a group.
     """
 
     block: str
@@ -96,6 +99,9 @@ class Point:
         """Return the parameters of the module."""
         if self.block == "block_dot_product":
             return {"L": self.lanes, "S": self.n, "E4M3": int(self.kind == "e4m3")}
+        if self.block == "match_lane":
+            own = {"N": self.n, "S": self.columns, "M": self.m, "Q": self.lanes}
+            return {**own, "B": self.bits}
         own = {"N": self.n, "M": self.m, "B": self.bits, "L": self.lanes, "C": self.columns}
         result = {name: value for name, value in own.items() if value}
         if self.block in ("select", "selector", "mac", "dot_product"):
@@ -131,7 +137,9 @@ def full_grid() -> Iterator[Point]:
         for columns in (1, 4, 8):
             yield from crossbars(n, m, n, 8, columns)
     yield from wide_values()
+    yield from joined((1, 2, 4, 8))
     yield from selection("selector", 8, 16, 8)
+    yield from matching()
     for n, m, lanes in (*SUBSTEPS, *SEVERAL_GROUPS):
         for columns in (1, 4):
             yield from crossbars(n, m, lanes, 8, columns)
@@ -141,6 +149,27 @@ def blocks_of_fp4() -> Iterator[Point]:
     """Yield dot products with scales of blocks."""
     for kind, (lanes, shared) in product(("e4m3", "e8m0"), BLOCKS):
         yield Point("block_dot_product", kind, n=shared, bits=4, float=1, lanes=lanes)
+
+
+def joined(queues: tuple[int, ...]) -> Iterator[Point]:
+    """Yield lanes that join masks, with rounds of so many groups."""
+    for (n, stored, m), queue in product(JOINED, queues):
+        yield Point("match_lane", n=n, m=m, bits=8, lanes=queue, columns=stored)
+    yield Point("match_lane", n=8, m=16, bits=16, lanes=2, columns=8)
+
+
+def matching() -> Iterator[Point]:
+    """Yield what finds the stored weight of an activation, `columns` of which share a decoder.
+
+    And sums of the magnitudes of blocks.
+    """
+    for (n, m), columns in product(MATCHED, (1, 4, 8)):
+        yield Point("crossbar", "matching", n, m, 8, lanes=1, columns=columns)
+    yield Point("crossbar", "matching", 4, 8, 8, lanes=4, columns=8)
+    for n, m in ((2, 4), (4, 8)):
+        yield Point("crossbar", "matching", n, m, 16, lanes=1, columns=4)
+    yield from (Point("mask_stepper", m=m) for m in (4, 8, 16, 32))
+    yield from (Point("magnitude_sum", n=n, bits=bits) for n in (1, 2, 3, 4) for bits in (8, 16))
 
 
 def wide_values() -> Iterator[Point]:
@@ -166,6 +195,7 @@ def reduced_grid() -> Iterator[Point]:
         for columns in (1, 8):
             yield from crossbars(n, m, n, 8, columns)
     yield from selection("select", 8, 16, 16)
+    yield from joined((1, 4))
 
 
 def selection(block: str, n: int, m: int, bits: int) -> Iterator[Point]:
@@ -188,7 +218,7 @@ def points(library: str) -> list[Point]:
     grid = full_grid() if library == "nangate45" else reduced_grid()
     result = []
     for point in sorted(set(grid), key=lambda point: (point.size, point)):
-        is_repeat = point.block == "crossbar" and (point.bits > 8 or point.columns > 4)
+        is_repeat = point.kind in CROSSBARS and (point.bits > 8 or point.columns > 4)
         scripts = ("area",) if is_repeat else tuple(SCRIPTS)
         result.extend(replace(point, script=script) for script in scripts)
     return result

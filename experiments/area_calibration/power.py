@@ -41,6 +41,7 @@ SLEW_PS = {"nangate45": 20.0, "asap7": 20.0, "sg13g2": 80.0}
 TICK_PS = {"nangate45": 5.0, "asap7": 4.0, "sg13g2": 20.0}  # a quarter of the delay of a NAND2
 STEPS = 12  # of a sum of products, and those counted of a crossbar
 FEW_COLUMNS, MANY_COLUMNS = 1, 8  # two points of a line: decoding, and routing a column
+ROUND_GROUPS = 2  # that a lane which joins masks holds
 FEW_LANES, MANY_LANES = 4, 16  # two points of a line: accumulation, and a lane
 GLITCHES = (  # simulated with delays, too
     *(Point(block, bits=8) for block in ("mac", "dot_product")),
@@ -267,6 +268,53 @@ def crossbar(bench: Bench, point: Point) -> Iterator[Row]:
         yield bench.row(own, action, parts, simulation.netlist, STEPS * STREAMS)
 
 
+def match_lane(bench: Bench, point: Point) -> Iterator[Row]:
+    """Rounds of two groups, X at 8:16 and W at 2:4: all streams wait for the one with most."""
+    own = replace(point, lanes=ROUND_GROUPS, columns=point.n)
+    simulation, matches = bench.simulation(own), 0
+    x = vectors(point.format).activations.reshape(STREAMS, -1, point.m)
+    w = vectors(point.format).weights(1).reshape(x.shape)
+    held = [held_by_lanes(x, point.n), held_by_lanes(w.reshape(STREAMS, -1, 4), 2)]
+    for first in range(0, x.shape[1] - 1, ROUND_GROUPS):
+        a, b = (each[:, first : first + ROUND_GROUPS].reshape(STREAMS, -1) for each in (x, w))
+        start = {"load": flag(1), "groups": pack(np.full(STREAMS, ROUND_GROUPS), 2)}
+        both = np.ones(a.shape, np.bool_)
+        for name, (mask, values) in zip("xw", held, strict=True):
+            in_round = slice(first * point.m, (first + ROUND_GROUPS) * point.m)
+            both &= mask[:, in_round] > 0
+            kept = slice(first * point.n, (first + ROUND_GROUPS) * point.n)
+            start[f"{name}_masks"] = pack(mask[:, in_round], 1)
+            start[f"{name}_values"] = pack(values[:, kept], point.bits)
+        if first == ROUND_GROUPS:
+            simulation.start()
+            matches = 0
+        simulation.cycle(start)
+        simulation.cycle({"load": flag(0)})
+        matches += int(both.sum())
+        taken = np.zeros(STREAMS, np.int64)
+        places = np.argsort(~both, axis=1, kind="stable")
+        while not simulation.output("done").all():
+            simulation.cycle({"load": flag(0)})
+            valid = np.flatnonzero(simulation.output("valid")[:, 0])
+            place = places[valid, taken[valid]]
+            for port, each in (("x", a), ("w", b)):
+                found = simulation.output(port, point.bits)[valid, 0]
+                assert np.array_equal(found, each[valid, place]), point
+            taken[valid] += 1
+        assert np.array_equal(taken, both.sum(axis=1)), point
+    parts = parts_of(simulation, 1)
+    parts[:4] *= STREAMS / matches
+    yield bench.row(own, "match", parts, simulation.netlist, matches)
+
+
+def held_by_lanes(groups: Words, kept: int) -> tuple[Words, Words]:
+    """Return masks `[streams, positions]` and values `[streams, kept]` of groups of int8."""
+    positions, values = select(groups, kept, "int8")
+    mask = np.zeros(groups.shape, np.int64)
+    np.put_along_axis(mask, positions, 1, axis=-1)
+    return mask.reshape(STREAMS, -1), values.reshape(STREAMS, -1)
+
+
 def index_codec(bench: Bench, point: Point) -> Iterator[Row]:
     """Bitmask to indices, or back: one group a step."""
     simulation = bench.simulation(point)
@@ -453,6 +501,7 @@ def register(bench: Bench, point: Point) -> Iterator[Row]:
 BLOCKS: dict[str, Callable[[Bench, Point], Iterator[Row]]] = {
     "selector": selector,
     "crossbar": crossbar,
+    "match_lane": match_lane,
     "index_encoder": index_codec,
     "index_decoder": index_codec,
     "mac": mac,
@@ -479,6 +528,7 @@ def points(library: str) -> list[Point]:
             for bits, is_float in ((8, 0), (8, 1), (16, 1)):
                 result.append(Point(block, n=n, m=m, bits=bits, float=is_float))
     result += blocks_of_fp4() if library == "nangate45" else []
+    result += [Point("match_lane", n=8, m=16, bits=8)] if library == "nangate45" else []
     for n, m in FEW_PATTERNS if library == "nangate45" else ((8, 16),):
         result += [Point(block, n=n, m=m) for block in ("index_encoder", "index_decoder")]
         for bits in (8, 16) if (n, m) == (8, 16) and library == "nangate45" else (8,):

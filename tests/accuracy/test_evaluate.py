@@ -19,6 +19,7 @@ from accelsim.accuracy.windows import sliding_windows  # noqa: E402
 from accelsim.base.errors import InputError  # noqa: E402
 from accelsim.sparsity import parse_pattern  # noqa: E402
 from accelsim.sparsity.policy import Method, Policy  # noqa: E402
+from tests.helpers.checkpoints import subject_of, tiny_llama  # noqa: E402
 
 TEXT = Text("text", "".join(chr(33 + (7 * i * i + i // 3) % 90) for i in range(160)))
 OTHER = Text("other", "".join(chr(33 + (5 * i * i + i // 2) % 90) for i in range(160)))
@@ -102,6 +103,37 @@ def test_rows_hold_what_its_parts_measure(subject):
         ratios = [layer.output_error_ratio for layer in layers.values()]
         assert row.output_error_ratio == pytest.approx(np.mean(ratios))
         assert row.policy is policy
+
+
+def test_pruned_weights_beside_whatever_prunes_activations(subject):
+    both = report_of(
+        subject, Policy(DENSE), Policy(method("8:16")), settings=replace(SETTINGS, weights="2:4")
+    )
+    plain = report_of(subject, Policy(method("2:4", "wt")), Policy(method("8:16")))
+    assert np.array_equal(both.dense.nats, plain.dense.nats)  # what rows are compared with
+    assert np.array_equal(both.rows[0].losses.nats, plain.rows[0].losses.nats)
+    assert both.rows[0].layers == plain.rows[0].layers
+    assert not np.array_equal(both.rows[1].losses.nats, plain.rows[1].losses.nats)
+    subject = subject_of(tiny_llama())  # one that may change
+    with torch.no_grad():
+        for linear in subject.linears.values():
+            blocks = linear.module.weight.view(-1, 4)
+            least = blocks.abs().topk(2, largest=False).indices
+            blocks.scatter_(1, least, 0.0)
+    by_hand = report_of(subject, Policy(method("8:16")))
+    assert np.allclose(both.rows[1].losses.nats, by_hand.rows[0].losses.nats)
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        ("threshold:0.5", "weights are pruned to N:M or top-K"),
+        ("2:4", "2:4 wt: prunes weights, which are pruned to 2:4 already"),
+    ],
+)
+def test_weights_that_cannot_be_pruned_beside(subject, weights, reason):
+    with pytest.raises(InputError, match=reason):
+        report_of(subject, Policy(method("2:4", "wt")), settings=replace(SETTINGS, weights=weights))
 
 
 def test_the_json_object_says_what_was_done(subject):

@@ -100,7 +100,7 @@ def test_a_layer_of_zeros_has_no_error():
 
 
 @pytest.mark.parametrize("precision", ["float", "int8", "bf16"])
-@pytest.mark.parametrize("mitigation", ["none", "dpts", "spts", "var", "ls", "rsparse2"])
+@pytest.mark.parametrize("mitigation", ["none", "dpts", "spts", "var", "l2", "ls", "rsparse2"])
 def test_output_errors_equal_those_of_loops(precision, mitigation):
     rng = np.random.default_rng(2)
     table, weight = rng.standard_normal((5, 11)), rng.standard_normal((4, 11))

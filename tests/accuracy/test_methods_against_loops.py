@@ -17,7 +17,7 @@ from accelsim.sparsity.criteria import CRITERIA  # noqa: E402
 from accelsim.sparsity.policy import Method  # noqa: E402
 
 PRECISIONS = ("float", "int8", "bf16", "fp16")
-MITIGATIONS = ("none", "dpts", "spts", "lpts", "var", "ls", "rsparse3")
+MITIGATIONS = ("none", "dpts", "spts", "lpts", "var", "l2", "ls", "rsparse3")
 PATTERNS = ("2:4", "8:16", "3:5", "topk:0.4")
 TOKENS, WIDTH = 6, 21  # odd, and no multiple of any group
 
@@ -70,7 +70,7 @@ def test_a_layer_is_pruned_as_by_loops(precision, criterion, mitigation):
 
         assert seen[0].tolist() == masks
         assert found.inputs.dtype == torch.float32
-        if mitigation == "var":
+        if mitigation in ("var", "l2"):
             np.testing.assert_allclose(found.inputs.numpy(), np.array(expected), rtol=2e-5)
         else:
             assert np.array_equal(found.inputs.numpy(), np.array(expected, np.float32))

@@ -62,6 +62,17 @@ def test_var_leaves_tokens_without_variance_alone(value):
     assert prune([[0.0] * 4], mitigation="var")[0] == [[0.0] * 4]
 
 
+def test_l2_restores_the_length_of_the_token():
+    # Squares 9 + 16 + 1 + 1 = 27 become 9 + 16 = 25.
+    (row,), _ = prune([[3, -4, 1, -1]], mitigation="l2")
+    factor = math.sqrt(27 / 25)
+    assert row == pytest.approx([3 * factor, -4 * factor, 0, 0])
+    # Unlike the variance, the length of what is left is never zero, unless nothing is.
+    (row,), _ = prune([[3, 3, 0, 3]], mitigation="l2")
+    assert row == pytest.approx([3 * math.sqrt(27 / 18)] * 2 + [0, 0])
+    assert prune([[0.0] * 4], mitigation="l2")[0] == [[0.0] * 4]
+
+
 def test_ls_scales_each_channel_after_selection():
     scale = torch.tensor([1.0, 10.0, 0.5, 1.0])
     assert prune([[3, 1, -4, 0]], mitigation="ls", scale=scale)[0] == [[3, 0, -2, 0]]

@@ -49,7 +49,9 @@ def entering(module):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("mitigation", ["none", "dpts", "spts", "lpts", "var", "ls", "rsparse2"])
+@pytest.mark.parametrize(
+    "mitigation", ["none", "dpts", "spts", "lpts", "var", "l2", "ls", "rsparse2"]
+)
 def test_a_layer_computes_what_loops_compute(precision, mitigation):
     width, outputs = 11, 4
     linear = layer(width, outputs)

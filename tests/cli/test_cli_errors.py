@@ -190,7 +190,6 @@ def test_patterns_that_make_no_sense(refused, trace, flags, part):
         (("run", "a.yaml", "--trace", "t.npz", "--batch", "many"), "--batch"),
         (("run", "a.yaml", "--trace"), "--trace"),
         (("rum",), "rum"),
-        (("compare", "--trace", "t.npz"), "archs"),
         (("synth", "--model", "llama-3-8b", "--tokens", "x", "--out", "o"), "--tokens"),
         (("synth", "--model", "m", "--tokens", "4", "--out", "o", "--seed", "-1"), "--seed"),
     ],

@@ -178,3 +178,11 @@ def test_the_old_name_of_a_proxy_is_taken(refused, arch, trace, tmp_path):
     flags = ("--budget", "cycles=1", "--out", tmp_path / "p.yaml", "--text", "none.txt")
     run = ("policy", "search", arch("nm816"), "--trace", trace, *flags)
     assert "cannot read the text" in refused(*run, "--proxy", "lost_energy")
+
+
+@pytest.mark.parametrize("sparsity", ["0", "1", "-0.5"])
+def test_levels_drop_a_share(refused, sparsity, tmp_path):
+    out = tmp_path / "levels.yaml"
+    message = refused("policy", "levels", f"--sparsity={sparsity}", "--out", out)
+    assert message == f"error: --sparsity {sparsity}: must be above 0 and below 1\n"
+    assert not out.exists()

@@ -236,9 +236,14 @@ def test_a_missing_number_says_its_unit(edit):
         ),
         ("kind: full", "kind: ful", "crossbar", "did you mean 'full'"),
         ("kind: rank", "kind: rnak", "selector", "did you mean 'rank'"),
-        ("kind: rank, ", "", "selector", "needs a 'kind'; allowed: bitonic, cascade, radix, rank"),
-        ("kind: rank", "kind: 3", "selector", "allowed: bitonic, cascade, radix, rank"),
-        ("kind: rank", "kind: [rank]", "selector", "allowed: bitonic, cascade, radix, rank"),
+        (
+            "kind: rank, ",
+            "",
+            "selector",
+            "needs a 'kind'; allowed: bitonic, cascade, pairs, radix, rank",
+        ),
+        ("kind: rank", "kind: 3", "selector", "allowed: bitonic, cascade, pairs, radix, rank"),
+        ("kind: rank", "kind: [rank]", "selector", "allowed: bitonic, cascade, pairs, radix, rank"),
         (
             "tiling: auto",
             "tiling: {tokens: 8, columns: 8, reduction: -16}",

@@ -45,10 +45,24 @@ def test_a_pattern_without_groups_is_refused(edit, pattern):
     )
 
 
-@pytest.mark.parametrize("pattern", ["pairs-2:4", "2:4x4:8"])
-def test_a_pattern_without_a_selector_is_refused(edit, pattern):
-    edited = edit(PATTERN, f'pattern: "{pattern}"')
-    edited.refused(f"no machine is made for pattern '{pattern}'; a policy", line=edited.line)
+def test_a_pattern_without_a_selector_is_refused(edit):
+    edited = edit(PATTERN, 'pattern: "greedy-threshold:0.5"')
+    edited.refused("whose levels need a model", line=edited.line)
+
+
+def test_two_ranks_need_their_selector(edit):
+    edited = edit(PATTERN, 'pattern: "2:4x4:8"')
+    edited.refused("does not select by '2:4x4:8'; allowed: selector.kind two_rank")
+
+
+def test_pairs_are_for_a_selector_of_pairs(edit):
+    edited = edit(PATTERN, 'pattern: "pairs-4:8"')
+    edited.refused("selector 'rank'", "does not select by 'pairs-4:8'", line=edited.line)
+
+
+def test_a_residual_is_refused_where_values_have_no_scales_of_blocks(edit):
+    edited = edit(PATTERN, f"{PATTERN}\nmitigation: residual")
+    edited.refused("'residual'", "precision 'int8'", "allowed: mxfp4, nvfp4", line=edited.line + 1)
 
 
 def test_what_a_method_asks_for_is_made_and_what_is_given_is_kept(edit):

@@ -99,10 +99,13 @@ def test_units_come_in_the_order_of_the_data_flow(name):
     order += ["crossbar", "mac_array", "output_buffer"]
     if machine.pattern.is_dense:
         order = [unit for unit in order if unit not in {"selector", "compressed_buffer"}]
-    if name in ROW_GATHER or (machine.pattern.is_dense and machine.weight_pattern.is_dense):
+    is_dense = machine.pattern.is_dense and machine.weight_pattern.is_dense
+    if is_dense or name in {*ROW_GATHER, "dstc"} - {"qsparse"}:
         order.remove("crossbar")
     if name == "qsparse":
         order.insert(1, "statistics")  # all of X, for the levels of its tokens
+    if name == "sharq":
+        order.insert(order.index("selector"), "splitter")
     if name == "teal_w4":
         order.insert(order.index("mac_array"), "unpacker")
     assert list(machine.units) == order

@@ -26,6 +26,7 @@ from accelsim.hardware import (
     PreScaler,
     PreShifter,
     Selector,
+    Splitter,
     Statistics,
     Unit,
     Unpacker,
@@ -67,6 +68,7 @@ UNITS = {
     "statistics": Statistics(lanes=24),
     "pre-shifter": PreShifter(lanes=24),
     "pre-scaler": PreScaler(lanes=24),
+    "splitter": Splitter(lanes=24),
     "moments": Moments(lanes=24),
     "epilogue": Epilogue(lanes=6),
     "unpacker": Unpacker(lanes=24),
@@ -106,9 +108,9 @@ def test_every_unit_of_the_package_is_tested_here():
     of_dataflows = {cls for diagram in DATAFLOWS.values() for cls in diagram.classes.values()}
     found = set(concrete_units()) - of_dataflows
     assert found == {type(unit) for unit in UNITS.values()}
-    # dram, four buffers, the array, four selectors, five crossbars, five units of methods, the
+    # dram, four buffers, the array, five selectors, five crossbars, six units of methods, the
     # unpacker
-    assert len(found) >= 21
+    assert len(found) >= 23
 
 
 @pytest.mark.parametrize("rule", OF_WORK)

@@ -26,6 +26,7 @@ from tests.helpers.random_machines import batches, machines, shapes
 from tests.helpers.random_networks import machines_of, member_of, several_runs
 from tests.helpers.small import (
     ARCHITECTURES,
+    SELECTING,
     cramped,
     gemm_of,
     load,
@@ -319,7 +320,7 @@ def test_like_steps_by_hand():
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "dense"])
+@pytest.mark.parametrize("name", SELECTING)
 def test_breakdown_of_steps_together_is_the_sum_of_theirs(name, batch, small_trace):
     """The parts of `Tally.of`, on machines with many tiles and steps that differ."""
     arch = cramped(name)

@@ -218,6 +218,11 @@ def variance(values):
     return math.fsum((value - mean) ** 2 for value in values)
 
 
+def squares(values):
+    """Return the squared length."""
+    return math.fsum(value**2 for value in values)
+
+
 def prune(rows, mitigation, chosen, state=None):
     """Return what enters the product instead of the tokens, the mask, and what was dropped.
 
@@ -237,11 +242,11 @@ def prune(rows, mitigation, chosen, state=None):
     reals, masks = chosen(rows)
     kept = masked(reals, masks)
     dropped = masked(reals, [[not keep for keep in mask] for mask in masks])
-    if mitigation == "var":
-        for token, (real, left) in enumerate(zip(reals, kept, strict=True)):
-            if variance(left) > 0:
-                factor = math.sqrt(variance(real) / variance(left))
-                kept[token] = [factor * value for value in left]
+    size = {"var": variance, "l2": squares}.get(mitigation, lambda _: 0)
+    for token, (real, left) in enumerate(zip(reals, kept, strict=True)):
+        if size(left) > 0:
+            factor = math.sqrt(size(real) / size(left))
+            kept[token] = [factor * value for value in left]
     if mitigation == "ls":
         kept = [[f32(v * s) for v, s in zip(row, state["scale"], strict=True)] for row in kept]
     return kept, masks, dropped

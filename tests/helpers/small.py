@@ -12,10 +12,13 @@ from accelsim.selection.decode import decode_batches
 from accelsim.testing.traces import trace_of
 
 ROOT = Path(__file__).parents[2]
-OTHERS = {"nvidia24", "weights816", "weights1632", "nm48_fp4"}
+OTHERS = {
+    "dstc", "dual24_816", "highlight", "highlight_x", "nm48_fp4", "nvidia24", "s2ta", "sharq",
+    "weights1632", "weights816",
+}  # fmt: skip
 """Shipped machines with sparse weights, or scales beside values, which have tests of their own."""
 ROW_GATHER = ["qsparse", "teal", "teal_w4"]
-"""Shipped machines that gather rows in decode and run prefill dense, with tests of their own."""
+"""Shipped machines that gather rows in decode, with tests of their own."""
 ARCHITECTURES = sorted(
     {path.stem for path in (ROOT / "arch_configs").glob("*.yaml")} - {*OTHERS, *ROW_GATHER}
 )
@@ -106,3 +109,7 @@ def works_of(arch, trace, *, batch=None, layer=0):
 def cycles_of(arch, shape, *, batch=None):
     """Return the cycles of one layer, all decode steps together."""
     return sum(run.times.cycles for _, run in layer_runs(arch, shape, batch=batch))
+
+
+SELECTING = [name for name in ARCHITECTURES if load(name).selector is not None]
+"""Shipped machines that have a selector."""

@@ -10,6 +10,7 @@ from accelsim.hardware import SELECTORS
 from tests.helpers.random_machines import batches, machines, shapes
 from tests.helpers.small import (
     ARCHITECTURES,
+    SELECTING,
     SHIPPED_TRACE,
     changed,
     cycles_of,
@@ -209,7 +210,7 @@ def test_iterative_radix_shows_a_group_two_cycles_after_it_ends():
     assert run.times.cycles == 118 + 2 + 1 + SPARSE_LATENCY + 1
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "dense"])
+@pytest.mark.parametrize("name", SELECTING)
 def test_half_the_values_take_half_the_array_cycles(name):
     """All K of the shipped model are multiples of 32, so no pattern of 50 % leaves an edge."""
     trace = load_trace(SHIPPED_TRACE)

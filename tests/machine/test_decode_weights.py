@@ -12,6 +12,7 @@ from accelsim.selection.decode import Fetches
 from tests.helpers.decode import fetched, kept, layer_bytes, steps_of
 from tests.helpers.small import (
     ARCHITECTURES,
+    SELECTING,
     SHIPPED_TRACE,
     changed,
     layer_runs,
@@ -55,7 +56,7 @@ def assert_fetches_the_union(arch, trace, *, batch, limit=None):
     assert count == len(steps[:limit]) > 0
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "dense"])
+@pytest.mark.parametrize("name", SELECTING)
 @pytest.mark.parametrize("batch", [1, 2, 8])
 @pytest.mark.parametrize("shape", [(64, 64), (100, 24), (37, 9)], ids=str)
 def test_weights_fetched_are_the_union_of_the_masks(name, batch, shape):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accelsim.base.errors import InputError
 from tests.helpers.random_machines import batches, machines, shapes, tiles
-from tests.helpers.small import ARCHITECTURES, changed, cycles_of, layer_runs, load, tile
+from tests.helpers.small import ARCHITECTURES, SELECTING, changed, cycles_of, layer_runs, load, tile
 
 SHAPES = [(21, 256, 130), (40, 100, 24), (3, 640, 320)]
 PHASES = [None, 2]
@@ -109,7 +109,7 @@ def test_a_sweep_of_latency_falls(name, batch):
     assert_falls([cycles_of(arch, SHAPES[0], batch=batch) for arch in machines])
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "dense"])
+@pytest.mark.parametrize("name", SELECTING)
 def test_a_sweep_of_selectors_falls(name):
     machines = (changed(load(name), {"selector.instances": count}) for count in (1, 2, 3, 5, 64))
     # Few outputs, so that one selector is slower than loading: at 16:32, 64 × 8 groups against

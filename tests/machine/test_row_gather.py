@@ -1,4 +1,4 @@
-"""Machines that gather rows: decode by what some token keeps, prefill dense."""
+"""Machines that gather rows: decode by what some token keeps; prefill dense, where it is."""
 
 from dataclasses import replace
 from unittest.mock import patch
@@ -12,7 +12,7 @@ from accelsim import load_trace, simulate
 from accelsim.base.errors import InputError
 from accelsim.config import load_arch
 from accelsim.rtl.design import parameters
-from accelsim.run import verify as verify_module
+from accelsim.run import gathered_rows
 from accelsim.run.verify import verify
 from accelsim.selection.sparsify import select_input
 from accelsim.sparsity import parse_pattern
@@ -89,7 +89,7 @@ def test_topk_reads_x_twice_and_searches_bit_by_bit():
     rows = 64 * layer.needed_rows_ratio
     assert layer.units["dram"].actions["read_bytes"] == 2 * 4 * 64 + rows * 64
     lanes = 128  # as many as the activation buffer gives bytes a cycle
-    assert layer.units["statistics"].ledger.busy_cycles == 8 * 4 * 64 // lanes
+    assert layer.units["statistics"].ledger.busy_cycles == 8 * 4 * -(-64 // lanes)
     assert layer.units["statistics"].actions["level"] == 8 * 4 * 64
 
 
@@ -181,7 +181,7 @@ def test_a_row_that_is_not_fetched_is_missed():
         needed[np.argmax(needed)] = False
         return needed
 
-    with patch.object(verify_module, "_needed", first_row_lost):
+    with patch.object(gathered_rows, "_needed", first_row_lost):
         checks = list(verify(machine(), trace_of(SHAPES, lengths=(7, 9))))
     assert not any(check.passed for check in checks)
 
@@ -209,7 +209,7 @@ def test_the_gain_shrinks_with_the_batch_like_the_union():
     assert gains[-1] < 1.0  # rows are known late, which costs a little, for nothing
 
 
-@pytest.mark.parametrize("name", ["teal", "qsparse"])
+@pytest.mark.parametrize("name", ["teal", "teal_w4"])
 def test_prefill_is_that_of_the_dense_machine_and_says_so(name):
     trace = trace_of(SHAPES, lengths=(7, 9))
     sparse, dense = (simulate(arch, trace) for arch in (machine(name), machine(name).dense()))
@@ -260,3 +260,27 @@ def test_what_it_cannot_run_is_refused(changes, message):
 def test_there_is_no_rtl():
     with pytest.raises(InputError, match="dataflow 'row_gather' has no RTL"):
         parameters(machine())
+
+
+# Levels by layer ---------------------------------------------------------------------------------
+
+
+def test_each_layer_keeps_what_its_own_level_leaves():
+    """Levels as `accelsim policy levels` writes them: a share a layer, dense where none is dropped.
+
+    Decode of one sequence multiplies, and fetches rows of W for, just the values above the level;
+    codes that equal it drop, so that shares are met to a hundredth.
+    """
+    shares = {"q_proj": 0.6125, "o_proj": 0.25, "up_proj": 0.4, "down_proj": 0.75, "k_proj": 0.0}
+    rules = tuple(
+        (f"*.{part}", Method(parse_pattern(f"threshold:{share}" if share else "dense")))
+        for part, share in shares.items()
+    )
+    policy = Policy(Method(parse_pattern("threshold:0.5")), rules, "levels.yaml")
+    result = simulate(load("teal"), load_trace(SHIPPED_TRACE), policy=policy, phase="decode")
+    for layer in result.layers:
+        kept = 1 - shares.get(layer.name.rsplit(".")[-1], 0.5)
+        assert layer.macs_executed / layer.macs_dense == pytest.approx(kept, abs=0.01)
+        if kept < 1:
+            assert layer.needed_rows_ratio == pytest.approx(kept, abs=0.01)
+    assert "of the share that the policy gives it" in " ".join(result.notes)

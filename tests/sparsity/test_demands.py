@@ -28,10 +28,12 @@ def test_a_criterion_asks_for_factors(criterion, demands):
         ("none", Demands()),
         ("ls", Demands()),  # its scale hides in the weights
         ("var", Demands(moments=True, epilogue="scale")),  # a number a token
+        ("l2", Demands(moments=True, epilogue="scale")),
         ("spts", Demands(shift="channel", epilogue="add")),  # a number a column
         ("lpts", Demands(shift="channel", epilogue="add")),
         ("dpts", Demands(shift="token", statistics="median", epilogue="axpy")),
         ("rsparse64", Demands(rank=64)),
+        ("residual", Demands(residual=True)),  # a second pass over the weights
     ],
 )
 def test_a_mitigation_asks_for_units(mitigation, demands):
@@ -40,7 +42,8 @@ def test_a_mitigation_asks_for_units(mitigation, demands):
 
 def test_nothing_is_forgotten_here():
     assert set(CRITERIA) == {"act", "wt", "amber", "clact"}
-    assert set(MITIGATIONS) == {"none", "ls", "var", "spts", "lpts", "dpts", "rsparse"}
+    mitigations = {"none", "ls", "var", "l2", "spts", "lpts", "dpts", "rsparse", "residual"}
+    assert set(MITIGATIONS) == mitigations
 
 
 def test_a_method_asks_for_both_and_a_dense_layer_for_nothing():

@@ -165,8 +165,16 @@ def test_impossible_shares_are_refused(text, message):
         ("pairs-2:4", "8:16", True),
         ("pairs-2:4", "2:4", False),  # two pairs, one after the other
         ("pairs-2:4", "6:12", False),  # groups of 8 straddle those of 12
-        ("2:4", "pairs-2:4", False),  # no machine is made for pairs
-        ("2:4x4:8", "2:4x4:8", False),
+        ("2:4", "pairs-2:4", False),  # one value of a pair may stay
+        ("4:8", "pairs-2:4", False),
+        ("pairs-2:4", "pairs-2:4", True),
+        ("pairs-1:2", "pairs-2:4", True),
+        ("pairs-2:4", "pairs-1:4", False),
+        ("dense", "pairs-2:4", True),
+        ("2:4x4:8", "2:4x4:8", True),
+        ("8:32", "2:4x4:8", False),  # more than four blocks
+        ("2:4", "2:4x4:8", False),
+        ("dense", "2:4x4:8", True),
         ("pairs-2:4", "dense", False),
         ("topk:0.5", "8:16", False),
         ("threshold:0.5", "dense", False),

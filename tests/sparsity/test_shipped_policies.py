@@ -20,6 +20,17 @@ PRUNED = {
     "but_up_and_o": {"q_proj", "k_proj", "v_proj", "gate_proj", "down_proj"},
     "amber": {"q_proj", "gate_proj", "down_proj"},
 }
+MODES = {  # of the parts of a block
+    "modes_up_and_o": {
+        "8:16": {"q_proj", "k_proj", "v_proj", "gate_proj", "down_proj"},
+        "16:32": {"up_proj", "o_proj"},
+    },
+    "modes_amber": {
+        "4:8": {"down_proj"},
+        "8:16": {"q_proj", "gate_proj"},
+        "16:32": {"k_proj", "v_proj", "o_proj", "up_proj"},
+    },
+}
 ONE_MODEL = {"amber_llama_3.1_8b": "llama-3-8b"}
 
 
@@ -28,7 +39,7 @@ def policy(name):
 
 
 def test_every_policy_is_tested_here():
-    assert set(NAMES) == {*PRUNED, *ONE_MODEL, *THRESHOLDS}
+    assert set(NAMES) == {*PRUNED, *ONE_MODEL, *MODES, *THRESHOLDS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,6 +58,17 @@ def test_a_policy_prunes_these_layers_of_the_shipped_model(name):
     assert pruned == PRUNED[name]
     assert pruned | dense == PRUNED["but_up_and_o"] | {"up_proj", "o_proj"}
     assert not pruned & dense
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_a_policy_gives_layers_of_the_shipped_model_their_modes(name):
+    arch = load("flex")
+    result = simulate(arch, load_trace(SHIPPED_TRACE), policy=policy(name))
+    parts = {}
+    for layer in result.layers:
+        assert layer.method.pattern in arch.modes
+        parts.setdefault(str(layer.method.pattern), set()).add(layer.name.rsplit(".")[-1])
+    assert parts == MODES[name]
 
 
 def test_ambers_layers_of_llama_hold_the_published_share_of_its_multiplications():

@@ -14,8 +14,9 @@ def run(name="dense", time_s=1.0, energy_pj=1.0, bandwidth=64, **arch):
     return {"point": point, "totals": totals, "baseline": {}, "arch": arch}
 
 
-def loss(pattern, criterion):
+def loss(pattern, criterion, weights="dense"):
     keys = {"precision": "int8", "pattern": pattern, "criterion": criterion, "mitigation": "none"}
+    keys["weights"] = weights
     return {"point": keys, "totals": {"is": pattern}, "baseline": {}, "arch": {}}
 
 
@@ -25,6 +26,7 @@ def loss(pattern, criterion):
         ({}, "none", "dense"),
         ({"pattern": "8:16"}, "X", "8:16 of X"),
         ({"weight_pattern": "2:4"}, "W", "2:4 of W"),
+        ({"weight_pattern": "2:4", "pattern": "8:16"}, "W and X", "2:4 of W, 8:16 of X"),
         ({"weight_pattern": None, "pattern": "threshold:0.5"}, "X", "threshold:0.5 of X"),
     ],
 )
@@ -47,13 +49,16 @@ def test_a_gain_is_of_one_memory():
 
 def test_a_loss_is_that_of_the_pattern_and_of_the_operand_that_has_it():
     runs = [run("x", pattern="8:16"), run("w", weight_pattern="8:16"), run("free")]
-    data = Data({"runs": runs, "losses": [loss("8:16", "wt"), loss("8:16", "act")]})
+    runs.append(run("xw", pattern="8:16", weight_pattern="2:4"))
+    losses = [loss("8:16", "wt"), loss("8:16", "act"), loss("8:16", "act", weights="2:4")]
+    data = Data({"runs": runs, "losses": losses})
 
     def measured(name):
         (found,) = designs.LossOf(Choice("runs")(base=name), Choice("losses")).of(data)
-        return found["point"]["criterion"]
+        return found["point"]["criterion"], found["point"]["weights"]
 
-    assert (measured("x"), measured("w")) == ("act", "wt")
+    assert (measured("x"), measured("w")) == (("act", "dense"), ("wt", "dense"))
+    assert measured("xw") == ("act", "2:4")
     with pytest.raises(NoRunError, match="no run of 'losses'"):
         measured("free")
 

@@ -16,7 +16,8 @@ from typing_extensions import override
 
 from accelsim.base.note import Note, warning
 from accelsim.base.registry import Registry
-from accelsim.hardware.logic import block_cost, period_ps
+from accelsim.hardware.logic import block_cost, period_ps, shape
+from accelsim.hardware.modes import decoded_share, spared_um2
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work, ceil_div
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
@@ -48,6 +49,8 @@ class Crossbar(Unit):
     is_routing: ClassVar[bool] = True
     # Metadata that the kind decodes; where others are stored, a converter stands in front.
     decodes: ClassVar[str] = "bitmask"
+    # Whether it can be built with modes (`accelsim.hardware.modes`).
+    has_modes: ClassVar[bool] = False
 
     kind: str
     pipeline_stages: (
@@ -94,7 +97,9 @@ class Crossbar(Unit):
         path = _facing(path)
         row, name = self._row(tech, path), self._block_name
         shared = sum(um2 for part, um2 in row.parts_um2.items() if part in _SHARED)
-        route = tech.energy_pj(name, "route", (row.logic_um2 - shared) / self._routes(path))
+        routed = row.logic_um2 - shared - spared_um2(tech, path, "crossbar_flex")
+        route = tech.energy_pj(name, "route", routed / self._routes(path))
+        shared *= decoded_share(shape(path))
         decode = tech.energy_pj(name, "decode", shared / path.groups_per_step)
         for converter, cost in self._converters(tech, path).items():
             decode += tech.energy_pj(converter, "group", cost.logic_um2)
@@ -143,7 +148,7 @@ class Crossbar(Unit):
         return path.columns * min(path.lanes, path.groups_per_step * path.kept_per_group)
 
     def _row(self, tech: CostSource, path: Datapath) -> BlockCost:
-        return block_cost(tech, self._block_name, path)
+        return block_cost(tech, "crossbar_flex" if path.modes else self._block_name, path)
 
     def _converters(self, tech: CostSource, path: Datapath) -> dict[str, BlockCost]:
         """Return what turns the stored metadata of a group into those that the kind decodes."""

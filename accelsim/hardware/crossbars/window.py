@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class Window(Crossbar):
 
     Source: derived; `crossbar_window.sv`.
     """
+
+    has_modes: ClassVar[bool] = True
 
     kind: Annotated[Literal["window"], Field(description="Which design")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Self, get_args
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 from typing_extensions import override
@@ -12,8 +12,10 @@ from typing_extensions import override
 from accelsim.base.note import Note, warning
 from accelsim.base.registry import Registry
 from accelsim.hardware.logic import block_cost, period_ps
+from accelsim.hardware.modes import spared_um2
 from accelsim.hardware.unit import Unit
 from accelsim.mapping import Datapath, Ints, Work, ceil_div
+from accelsim.precision import Precision
 from accelsim.sparsity import Pattern
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, value_path
 from accelsim.tech.source import BlockCost, CostSource, clock_periods
@@ -36,6 +38,8 @@ class Selector(Unit):
                                next group while it compacts the last one
             latency          = depth + 1 + extra_stages; depth 1 for an iterative core
 
+        With modes, a selector takes as many groups of a mode as fit into the largest one.
+
     Actions:
         group: one group of M selected, counted again whenever a tile is selected again.
     """
@@ -43,6 +47,8 @@ class Selector(Unit):
     action_names: ClassVar[frozenset[str]] = frozenset({"group"})
     # Whether logic behind the core's last register (ties, decoding) precedes compaction.
     settles_late: ClassVar[bool] = False
+    # Whether it can be built with modes (`accelsim.hardware.modes`).
+    has_modes: ClassVar[bool] = False
 
     kind: str
     instances: Annotated[
@@ -76,18 +82,22 @@ class Selector(Unit):
         | None
     ) = None
 
-    @classmethod
-    def only_kind(cls) -> str:
-        """Return the one kind that the key may name; empty if any text will do."""
-        return next(iter(get_args(cls.model_fields["kind"].annotation)), "")
-
     @abstractmethod
     def block_name(self) -> str:
         """Return the block of the core in the technology table."""
 
-    def takes(self, pattern: Pattern) -> bool:
+    @classmethod
+    def takes(cls, pattern: Pattern) -> bool:
         """Return whether the unit can select by a pattern of a machine."""
-        return pattern.is_grouped
+        return pattern.is_grouped and pattern.keeps_any and pattern.together == 1
+
+    def takes_format(self, precision: type[Precision]) -> bool:  # noqa: ARG002
+        """Return whether the unit can rank values of a number format."""
+        return True
+
+    def most_kept(self, kept_per_group: int) -> int:
+        """Return the values of a group that the unit can keep, on a machine that keeps so many."""
+        return kept_per_group
 
     def steps(self, path: Datapath) -> int:  # noqa: ARG002
         """Return the steps of an iterative core, 0 for a pipeline."""
@@ -112,7 +122,8 @@ class Selector(Unit):
 
     @override
     def busy_cycles(self, work: Work) -> Ints:
-        return ceil_div(self.groups(work), self.instances) * self.cycles_per_group(work.path)
+        at_once = self.instances * work.path.groups_at_once
+        return ceil_div(self.groups(work), at_once) * self.cycles_per_group(work.path)
 
     @override
     def actions(self, work: Work) -> Mapping[str, int]:
@@ -124,12 +135,13 @@ class Selector(Unit):
         encoder = costs.pop("index_encoder", None)
         output = self._output_bits(path) * tech.register_um2
         switched = self._core(tech, path).area_um2 + costs["compact"].area_um2 + output
+        switched -= spared_um2(tech, path, "select_flex")
         # An iterative core switches in every step.
         energy = tech.energy_pj(self.block_name(), "group", switched) * max(1, self.steps(path))
         energy += (self.extra_stages or 0) * self._stage_bits(path) * tech.register_pj
         if encoder is not None:
             energy += tech.energy_pj("index_encoder", "group", encoder.logic_um2)
-        return {"group": energy}
+        return {"group": energy / path.groups_at_once}
 
     @override
     def area_um2(self, tech: CostSource, path: Datapath) -> float:
@@ -190,19 +202,22 @@ class Selector(Unit):
         return compact + (self._core(tech, path).delay_ps if self.settles_late else 0)
 
     def _core(self, tech: CostSource, path: Datapath) -> BlockCost:
-        return block_cost(tech, self.block_name(), path)
+        return block_cost(tech, "select_flex" if path.modes else self.block_name(), path)
 
     def _others(self, tech: CostSource, path: Datapath) -> dict[str, BlockCost]:
         """Return compaction, and the encoder where metadata are indices."""
-        names = ("compact", "index_encoder") if path.metadata_format == "index" else ("compact",)
-        return {name: block_cost(tech, name, path) for name in names}
+        costs = {"compact": block_cost(tech, "compact_flex" if path.modes else "compact", path)}
+        if path.metadata_format == "index":
+            costs["index_encoder"] = block_cost(tech, "index_encoder", path)
+        return costs
 
     def _stage_bits(self, path: Datapath) -> int:
         """Return the flip-flops of an extra stage: values, what ranks them, flags of a group."""
-        return path.group_size * (path.x.bits + path.score_bits + 1) + 1
+        return path.as_built.group_size * (path.x.bits + path.score_bits + 1) + 1
 
     def _output_bits(self, path: Datapath) -> int:
         """Return the flip-flops at the end: kept values, mask and a valid bit."""
+        path = path.as_built
         return path.kept_per_group * path.x.bits + path.group_size + 1
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
@@ -10,6 +11,7 @@ from typing_extensions import override
 from accelsim.hardware.selectors.base import SELECTORS, Selector
 from accelsim.mapping import Datapath
 from accelsim.tech.blocks import BLOCKS, Block, Parts, Shape, magnitude_bits, select_path
+from accelsim.tech.source import CostSource
 
 
 @SELECTORS.register("cascade")
@@ -17,13 +19,13 @@ class Cascade(Selector):
     """Finds the largest magnitude left, takes it out, and repeats N times.
 
     Timing:
-        See `Selector`; N steps a group or, `pipelined`, depth N.
+        See `Selector`; N steps a group or, `pipelined`, depth N, or `stages` if there are more.
 
     Actions:
         See `Selector`.
 
     Not modelled:
-        Stopping early when only zeros are left.
+        Stopping early when only zeros are left. Stages beyond N take area and time, no energy.
 
     Example:
         One iterative instance at 2:4 needs 3 cycles for each of 8 groups.
@@ -41,6 +43,19 @@ class Cascade(Selector):
         Field(strict=True),
         Field(description="Starts a new group every cycle, at the area of all its steps"),
     ] = False
+    stages: (
+        Annotated[
+            int,
+            Field(strict=True, gt=0, le=64),
+            Field(
+                description=(
+                    "Maxima that a pipelined one can find, of which layers that keep fewer use as "
+                    "many as they keep; default: N"
+                ),
+            ),
+        ]
+        | None
+    ) = None
 
     @override
     def block_name(self) -> str:
@@ -52,7 +67,22 @@ class Cascade(Selector):
 
     @override
     def depth(self, path: Datapath) -> int:
-        return path.kept_per_group if self.pipelined else 1
+        return self.most_kept(path.kept_per_group) if self.pipelined else 1
+
+    @override
+    def most_kept(self, kept_per_group: int) -> int:
+        return max(kept_per_group, self.stages or 0) if self.pipelined else kept_per_group
+
+    @override
+    def area_um2(self, tech: CostSource, path: Datapath) -> float:
+        return super().area_um2(tech, self._built_for(path))
+
+    @override
+    def fit_clock(self, tech: CostSource, path: Datapath) -> Self:
+        return super().fit_clock(tech, self._built_for(path))
+
+    def _built_for(self, path: Datapath) -> Datapath:
+        return replace(path, kept_per_group=self.most_kept(path.kept_per_group))
 
 
 def _parts(s: Shape) -> Parts:

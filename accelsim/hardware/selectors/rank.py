@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -34,6 +34,8 @@ class Rank(Selector):
 
     Source: `select_rank.sv`: M (M - 1) / 2 comparators, as counted in `prior_art` (8:16: 120).
     """
+
+    has_modes: ClassVar[bool] = True
 
     kind: Annotated[Literal["rank"], Field(description="Which design")]
 

@@ -21,13 +21,14 @@ from accelsim.tech.source import BlockCost, CostSource
 class ThresholdSelector(Selector):
     """`instances` comparators: each tells in a cycle whether a value is above the layer's level.
 
-    The masks of all tokens of a tile are united; then each token's values at the positions of the
-    union are moved together, word by word, zeros where the token itself drops the value. One token
-    is its own union and is moved as it is compared; several pass twice.
+    In a decode step the masks of all tokens of a tile are united; then each token's values at the
+    positions of the union are moved together, word by word, zeros where the token itself drops the
+    value. One token is its own union and is moved as it is compared; several pass twice. In prefill
+    nothing is united: each token's own values are moved as they are compared.
 
     Timing:
             busy    = passes × ceil(tokens × reduction / instances), for a job that selects;
-                      passes 1 for one token, 2 for several
+                      passes 2 for several tokens of a decode step, else 1
             latency = 2 + extra_stages: compare, move
 
     Actions:
@@ -45,10 +46,10 @@ class ThresholdSelector(Selector):
 
         >>> from accelsim.hardware.examples import work
         >>> unit = ThresholdSelector(kind="threshold", instances=64)
-        >>> unit.busy_cycles(work("threshold:0.5", tokens=8, reduction=96))
+        >>> unit.busy_cycles(work("threshold:0.5", tokens=8, reduction=96, is_decode=True))
         array([24])
-        >>> unit.busy_cycles(work("threshold:0.5", tokens=1, reduction=96))
-        array([2])
+        >>> unit.busy_cycles(work("threshold:0.5", tokens=8, reduction=96))
+        array([12])
     """
 
     action_names: ClassVar[frozenset[str]] = frozenset({"compare", "move"})
@@ -68,13 +69,14 @@ class ThresholdSelector(Selector):
     def depth(self, path: Datapath) -> int:
         return 1
 
+    @classmethod
     @override
-    def takes(self, pattern: Pattern) -> bool:
+    def takes(cls, pattern: Pattern) -> bool:
         return isinstance(pattern, Threshold)
 
     @override
     def busy_cycles(self, work: Work) -> Ints:
-        passes = 1 + (work.jobs.tokens > 1)
+        passes = 1 + (work.jobs.tokens > 1) * work.is_decode
         return passes * ceil_div(self.groups(work), self.instances)
 
     @override

@@ -38,6 +38,7 @@ class TopKSelector(ThresholdSelector):
 
     kind: Annotated[Literal["topk"], Field(description="Which design")]  # type: ignore[assignment]
 
+    @classmethod
     @override
-    def takes(self, pattern: Pattern) -> bool:
+    def takes(cls, pattern: Pattern) -> bool:
         return isinstance(pattern, TopK)

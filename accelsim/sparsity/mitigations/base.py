@@ -23,10 +23,18 @@ Select = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The activations that enter the product instead of x, and the dropped ones if used as well."""
+    """The activations that enter the product instead of x, and the dropped ones if used as well.
+
+    Attributes:
+        inputs: what enters the product.
+        dropped: what goes through a low-rank product besides.
+        split_by: mask of the values after which x is split: what those leave of it is rounded, too,
+            and added to `inputs`.
+    """
 
     inputs: Tensor
     dropped: Tensor | None = None
+    split_by: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

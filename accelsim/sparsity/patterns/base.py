@@ -30,7 +30,9 @@ class Pattern(ABC):
     kept_per_group: int
     is_grouped: ClassVar[bool] = True
     has_selector: ClassVar[bool] = True
+    keeps_any: ClassVar[bool] = True  # N of a group, wherever they stand; else N of some places
     demands: ClassVar[Demands] = Demands()  # besides a selector
+    together: ClassVar[int] = 1  # adjacent values that stay or go as one
     has_level: ClassVar[bool] = False  # that real values are compared with
 
     @classmethod
@@ -80,12 +82,21 @@ class Pattern(ABC):
         groups, ragged = divmod(window, self.group_size)
         return None if ragged else groups * self.kept_per_group
 
+    def in_groups_of(self, window: int) -> Pattern:
+        """Return N:M of groups of so many values in which all masks of this pattern fit.
+
+        >>> [str(parse_pattern(text).in_groups_of(8)) for text in ("2:8", "1:4", "2:4x4:8")]
+        ['2:8', '2:8', '4:8']
+        """
+        return parse_pattern(f"{self.most_kept(window)}:{window}")
+
     def runs_on(self, machine: Pattern) -> bool:
         """Whether hardware for the pattern `machine` can run this one.
 
         It can if each of its masks is one of the machine's: 2:4 on 8:16 (four groups of 4 with 2
         each are a group of 16 with 8), 1:4 on 8:16 (places for kept values stay empty), not 8:16
-        on 2:4. Every sparse machine runs dense layers by leaving its selector out.
+        on 2:4, and nothing but pairs where pairs are selected. Every sparse machine runs dense
+        layers by leaving its selector out.
 
         >>> tried = ("2:4", "pairs-2:4", "2:4x4:8", "16:32", "dense")
         >>> [parse_pattern(p).runs_on(parse_pattern("8:16")) for p in tried]
@@ -95,8 +106,11 @@ class Pattern(ABC):
             return self.is_dense or (isinstance(self, type(machine)) and self.has_selector)
         if not (self.is_grouped and machine.has_selector):
             return False
+        if not machine.keeps_any:
+            return self.is_dense or self == machine
         most = self.most_kept(machine.group_size)
         fits = most is not None and most <= machine.kept_per_group
+        fits = fits and self.together % machine.together == 0
         return self.is_dense or (fits and not machine.is_dense)
 
 
@@ -115,7 +129,7 @@ def parse_pattern(text: str) -> Pattern:
             return pattern
     raise InputError(
         f"unknown pattern '{shown(text)}'; allowed: dense, N:M such as 2:4, 8:16, 16:32, "
-        f"for layers pairs-2:4, 2:4x4:8, "
+        f"two ranks such as 2:4x4:8, pairs-2:4, "
         f"and for accuracy topk:0.5, threshold:0.5, greedy-threshold:0.5"
     )
 

@@ -34,7 +34,7 @@ class Pairs(Pattern):
 
     kept_pairs: int
     pairs: int
-    has_selector: ClassVar[bool] = False
+    together: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if not (1 <= self.kept_pairs <= self.pairs and self.group_size <= MAX_GROUP_SIZE):

@@ -39,7 +39,7 @@ class TwoRank(Pattern):
     block_size: int
     kept_blocks: int
     blocks: int
-    has_selector: ClassVar[bool] = False
+    keeps_any: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         lower = 1 <= self.kept_per_block <= self.block_size
