@@ -121,7 +121,7 @@ def _crossbar(tech: CostSource, path: Datapath, kind: str, *, has_clock: bool) -
     )
     path = replace(path, metadata_format=unit.decodes)  # without a converter
     unit = unit.fit_clock(tech, path)
-    name = f"crossbar_{kind}"
+    name = unit.block_name
     cost = block_cost(tech, name, path)
     area = cost.area_um2
     stages = unit.latency_cycles(path)

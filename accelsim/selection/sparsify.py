@@ -321,8 +321,8 @@ def _without_values(
     """Return what a pattern keeps of any values, none of them zero."""
     if with_masks and not pattern.is_dense:
         raise InputError(
-            f"{trace.path}: has shapes only; which values pattern {pattern} keeps, on which this "
-            f"run depends, it does not say (make the trace with a distribution, or capture it)"
+            f"{trace.path}: has shapes only; what pattern {pattern} keeps depends on values, and "
+            f"this run on that (make the trace with a distribution, or capture it)"
         )
     rows, features = trace.meta.shape(key)
     # Broadcasts take no memory.

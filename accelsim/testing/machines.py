@@ -69,6 +69,7 @@ _SPARSE: Keys = {
     "buffers": {**_DENSE["buffers"], "compressed": {"capacity_kib": 0.25, "port_bytes": 8}},
 }
 _SELECTED = "2:4", "pairs-2:4"
+_BLOCK = 4  # of the weights of small machines
 MACHINES: Mapping[str, Keys] = {"dense": _DENSE, "2:4": _SPARSE}
 """Small machines by what they keep; the sparse one has a method with a prologue."""
 _COMPRESSING: Keys = {
@@ -174,6 +175,8 @@ def _at_its_key(unit: Unit, name: str, diagram: Diagram) -> Place:
     others = method_for(cls, diagram.units) if issubclass(cls, LaneUnit) else {}
     if isinstance(unit, Selector) and not diagram.gathers_rows:
         others = {"pattern": next(p for p in _SELECTED if unit.takes(parse_pattern(p)))}
+        if diagram.unrolls_blocks and parse_pattern(others["pattern"]).group_size != _BLOCK:
+            others["weight_pattern"] = "4:8"  # of blocks as large
     if diagram.gathers_rows and name == "statistics":  # its pattern asks for them
         others = {}
     if name == "unpacker":

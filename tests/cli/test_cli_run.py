@@ -376,8 +376,8 @@ def test_values_out_of_index_order_are_caught_where_the_crossbar_relies_on_it(
 def test_a_tile_that_is_left_out_is_caught(cli, arch, trace, tmp_path, monkeypatch):
     import accelsim.run.verify as module
 
-    steps = module._steps  # the order in which the lanes are fed: private, but what is under test
-    monkeypatch.setattr(module, "_steps", lambda *a: list(steps(*a))[:-1])
+    steps = module.steps  # the order in which the lanes are fed
+    monkeypatch.setattr(module, "steps", lambda *a: list(steps(*a))[:-1])
     assert "wrong by" in broken(cli, arch, trace, tmp_path).err
 
 

@@ -94,9 +94,11 @@ def test_every_cycle_has_one_cause(engine):
     assert result.cycles == simulate(machine(), trace).cycles
 
 
-def test_pairs_are_no_pattern_of_weights():
-    with pytest.raises(InputError, match="pairs-2:4"):
-        machine("pairs-2:4")
+def test_weights_in_pairs_are_stored_like_other_groups():
+    """4:8 in pairs is what fp4 tensor cores have; places are those of 4:8."""
+    pairs = machine("pairs-2:4")
+    assert all(check.is_exact for check in verify(pairs, trace_of([(130, 24)], lengths=(5,))))
+    assert pairs.path.w == machine("4:8").path.w
 
 
 # Of activations -----------------------------------------------------------------------------------

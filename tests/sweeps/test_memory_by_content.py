@@ -106,7 +106,8 @@ def test_a_row_after_its_neighbours_is_a_row_by_itself(name, given, batch):
     of_plain = rows[""][0]["cycles"]
     slower = {key for key in rows for row in rows[key] if cycles_of(row) not in (None, of_plain)}
     assert len(found) > 25, "does this test still find the keys?"
-    assert {"mac_array.rows", "dram.bandwidth_gb_per_s", "dram.latency_ns"} <= slower
+    assert {"dram.bandwidth_gb_per_s", "dram.latency_ns"} <= slower
+    assert {"mac_array.rows", "mac_array.columns"} & slower  # blocks may be as many by chance
 
 
 def cycles_of(row):

@@ -48,7 +48,7 @@ def test_groups_share_the_lanes_or_lanes_a_group(n, lanes, groups, substeps):
 
 def test_an_unknown_block_lists_the_known_ones():
     with pytest.raises(
-        InputError, match="unknown block 'select_bubble'; allowed: .*block_dot_product_e4m3, "
+        InputError, match=r"unknown block 'select_bubble'; allowed: .*block_dot_product_e4m3, "
     ):
         block("select_bubble")
 

@@ -175,7 +175,7 @@ class BankedCrossbar(Crossbar, Packs):
     @override
     def _row(self, tech: CostSource, path: Datapath) -> BlockCost:
         sizes = replace(shape(path), n=2 * self.queue_steps, m=self._banks)
-        return tech.block(self._block_name, sizes, period_ps=period_ps(path))
+        return tech.block(self.block_name, sizes, period_ps=period_ps(path))
 
     @override
     def _converters(self, tech: CostSource, path: Datapath) -> dict[str, BlockCost]:

@@ -95,7 +95,7 @@ class Crossbar(Unit):
     @override
     def energy_pj(self, tech: CostSource, path: Datapath) -> Mapping[str, float]:
         path = _facing(path)
-        row, name = self._row(tech, path), self._block_name
+        row, name = self._row(tech, path), self.block_name
         shared = sum(um2 for part, um2 in row.parts_um2.items() if part in _SHARED)
         routed = row.logic_um2 - shared - spared_um2(tech, path, "crossbar_flex")
         route = tech.energy_pj(name, "route", routed / self._routes(path))
@@ -140,7 +140,8 @@ class Crossbar(Unit):
         return 1 if self.pipeline_stages is None else self.pipeline_stages
 
     @property
-    def _block_name(self) -> str:
+    def block_name(self) -> str:
+        """The block of a row in the technology table."""
         return f"crossbar_{self.kind}"
 
     def _routes(self, path: Datapath) -> int:
@@ -148,7 +149,7 @@ class Crossbar(Unit):
         return path.columns * min(path.lanes, path.groups_per_step * path.kept_per_group)
 
     def _row(self, tech: CostSource, path: Datapath) -> BlockCost:
-        return block_cost(tech, "crossbar_flex" if path.modes else self._block_name, path)
+        return block_cost(tech, "crossbar_flex" if path.modes else self.block_name, path)
 
     def _converters(self, tech: CostSource, path: Datapath) -> dict[str, BlockCost]:
         """Return what turns the stored metadata of a group into those that the kind decodes."""

@@ -42,7 +42,7 @@ class TwoRankCrossbar(Crossbar):
 
     @property
     @override
-    def _block_name(self) -> str:
+    def block_name(self) -> str:
         return "crossbar_window"
 
     @override
@@ -55,9 +55,7 @@ class TwoRankCrossbar(Crossbar):
         between = replace(whole, n=p, m=q, lanes=p, bits=n * whole.bits)
         period = period_ps(path)
         levels = [(q * groups, blocks), (groups, between)]
-        costs = [
-            (count, tech.block(self._block_name, of, period_ps=period)) for count, of in levels
-        ]
+        costs = [(count, tech.block(self.block_name, of, period_ps=period)) for count, of in levels]
         names = {name for _, cost in costs for name in cost.parts_um2}
         return BlockCost(
             parts_um2={
