@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
-from accelsim.studies.choice import Choice, Chosen, Data, Joined
+from accelsim.studies.choice import Choice, Chosen, Data, Joined, NoRunError
 from accelsim.studies.facts import Names, fact
 from accelsim.studies.figure import Look
 from accelsim.studies.panels import Bar, Bars
@@ -23,6 +25,7 @@ Work = dict[str, Any]
 """A phase and a batch."""
 
 _KEYS = {"W": "weight_pattern", "X": "pattern"}
+_PREFILL: Work = {"phase": "prefill", "batch": None}
 _TIE = 0.02  # of the time: less is no reason to build another machine
 
 
@@ -71,29 +74,37 @@ def larger(runs: Sequence[Run]) -> float:
     return over("area_um2")(runs[:2]) - 1
 
 
-def works_of(
-    sweep: Path, model: str, prefills: Sequence[int], batches: Sequence[int], few: int
-) -> list[Run]:
-    """Return the runs of a sweep file in prefill and in decode, on its trace and on a model.
+def per_area(runs: Sequence[Run]) -> float:
+    """Return the gain over what the area of the second machine grows by."""
+    return gain(runs) / (1 + larger(runs))
 
-    Args:
-        sweep: the file; its traces have values.
-        model: of `accelsim.trace.shapes`, of which one block runs, too: in prefill by its shapes
-            alone, in decode with normally distributed values, two tokens of each sequence.
-        prefills: tokens of the model in prefill.
-        batches: sequences in decode.
-        few: how many of these batches run on the traces of the file.
+
+def works_on_trace(sweeps: Iterable[Path], batches: Sequence[int]) -> list[Run]:
+    """Return the runs of sweep files on their trace, in prefill and in decode of some batches."""
+    works = [_PREFILL, *map(_decode, batches)]
+    return [run for sweep in sweeps for run in runs_of(sweep, works=works)]
+
+
+def works_on_model(
+    sweep: Path, model: str, prefills: Sequence[int], batches: Sequence[int]
+) -> list[Run]:
+    """Return the runs of a sweep file on one block of a model of `accelsim.trace.shapes`.
+
+    In prefill by its shapes alone, in decode with normally distributed values, two tokens of each
+    sequence.
     """
-    prefill: Work = {"phase": "prefill", "batch": None}
-    decode: list[Work] = [{"phase": "decode", "batch": batch} for batch in batches]
-    runs = runs_of(sweep, works=[prefill, *decode[:few]])
+    runs: list[Run] = []
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{model}.npz"
         for tokens in prefills:
             synthesise(model, path, tokens=tokens, distribution="none", layers=1)
-            runs += runs_of(sweep, path, works=[prefill])
+            runs += runs_of(sweep, path, works=[_PREFILL])
         synthesise(model, path, tokens=2 * max(batches), seq_len=2, layers=1)
-        return runs + runs_of(sweep, path, works=decode)
+        return runs + runs_of(sweep, path, works=[*map(_decode, batches)])
+
+
+def _decode(batch: int) -> Work:
+    return {"phase": "decode", "batch": batch}
 
 
 def work(run: Run) -> str:
@@ -157,35 +168,36 @@ class Field:
         """Return what a design does to the model."""
         return LossOf(self.at(base=base, **settings), self.losses)
 
-    def speeds(self, model: str, works: Sequence[str]) -> Table:
-        """Return the table of speed-ups in some works, with each memory."""
+    def tables(self, model: str, works: Sequence[str], name: str = "") -> Iterator[Table]:
+        """Yield speed-ups in some works, with each memory, and energies, with the slowest one."""
         gains = {f"at_{number}": partial(gain_at, number) for number in self.bandwidths}
-        cell = " · ".join(f"{{{name}:.2f}}" for name in gains)
-        return self._table("speed", model, works, Column(cell, self._every_memory, values=gains))
+        cell = " · ".join(f"{{{key}:.2f}}" for key in gains)
+        every, slowest = {"bandwidth": tuple(self.bandwidths)}, {"bandwidth": min(self.bandwidths)}
+        yield self._table(f"speed {name or model}", model, works, Column(cell, every, values=gains))
+        cell = "{it:.2f}×"
+        sizes = Column(cell, slowest, values={"it": energy})
+        yield self._table(f"energy {name or model}", model, works, sizes)
 
-    def energies(self, model: str, works: Sequence[str]) -> Table:
-        """Return the table of energies in some works, with the slowest memory."""
-        slowest = {"bandwidth": min(self.bandwidths)}
-        cell = Column("{it:.2f}×", slowest, values={"it": energy})
-        return self._table("energy", model, works, cell)
-
-    def bars(self, model: str, work: str, legend: int | None = None) -> Bars:
-        """Return the speed-ups of all designs in a work, with each memory."""
-        look = Look(f"{model}, {work}", "speed-up", ylim=(0, 2.7), legend=legend)
+    def bars(self, model: str, work: str) -> Bars:
+        """Return the speed-ups of all designs in a work, with the memory of the choice."""
+        look = Look(f"{model}, {work}", "speed-up", ylim=(0, 4.5))
         groups = {it: partial(self.against, it, model=model, work=work) for it in self.bases[1:]}
-        of_memory = {f"{it} GB/s": Bar(gain, {"bandwidth": it}) for it in self.bandwidths}
-        return Bars(groups, of_memory, look, rule=1)
-
-    @property
-    def _every_memory(self) -> dict[str, Any]:
-        return {"bandwidth": tuple(self.bandwidths)}
+        return Bars(groups, {"": Bar(gain)}, look, rule=1)
 
     def _table(self, section: str, model: str, works: Sequence[str], cell: Column) -> Table:
-        rows = {"model": (model,), "precision": self.precisions, "base": self.bases[1:]}
+        """Return a table with a row for each precision and design that was run in it."""
+
+        def rows(data: Data) -> Iterator[dict[str, Any]]:
+            for precision, base in product(self.precisions, self.bases[1:]):
+                row = {"model": model, "precision": precision, "base": base}
+                with suppress(NoRunError):
+                    self.at(**row, work=works[0]).of(data)
+                    yield row
+
         said = {"": Column("{last.label}"), "design": Column("{last.design}")}
         head = {name: replace(it, at={"work": works[0]}) for name, it in said.items()}
         columns = {work: replace(cell, at={**cell.at, "work": work}) for work in works}
-        return Table(f"{section} {model}", self.against, rows, head | columns)
+        return Table(section, self.against, rows, head | columns)
 
 
 NAMES: Names = MappingProxyType(

@@ -8,80 +8,105 @@ from accelsim import studies as st
 from accelsim.studies import designs as of
 
 FOLDER = Path(__file__).parent
-SWEEP, SMALL, LARGE, MODEL = FOLDER / "designs.yaml", "small", "Llama-3-8B", "llama-3-8b"
-BASES = [Path(it).stem for it in yaml.safe_load(SWEEP.read_text("utf-8"))["base"]]
-SPARSE = [it for it in BASES if not it.startswith("dense")]
-PRECISIONS = {"int8": "int8", "int8/int4:64": "W4A8"}
-BANDWIDTHS, PREFILLS, BATCHES = (16, 64, 256), (128, 2048), (1, 8, 64)  # GB/s, tokens, sequences
+SWEEPS = {name: FOLDER / f"{name}.yaml" for name in ("designs", "int8_only", "fp4", "large")}
+SMALL, LARGE, MODEL = "small", "Llama-3-8B", "llama-3-8b"
+BASES = {
+    name: [Path(it).stem for it in yaml.safe_load(file.read_text("utf-8"))["base"]]
+    for name, file in SWEEPS.items()
+}
+ALL = BASES["designs"] + BASES["int8_only"]
+PRECISIONS = {"int8": "int8", "int8/int4:64": "W4A8", "nvfp4": "FP4"}
+BANDWIDTHS, PREFILLS, BATCHES = (16, 64, 256), (128, 2048, 8192), (1, 8, 128)
 PREFILL, ONE, FEW, MANY = "prefill 256", *(f"decode {batch}" for batch in BATCHES)
-WORKS = {SMALL: [PREFILL, ONE, FEW], LARGE: [f"prefill {n}" for n in PREFILLS] + [ONE, FEW, MANY]}
-(INT8, W4A8), (TIGHT, USUAL, _) = PRECISIONS, BANDWIDTHS
+ON_SMALL = [PREFILL, ONE, FEW]
+ON_LARGE = [*(f"prefill {tokens}" for tokens in PREFILLS), ONE, FEW, MANY]
+(INT8, W4A8, FP4), (TIGHT, USUAL, _) = PRECISIONS, BANDWIDTHS
 LOSSES = st.Perplexities(FOLDER / "accuracy.json", ("2:4", "8:16", "16:32"), criteria=("act", "wt"))
 NAMES = of.NAMES | {
     "model": lambda run: LARGE if run["trace"]["synthetic"] else SMALL,
     "label": lambda run: PRECISIONS[run["arch"]["precision"]],
 }
 SOME = {"model": SMALL, "precision": INT8, "bandwidth": USUAL, "work": PREFILL}
-AT = st.Choice("runs", NAMES, SOME)
-FIELD = of.Field(AT, st.Choice("losses"), BASES, list(PRECISIONS), BANDWIDTHS)
+AT, LOST = st.Choice("runs", NAMES, SOME), st.Choice("losses")
+FIELD = of.Field(AT, LOST, ALL, [INT8, W4A8], BANDWIDTHS)
+ON_BLOCK = of.Field(AT, LOST, BASES["large"], [INT8, W4A8], BANDWIDTHS)
+OF_FP4 = of.Field(AT, LOST, BASES["fp4"], [FP4], BANDWIDTHS)
 VERSUS, LOSS = FIELD.against, FIELD.loss
-X, W, W24 = "nm816", "weights816", "nvidia24"
-BIG_ONE, BIG_FEW, BIG_MANY = ({"model": LARGE, "work": work} for work in (ONE, FEW, MANY))
+X, W = "nm816", "weights816"
 ANSWER = """\
-For prefill either operand: with 8:16 of X or of W a machine is {prefill_x:.2f}× or \
-{prefill_w:.2f}× as fast as dense at {usual} GB/s, for {area_x:.1 %} or {area_w:.1 %} of area; \
-where DRAM is slow ({tight} GB/s) {slow_x:.2f}× or {slow_w:.2f}×. For decode of one sequence of \
-Llama-3-8B at {usual} GB/s X: {one_x:.2f}× against {one_w:.2f}× with int8, {four_x:.2f}× against \
-{four_w:.2f}× with W4A8, where a position weighs half as much as its weight. For {few:word} \
-sequences at once W: {few_w:.2f}× against {few_x:.2f}×. Which of them a model bears decides, too: \
-the small one has {loss_x.increase_said} more perplexity with 8:16 of X and \
-{loss_w.increase_said} with 8:16 of W, pruned by magnitude and not retrained."""
-TOLD = {"usual": USUAL, "tight": TIGHT, "few": BATCHES[1], "loss_x": LOSS(X), "loss_w": LOSS(W)}
-ASKED = {"prefill": {}, "slow": {"bandwidth": TIGHT}, "one": BIG_ONE, "few": BIG_FEW}
-ASKED["four"] = BIG_ONE | {"precision": W4A8}
+For prefill, at {usual} GB/s with int8, 8:16 of X is {nm816_prefill:.2f}× as fast as dense for \
+{nm816_area:.1 %} of area, 8:16 of W {weights816_prefill:.2f}× for {weights816_area:.1 %}, and \
+4:8 of both, unrolled in time, {s2ta_prefill:.2f}× for {s2ta_area:.1 %} and the least energy of \
+the three. To use both masks in time as well takes more area than it saves time: \
+{dual24_816_prefill:.2f}× for {dual24_816_area:.0 %}, {dstc_prefill:.2f}× for {dstc_area:.0 %}. \
+Top-K of whole tokens, with its levels and bank conflicts, is {qsparse_prefill:.2f}×. For decode \
+of one sequence what drops X on the way wins: {nm816_one:.2f}× with 8:16, {teal_one:.2f}× with \
+thresholds, {weights816_one:.2f}× with 8:16 of W, whose places cost bits, too. From {few:word} \
+sequences on only W counts: {weights816_few:.2f}× against {nm816_few:.2f}× and {teal_few:.2f}×. \
+With W4A8 decode of one sequence is {four_x:.2f}× with 8:16 of X and {four_w:.2f}× with 8:16 of W. \
+What a model bears decides more than all of this: the small one has {loss_teal.increase_said} more \
+perplexity with half of X behind thresholds, {loss_x.increase_said} with 8:16 of X, \
+{loss_w.increase_said} with 8:16 of W, pruned by magnitude and not retrained, and more with both. \
+So for models whose weights are as they were trained, 8:16 of X is still the answer where both \
+phases count, with W4A8, too: thresholds lose less and take {teal_area:.1 %} of area, but help \
+decode of few sequences only, and top-K takes {qsparse_area:.0 %}. Where weights were trained to \
+be sparse, 2:4 or 8:16 of W is cheaper, and holds for any number of sequences."""
+TOLD = {"usual": USUAL, "few": BATCHES[1], "loss_x": LOSS(X), "loss_w": LOSS(W)}
+TOLD["loss_teal"] = LOSS("teal")
+for name in (X, W, "s2ta", "dual24_816", "dstc", "qsparse", "teal"):
+    TOLD[f"{name}_area"] = st.Value(of.larger, VERSUS(name))
+    for said, work in {"prefill": PREFILL, "one": ONE, "few": FEW}.items():
+        TOLD[f"{name}_{said}"] = st.Value(of.gain, VERSUS(name, work=work))
 for name, design in {"x": X, "w": W}.items():
-    TOLD[f"area_{name}"] = st.Value(of.larger, VERSUS(design))
-    for asked, keys in ASKED.items():
-        TOLD[f"{asked}_{name}"] = st.Value(of.gain, VERSUS(design, **keys))
-BOTH = AT(base=X, bandwidth=TIGHT) + AT(base=W, bandwidth=TIGHT)
-WORK, SLOW = "{last.work}, {last.label}, {last.model}", "{last.work}, {last.bandwidth:g} GB/s"
+    TOLD[f"four_{name}"] = st.Value(of.gain, VERSUS(design, precision=W4A8, work=ONE))
+BIG = {"model": LARGE, "precision": INT8}
 CLAIMS = {
-    f"{{last.design}} is {{bound:g}} times as fast as dense: {WORK}": [
-        *(st.above(1.9, of.gain, VERSUS(X, **BIG_ONE, precision=it)) for it in PRECISIONS),
-        *(st.above(1.5, of.gain, VERSUS(W24, **it)) for it in (BIG_ONE, BIG_FEW, BIG_MANY)),
+    "{last.design} is {bound:g} times as fast as dense: {last.work}, {last.model}": [
+        *(st.above(1.9, of.gain, VERSUS(it)) for it in (X, W, "s2ta")),
+        *(st.above(1.8, of.gain, VERSUS(it, work=ONE)) for it in (X, "teal", "qsparse")),
+        *(st.above(1.5, of.gain, VERSUS(W, **BIG, work=it)) for it in (ONE, FEW, MANY)),
     ],
-    f"{{last.design}} is less than {{bound:g}} times as fast as dense: {WORK}": [
-        st.below(1.1, of.gain, VERSUS(X, **BIG_FEW)),
-        st.below(1.4, of.gain, VERSUS(W24, **BIG_ONE, precision=W4A8)),
+    "{last.design} is less than {bound:g} times as fast as dense: {last.work}, {last.model}": [
+        *(st.below(1.1, of.gain, VERSUS(it, **BIG, work=FEW)) for it in (X, "teal")),
+        *(st.below(2.2, of.gain, VERSUS(it)) for it in ("dual24_816", "dstc")),
     ],
-    f"{{last.design}} takes less than {{bound:g}} of the energy of dense: {SLOW}": [
-        st.below(0.75, of.energy, VERSUS(it, bandwidth=TIGHT)) for it in SPARSE
+    "{last.design} does less than {bound:g} of the work of dense per area: {last.work}": [
+        st.below(1.3, of.per_area, VERSUS(it)) for it in ("dual24_816", "dstc", "qsparse")
     ],
-    f"{{last.design}} takes less energy than {{design}}: {SLOW}": st.below(
-        1, st.over("energy_pj"), BOTH
-    ),
+    "{last.design} takes less than {bound:g} of the energy of dense: {last.work}, 16 GB/s": [
+        st.below(0.75, of.energy, VERSUS(it, bandwidth=TIGHT)) for it in (X, W, "s2ta")
+    ],
     "{pattern} of X adds less than {bound:word} of the perplexity of {last.pattern} of W": st.below(
         0.5, st.loss_ratio, st.Joined((LOSS(X), LOSS(W)))
     ),
-    "{last.design} is smaller than {design}": st.below(1, st.over("area_um2"), BOTH),
 }
 DESIGNS = {"design": "{last.design}", "sparse": "{last.sparsity}"}
 DESIGNS["area"] = st.Column("{it:+.1%}", values={"it": of.larger})
-for bits, label in PRECISIONS.items():
-    DESIGNS[f"perplexity, {label}"] = st.Column("{increase}", {"precision": bits}, LOSS)
-PANELS = [FIELD.bars(LARGE, it, 3 if it == ONE else None) for it in (ONE, FEW, WORKS[LARGE][1])]
+for bits in (INT8, W4A8):
+    DESIGNS[f"perplexity, {PRECISIONS[bits]}"] = st.Column("{increase}", {"precision": bits}, LOSS)
+for work in ON_SMALL:
+    DESIGNS[work] = st.Column("{it:.2f}×", {"work": work}, values={"it": of.gain})
+DESIGNS["prefill per area"] = st.Column("{it:.2f}×", values={"it": of.per_area})
+OF_DESIGN = {name: DESIGNS[name] for name in ("design", "sparse", "area")}
+OF_DESIGN["perplexity"] = st.Column("{increase}", chosen=LOSS)
+PANELS = [FIELD.bars(SMALL, it) for it in ON_SMALL]
 STUDY = st.Study(
     __doc__,
     __file__,
     groups={
-        "runs": lambda _: of.works_of(SWEEP, MODEL, PREFILLS, BATCHES, few=2),
+        "runs": lambda _: (
+            of.works_on_trace([*SWEEPS.values()][:3], BATCHES[:2])
+            + of.works_on_model(SWEEPS["large"], MODEL, PREFILLS, BATCHES)
+        ),
         "losses": LOSSES,
     },
     numbers=[st.Numbers("runs", NAMES, file="designs")],
     parts=[
         st.Prose("answer", ANSWER, TOLD),
-        st.Table("designs", VERSUS, {"base": BASES[1:]}, DESIGNS, missing="–"),
-        *(of_model(*it) for of_model in (FIELD.speeds, FIELD.energies) for it in WORKS.items()),
+        st.Table("designs", VERSUS, {"base": ALL[1:]}, DESIGNS, missing="–"),
+        *(*FIELD.tables(SMALL, ON_SMALL), *ON_BLOCK.tables(LARGE, ON_LARGE)),
+        st.Table("fp4", OF_FP4.against, {"base": OF_FP4.bases[1:], "precision": [FP4]}, OF_DESIGN),
+        *OF_FP4.tables(SMALL, ON_SMALL, "FP4"),
         st.Claims(CLAIMS),
     ],
     figure=st.Figure(PANELS),
