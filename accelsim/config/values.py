@@ -85,7 +85,7 @@ def _pattern(raw: object) -> object:
         return raw
     allowed = (
         "allowed: dense, or N:M such as 2:4, 8:16, 16:32; two ranks 2:4x4:8, pairs-2:4; "
-        "for row gather threshold:P, topk:D"
+        "for row gather threshold:P, topk:D; for TwELL nonzero"
     )
     if not isinstance(raw, str):
         raise InputError(f"the pattern must be a text, not {shown(raw)}; {allowed}")
@@ -133,7 +133,7 @@ PatternValue = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^\s*(dense|(pairs-)?[0-9]+:[0-9]+|[0-9]+:[0-9]+x[0-9]+:[0-9]+"
+            "pattern": r"^\s*(dense|nonzero|(pairs-)?[0-9]+:[0-9]+|[0-9]+:[0-9]+x[0-9]+:[0-9]+"
             r"|(threshold|topk):[0-9]*\.?[0-9]+)\s*$",
         }
     ),

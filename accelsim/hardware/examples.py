@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from accelsim.mapping import Datapath, Gemm, Store, Stores, Tiling, Work, tile_jobs
+from accelsim.mapping import Datapath, Gemm, Masks, Store, Stores, Tiling, Work, tile_jobs
+from accelsim.mapping.token_packing import TokenPacking
 from accelsim.precision import Operands
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.demands import Demands
@@ -50,6 +52,20 @@ def joined(*, tokens: int, reduction: int, columns: int) -> Work:
     plain = work("8:16", tokens=tokens, reduction=reduction, columns=columns)
     formats = plain.path.formats.with_weights(2, 4, metadata_bits=4)
     return replace(plain, path=replace(plain.path, formats=formats, queue_groups=2))
+
+
+def of_ffn(product: str, counts: Sequence[int], *, columns: int = 64) -> Work:
+    """Return a tile of a product of an FFN, 256 wide along K, whose tokens have so many values.
+
+    They are the first hidden values of each token: along K of `down`, along its columns else.
+    """
+    plain = work("dense", tokens=len(counts), reduction=256, columns=columns)
+    path = replace(plain.path, ffn_product=product)
+    width = 256 if product == "down" else columns
+    few = np.arange(width) < np.array(counts)[:, None]
+    whole = np.ones((len(counts), 256), np.bool_)
+    masks = Masks(few) if product == "down" else Masks(whole, hidden=few)
+    return replace(plain, path=path, found=TokenPacking.of(masks, plain.jobs, path))
 
 
 def work(  # noqa: PLR0913 - all but one have a default, and are named

@@ -39,6 +39,14 @@ class TokenArray(MacArray):
 
     Not modelled:
         As `MacArray`; the last sums of R rows (up) take place while the next turn begins.
+
+    Example:
+        Two tokens of which 3 and 9 outputs are needed take 1 + 2 turns of 8 columns, each over
+        256 values of K in 8 × 16 lanes: 2 cycles.
+
+        >>> from accelsim.hardware.examples import of_ffn
+        >>> TokenArray(rows=8, columns=8, lanes=16).busy_cycles(of_ffn("up", [3, 9]))
+        array([6])
     """
 
     @override
@@ -65,6 +73,14 @@ class TokenWeightBuffer(WeightBuffer):
 
     Not modelled:
         Conflicts of vectors in the same macro: words of a cycle are in different ones.
+
+    Example:
+        12 columns of 256 weights, in words of 32 bytes: 3,072 bytes through a port of 256.
+
+        >>> from accelsim.hardware.examples import of_ffn
+        >>> buffer = TokenWeightBuffer(capacity_kib=64, port_bytes=256, macros=8)
+        >>> buffer.busy_cycles(of_ffn("up", [3, 9]))
+        array([12])
     """
 
     @override
@@ -96,6 +112,14 @@ class TokenActivationBuffer(ActivationBuffer):
 
     Not modelled:
         The room that rows of TwELL take beside X (up).
+
+    Example:
+        Rows of X of 256 bytes in 3 turns, 12 payloads and 2 counts of 3 bytes each.
+
+        >>> from accelsim.hardware.examples import of_ffn
+        >>> buffer = TokenActivationBuffer(capacity_kib=64, port_bytes=128)
+        >>> buffer.read_bytes(of_ffn("up", [3, 9])), 3 * 256 + 14 * 3
+        (array([810]), 810)
     """
 
     @override
@@ -132,6 +156,14 @@ class TokenOutputBuffer(OutputBuffer):
 
     Not modelled:
         The room that TwELL takes beside dense outputs, a part of them.
+
+    Example:
+        12 payloads and 2 counts of 3 bytes each; of the gate, 2 × 64 outputs besides.
+
+        >>> from accelsim.hardware.examples import of_ffn
+        >>> buffer = TokenOutputBuffer(capacity_kib=64, port_bytes=64)
+        >>> [int(buffer.write_bytes(of_ffn(name, [3, 9])).sum()) for name in ("up", "gate")]
+        [42, 170]
     """
 
     @override
@@ -175,6 +207,20 @@ class TokenDram(Dram):
         hidden values in place of X; gate and up store such rows in place of Y. In decode, of W_up
         those columns are fetched and of W_down those rows that some token needs, each in bursts of
         its own; all, if a token overflows.
+
+    Actions:
+        As `Dram`.
+
+    Not modelled:
+        As `Dram`.
+
+    Example:
+        A quarter of a TwELL tile of 32 words for each of two tokens: 2 × 8 × 3 bytes, a burst.
+
+        >>> from accelsim.hardware.examples import of_ffn
+        >>> dram = TokenDram(standard="lpddr4", bandwidth_gb_per_s=64, latency_ns=100)
+        >>> dram.output_bytes(of_ffn("up", [3, 9]))
+        array([64])
     """
 
     @override

@@ -97,10 +97,13 @@ def test_units_come_in_the_order_of_the_data_flow(name):
     machine = load(name)
     order = ["dram", "activation_buffer", "selector", "compressed_buffer", "weight_buffer"]
     order += ["crossbar", "mac_array", "output_buffer"]
+    if name == "twell":
+        order = ["dram", "activation_buffer", "weight_buffer", "token_gather", "mac_array"]
+        order += ["twell_packer", "output_buffer", "crossbar"]
     if machine.pattern.is_dense:
         order = [unit for unit in order if unit not in {"selector", "compressed_buffer"}]
     is_dense = machine.pattern.is_dense and machine.weight_pattern.is_dense
-    if is_dense or name in {*ROW_GATHER, "dstc"} - {"qsparse"}:
+    if is_dense or name in {*ROW_GATHER, "dstc", "twell"} - {"qsparse"}:
         order.remove("crossbar")
     if name == "qsparse":
         order.insert(1, "statistics")  # all of X, for the levels of its tokens

@@ -17,7 +17,7 @@ from accelsim.sparsity.policy import Method  # noqa: E402
 
 MITIGATION_NAMES = sorted(f"{name}3" if name == "rsparse" else name for name in MITIGATIONS)
 PRECISION_NAMES = ["float", *sorted(PRECISIONS)]
-SHORTHANDS = ("dense", "3:5", "pairs-2:4", "1:2x2:4", "topk:0.4", "threshold:0.5")
+SHORTHANDS = ("dense", "3:5", "pairs-2:4", "1:2x2:4", "topk:0.4", "threshold:0.5", "nonzero")
 TOKENS, WIDTH, OUTPUTS = 12, 17, 4
 
 

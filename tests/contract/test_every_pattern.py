@@ -12,7 +12,7 @@ from accelsim.sparsity import PATTERNS, parse_pattern
 NM = ("1:4", "2:4", "3:4", "4:8", "8:16", "16:32", "4:16", "8:32", "5:7", "3:5", "64:64", "1:64")
 TWO_RANKS = ("2:4x4:8", "2:2x4:8", "4:4x1:2", "1:3x2:5", "2:3x1:1", "pairs-2:4", "pairs-1:3")
 SHORTHANDS = ("dense", *NM, *TWO_RANKS)
-WITHOUT_GROUPS = ("topk:0.5", "threshold:0.5", "greedy-threshold:0.5")  # no machine runs them
+WITHOUT_GROUPS = ("topk:0.5", "threshold:0.5", "greedy-threshold:0.5", "nonzero")
 
 
 def naive_keep(row, n, m):

@@ -14,7 +14,7 @@ from accelsim.testing.traces import trace_of
 ROOT = Path(__file__).parents[2]
 OTHERS = {
     "dstc", "dual24_816", "highlight", "highlight_x", "nm48_fp4", "nvidia24", "s2ta", "sharq",
-    "weights1632", "weights816",
+    "twell", "weights1632", "weights816",
 }  # fmt: skip
 """Shipped machines with sparse weights, or scales beside values, which have tests of their own."""
 ROW_GATHER = ["qsparse", "teal", "teal_w4"]
