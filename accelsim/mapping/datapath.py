@@ -66,7 +66,6 @@ class Datapath:
     demands: Demands = Demands()  # noqa: RUF009 - immutable
     kept_share: float | None = None  # of a token, where no groups tell
     is_gathered: bool = False  # X and W are compacted to the positions that some token keeps
-    kept_share: float | None = None  # of a token, where rows are gathered; else groups tell
     modes: tuple[tuple[int, int], ...] = ()  # N and M of each, the largest last; these are one's
 
     @property
