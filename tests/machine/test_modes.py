@@ -285,7 +285,6 @@ def test_the_energy_of_flexibility(place, phase, batch):
     """Layers of one pattern on flex, and on the machine of that pattern; in the same cycles."""
     machines = [*[flex()] * len(OWN), *OWN.values()]
     policies = [*map(only, OWN), *[None] * len(OWN)]
-    phase, batch = PHASES[place - 1]
     options = {"policies": policies, "phase": phase, "batch": batch}
     results = simulate_all(machines, load_trace(SHIPPED_TRACE), **options)
     rows = cost_of_flexibility()

@@ -6,6 +6,7 @@ import pytest
 
 from accelsim import load_trace, simulate
 from accelsim.base.errors import InputError
+from accelsim.run.simulation import simulate_all
 from accelsim.sparsity import parse_pattern
 from accelsim.sparsity.policy import Method, load_policy
 from accelsim.trace.shapes import model_shape
@@ -14,6 +15,7 @@ from tests.helpers.small import SHIPPED_TRACE, load
 FOLDER = Path(__file__).parents[2] / "arch_configs" / "policies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 THRESHOLDS = {"teal_25": 0.25, "teal_40": 0.4, "teal_50": 0.5}
+LEVELS = "teal_50_llama_docs_16m"
 HALF = Method(parse_pattern("8:16"))
 # Parts of a block whose inputs are pruned, by policy; on the shipped model.
 PRUNED = {
@@ -39,7 +41,7 @@ def policy(name):
 
 
 def test_every_policy_is_tested_here():
-    assert set(NAMES) == {*PRUNED, *ONE_MODEL, *MODES, *THRESHOLDS}
+    assert set(NAMES) == {*PRUNED, *ONE_MODEL, *MODES, *THRESHOLDS, LEVELS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,3 +96,32 @@ def test_thresholds_are_for_accuracy_only(name, share):
         InputError, match=r"pattern 'greedy-threshold:.*' does not run on a machine"
     ):
         simulate(load("nm816"), load_trace(SHIPPED_TRACE), policy=rules)
+
+
+def test_levels_found_for_the_shipped_model_drop_half_and_a_machine_keeps_what_they_leave():
+    trace, rules = load_trace(SHIPPED_TRACE), policy(LEVELS)
+    rules.check([linear.name for linear in trace.linears])
+    result = simulate(load("teal"), trace, policy=rules, phase="decode")
+    dropped = [rules.of(layer.name).pattern.sparsity for layer in result.layers]
+    sizes = [layer.in_features * layer.out_features for layer in result.layers]
+    mean = sum(share * size for share, size in zip(dropped, sizes, strict=True)) / sum(sizes)
+    assert mean == pytest.approx(0.5, abs=1e-4)
+    for layer, share in zip(result.layers, dropped, strict=True):
+        assert layer.macs_executed / layer.macs_dense == pytest.approx(
+            1 - share, abs=0.02
+        )  # ties drop
+    assert max(dropped) - min(dropped) > 0.1
+
+
+def test_the_speed_of_uniform_and_of_greedy_levels_is_that_of_the_page():
+    page = (FOLDER.parents[1] / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    machines = [load(name, {"tiling": "auto"}) for name in ("dense", "teal", "teal")]
+    results = simulate_all(
+        machines,
+        load_trace(SHIPPED_TRACE),
+        policies=[None, None, policy(LEVELS)],
+        phase="decode",
+    )
+    dense, *others = (result.cycles for result in results)
+    uniform, greedy = (f"{dense / cycles:.2f}×" for cycles in others)
+    assert f"is {uniform} as fast with uniform thresholds and {greedy} with" in page
