@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from accelsim import load_arch, simulate
 from accelsim.base.errors import InputError
 from accelsim.dataflows.outer_product_packing import OuterProducts
+from accelsim.hardware.outer_product_array import OuterProductArray
 from accelsim.mapping import Gemm, Masks, Tiling, tile_jobs
 from accelsim.run.verify import verify
 from accelsim.selection.weights import drawn_weights
@@ -263,13 +264,13 @@ def test_the_machine_computes_what_numpy_does(weights, precision):
 
 
 def test_a_product_in_the_wrong_bank_is_found():
-    """The check can fail: outputs of a block whose rows are exchanged."""
-    right = OuterProducts.product
+    """The check can fail: values of a block come from one row further than their bits say."""
+    right = OuterProductArray.block_sums
 
-    def exchanged(self, x, w, path):
-        return right(self, x[::-1], w, path)
+    def shifted(self, x, w):
+        return right(self, np.roll(x, 1, axis=0), w)
 
-    with patch.object(OuterProducts, "product", exchanged):
+    with patch.object(OuterProductArray, "block_sums", shifted):
         checks = list(verify(machine(), trace_of(SHAPES, lengths=(7, 9))))
     assert not any(check.passed for check in checks)
 
