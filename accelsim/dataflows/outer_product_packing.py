@@ -85,18 +85,15 @@ class OuterProducts(Packs):
         return _packing(cycles, macs, kept, jobs, path)
 
     def product(self, x: Values, w: Values, path: Datapath) -> Values:
-        """Return the product of a tile: for each position of K, what both keep, added in banks."""
+        """Return the product of a tile: each block in banks, what both keep of K added in order."""
+        assert self.array is not None
         accumulator: Any = np.int32 if x.dtype == np.int8 else np.float32
         outputs = np.zeros((len(x), w.shape[1]), accumulator)
         for row in range(0, len(x), path.rows):
             for column in range(0, w.shape[1], path.columns):
-                block = outputs[row : row + path.rows, column : column + path.columns]
-                for k in range(x.shape[1]):
-                    values = x[row : row + path.rows, k]
-                    weights = w[k, column : column + path.columns]
-                    i, j = np.flatnonzero(values), np.flatnonzero(weights)
-                    products = np.outer(values[i].astype(accumulator), weights[j])
-                    block[np.ix_(i, j)] += products.astype(accumulator)
+                rows, columns = slice(row, row + path.rows), slice(column, column + path.columns)
+                values, weights = x[rows].astype(accumulator), w[:, columns].astype(accumulator)
+                outputs[rows, columns] = self.array.block_sums(values, weights)
         return outputs
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from typing_extensions import override
 
@@ -124,6 +125,32 @@ class OuterProductArray(MacArray):
         steps = ceil_div(rows, self.unit_shape[0]) * ceil_div(columns, self.unit_shape[1])
         blocks = ceil_div(jobs.tokens, self.rows) * ceil_div(jobs.columns, self.columns)
         return ceil_div(blocks, self.units) * steps * jobs.reduction
+
+    def block_sums(self, x: NDArray[Any], w: NDArray[Any]) -> NDArray[Any]:
+        """Return the product of a block, added up in banks, one position of K after the other.
+
+        Args:
+            x: `[rows, K]`, in the type of sums; what is zero is not there.
+            w: `[K, columns]`, likewise.
+
+        >>> array = OuterProductArray(rows=4, columns=4, lanes=1)
+        >>> array.block_sums(np.array([[1, 0], [2, 3]]), np.array([[1, 0, 4], [0, 5, 6]]))
+        array([[ 1,  0,  4],
+               [ 2, 15, 26]])
+        """
+        (r, c), row, column = self.unit_shape, np.arange(len(x)), np.arange(w.shape[1])
+        words = ceil_div(self.columns, c)
+        banks = np.zeros((r, c, self._words), x.dtype)
+
+        def place(i: NDArray[Any], j: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+            i, j = i[:, None], j[None]
+            return i % r, j % c, i // r * words + j // c
+
+        for k in range(x.shape[1]):
+            i, j = row[x[:, k] != 0], column[w[k] != 0]
+            banks[place(i, j)] += np.outer(x[i, k], w[k, j])
+        sums: NDArray[Any] = banks[place(row, column)]
+        return sums
 
     @override
     def latency_cycles(self, path: Datapath) -> int:

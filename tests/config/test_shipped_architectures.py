@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from accelsim.config import load_arch
-from tests.helpers.small import ROW_GATHER
 
 FOLDER = Path(__file__).parents[2] / "arch_configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
