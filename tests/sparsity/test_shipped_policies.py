@@ -15,7 +15,8 @@ from tests.helpers.small import SHIPPED_TRACE, load
 FOLDER = Path(__file__).parents[2] / "arch_configs" / "policies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 THRESHOLDS = {"teal_25": 0.25, "teal_40": 0.4, "teal_50": 0.5}
-LEVELS = "teal_50_llama_docs_16m"
+LEVELS = {f"{name}_llama_docs_16m": share for name, share in THRESHOLDS.items()}
+_TIES = 0.02
 HALF = Method(parse_pattern("8:16"))
 # Parts of a block whose inputs are pruned, by policy; on the shipped model.
 PRUNED = {
@@ -41,7 +42,7 @@ def policy(name):
 
 
 def test_every_policy_is_tested_here():
-    assert set(NAMES) == {*PRUNED, *ONE_MODEL, *MODES, *THRESHOLDS, LEVELS}
+    assert set(NAMES) == {*PRUNED, *ONE_MODEL, *MODES, *THRESHOLDS, *LEVELS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,18 +99,20 @@ def test_thresholds_are_for_accuracy_only(name, share):
         simulate(load("nm816"), load_trace(SHIPPED_TRACE), policy=rules)
 
 
-def test_levels_found_for_the_shipped_model_drop_half_and_a_machine_keeps_what_they_leave():
-    trace, rules = load_trace(SHIPPED_TRACE), policy(LEVELS)
+@pytest.mark.parametrize(("name", "share"), LEVELS.items())
+def test_levels_found_for_the_shipped_model_drop_it_and_a_machine_keeps_what_they_leave(
+    name, share
+):
+    trace, rules = load_trace(SHIPPED_TRACE), policy(name)
     rules.check([linear.name for linear in trace.linears])
     result = simulate(load("teal"), trace, policy=rules, phase="decode")
-    dropped = [rules.of(layer.name).pattern.sparsity for layer in result.layers]
+    dropped = [1 - rules.of(layer.name).pattern.kept_share for layer in result.layers]
     sizes = [layer.in_features * layer.out_features for layer in result.layers]
     mean = sum(share * size for share, size in zip(dropped, sizes, strict=True)) / sum(sizes)
-    assert mean == pytest.approx(0.5, abs=1e-4)
-    for layer, share in zip(result.layers, dropped, strict=True):
-        assert layer.macs_executed / layer.macs_dense == pytest.approx(
-            1 - share, abs=0.02
-        )  # ties drop
+    assert mean == pytest.approx(share, abs=1e-4)
+    for layer, own in zip(result.layers, dropped, strict=True):  # equals of the level drop
+        kept = layer.macs_executed / layer.macs_dense
+        assert kept == pytest.approx(1 - own, abs=_TIES)
     assert max(dropped) - min(dropped) > 0.1
 
 
@@ -119,7 +122,7 @@ def test_the_speed_of_uniform_and_of_greedy_levels_is_that_of_the_page():
     results = simulate_all(
         machines,
         load_trace(SHIPPED_TRACE),
-        policies=[None, None, policy(LEVELS)],
+        policies=[None, None, policy("teal_50_llama_docs_16m")],
         phase="decode",
     )
     dense, *others = (result.cycles for result in results)
