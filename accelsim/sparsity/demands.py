@@ -40,9 +40,9 @@ class Demands:
     def __or__(self, other: Demands) -> Demands:
         """Return both; a criterion and a mitigation must not ask for two kinds of the same.
 
-        >>> Demands(factors="fixed") | Demands(epilogue="scale", moments=True)
-        Demands(factors='fixed', shift='', moments=True, statistics='', epilogue='scale', rank=0,
-        residual=False)
+        >>> both = Demands(factors="fixed") | Demands(epilogue="scale", moments=True)
+        >>> both.factors, both.moments, both.epilogue, both.rank
+        ('fixed', True, 'scale', 0)
         """
         return Demands(
             **{f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
-from accelsim.studies.choice import Choice, Chosen, Data, Joined, NoRunError
+from accelsim.base.yaml_source import read_yaml
+from accelsim.studies.choice import Choice, Chosen, Data, Joined, NoRunError, Value
 from accelsim.studies.facts import Names, fact
 from accelsim.studies.figure import Look
 from accelsim.studies.panels import Bar, Bars
@@ -107,6 +108,11 @@ def _decode(batch: int) -> Work:
     return {"phase": "decode", "batch": batch}
 
 
+def bases_of(sweep: Path) -> list[str]:
+    """Return the names of the architecture files of a sweep file."""
+    return [Path(base).stem for base in read_yaml(sweep).data["base"]]
+
+
 def work(run: Run) -> str:
     """Return the phase of a run, with its tokens or sequences at once: `decode 8`."""
     at_once = run["batch"] if run["phase"] == "decode" else run["trace"]["tokens"]
@@ -177,6 +183,45 @@ class Field:
         cell = "{it:.2f}×"
         sizes = Column(cell, slowest, values={"it": energy})
         yield self._table(f"energy {name or model}", model, works, sizes)
+
+    def overview(
+        self, section: str, works: Sequence[str], labels: Mapping[str, str] | None = None
+    ) -> Table:
+        """Return a row for each design: area, perplexity, speed-ups with the memory of the choice.
+
+        Args:
+            section: of the page.
+            works: with a speed-up each; the first also per area.
+            labels: precisions with perplexities of their own, by label; default: that of the field.
+        """
+        columns: dict[str, str | Column] = {"design": "{last.design}", "sparse": "{last.sparsity}"}
+        columns["area"] = Column("{it:+.1%}", values={"it": larger})
+        for bits, label in (labels or {self.precisions[0]: ""}).items():
+            head = f"perplexity, {label}" if label else "perplexity"
+            columns[head] = Column("{increase}", {"precision": bits}, self.loss)
+        for work in works:
+            columns[work] = Column("{it:.2f}×", {"work": work}, values={"it": gain})
+        if works:
+            columns["prefill per area"] = Column("{it:.2f}×", values={"it": per_area})
+        rows = {"base": self.bases[1:], "precision": self.precisions[:1]}
+        return Table(section, self.against, rows, columns, missing="–")
+
+    def told(
+        self, bases: Iterable[str], settings: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Value | LossOf]:
+        """Return area, loss and speed-ups of some designs, for a sentence: `nm816_area` and so on.
+
+        Args:
+            bases: the designs.
+            settings: of each speed-up, by what it is called in the sentence.
+        """
+        found: dict[str, Value | LossOf] = {}
+        for base in bases:
+            found[f"{base}_area"] = Value(larger, self.against(base))
+            found[f"{base}_loss"] = self.loss(base)
+            for name, those in settings.items():
+                found[f"{base}_{name}"] = Value(gain, self.against(base, **those))
+        return found
 
     def bars(self, model: str, work: str) -> Bars:
         """Return the speed-ups of all designs in a work, with the memory of the choice."""

@@ -2,22 +2,18 @@
 
 from pathlib import Path
 
-import yaml
-
 from accelsim import studies as st
 from accelsim.studies import designs as of
 
 FOLDER = Path(__file__).parent
 SWEEPS = {name: FOLDER / f"{name}.yaml" for name in ("designs", "int8_only", "fp4", "large")}
 SMALL, LARGE, MODEL = "small", "Llama-3-8B", "llama-3-8b"
-BASES = {
-    name: [Path(it).stem for it in yaml.safe_load(file.read_text("utf-8"))["base"]]
-    for name, file in SWEEPS.items()
-}
+BASES = {name: of.bases_of(file) for name, file in SWEEPS.items()}
 ALL = BASES["designs"] + BASES["int8_only"]
 PRECISIONS = {"int8": "int8", "int8/int4:64": "W4A8", "nvfp4": "FP4"}
 BANDWIDTHS, PREFILLS, BATCHES = (16, 64, 256), (128, 2048, 8192), (1, 8, 128)
-PREFILL, ONE, FEW, MANY = "prefill 256", *(f"decode {batch}" for batch in BATCHES)
+TOKENS = 256  # of the shipped trace
+PREFILL, ONE, FEW, MANY = f"prefill {TOKENS}", *(f"decode {batch}" for batch in BATCHES)
 ON_SMALL = [PREFILL, ONE, FEW]
 ON_LARGE = [*(f"prefill {tokens}" for tokens in PREFILLS), ONE, FEW, MANY]
 (INT8, W4A8, FP4), (TIGHT, USUAL, _) = PRECISIONS, BANDWIDTHS
@@ -36,29 +32,26 @@ X, W = "nm816", "weights816"
 ANSWER = """\
 For prefill, at {usual} GB/s with int8, 8:16 of X is {nm816_prefill:.2f}× as fast as dense for \
 {nm816_area:.1 %} of area, 8:16 of W {weights816_prefill:.2f}× for {weights816_area:.1 %}, and \
-4:8 of both, unrolled in time, {s2ta_prefill:.2f}× for {s2ta_area:.1 %} and the least energy of \
-the three. To use both masks in time as well takes more area than it saves time: \
-{dual24_816_prefill:.2f}× for {dual24_816_area:.0 %}, {dstc_prefill:.2f}× for {dstc_area:.0 %}. \
-Top-K of whole tokens, with its levels and bank conflicts, is {qsparse_prefill:.2f}×. For decode \
-of one sequence what drops X on the way wins: {nm816_one:.2f}× with 8:16, {teal_one:.2f}× with \
-thresholds, {weights816_one:.2f}× with 8:16 of W, whose places cost bits, too. From {few:word} \
-sequences on only W counts: {weights816_few:.2f}× against {nm816_few:.2f}× and {teal_few:.2f}×. \
-With W4A8 decode of one sequence is {four_x:.2f}× with 8:16 of X and {four_w:.2f}× with 8:16 of W. \
-What a model bears decides more than all of this: the small one has {loss_teal.increase_said} more \
-perplexity with half of X behind thresholds, {loss_x.increase_said} with 8:16 of X, \
-{loss_w.increase_said} with 8:16 of W, pruned by magnitude and not retrained, and more with both. \
-So for models whose weights are as they were trained, 8:16 of X is still the answer where both \
-phases count, with W4A8, too: thresholds lose less and take {teal_area:.1 %} of area, but help \
-decode of few sequences only, and top-K takes {qsparse_area:.0 %}. Where weights were trained to \
-be sparse, 2:4 or 8:16 of W is cheaper, and holds for any number of sequences."""
-TOLD = {"usual": USUAL, "few": BATCHES[1], "loss_x": LOSS(X), "loss_w": LOSS(W)}
-TOLD["loss_teal"] = LOSS("teal")
-for name in (X, W, "s2ta", "dual24_816", "dstc", "qsparse", "teal"):
-    TOLD[f"{name}_area"] = st.Value(of.larger, VERSUS(name))
-    for said, work in {"prefill": PREFILL, "one": ONE, "few": FEW}.items():
-        TOLD[f"{name}_{said}"] = st.Value(of.gain, VERSUS(name, work=work))
-for name, design in {"x": X, "w": W}.items():
-    TOLD[f"four_{name}"] = st.Value(of.gain, VERSUS(design, precision=W4A8, work=ONE))
+4:8 of both, unrolled in time, {s2ta_prefill:.2f}× for {s2ta_area:.1 %} and the least energy. To \
+use both masks in time as well takes more area than it saves time: {dual24_816_prefill:.2f}× for \
+{dual24_816_area:.0 %}, {dstc_prefill:.2f}× for {dstc_area:.0 %}. Top-K of whole tokens, with its \
+levels and bank conflicts, is {qsparse_prefill:.2f}×. For decode of one sequence what drops X on \
+the way wins: {nm816_one:.2f}× with 8:16, {teal_one:.2f}× with thresholds, {weights816_one:.2f}× \
+with 8:16 of W, whose places cost bits, too. From {few:word} sequences on only W counts: \
+{weights816_few:.2f}× against {nm816_few:.2f}× and {teal_few:.2f}×. With W4A8 decode of one \
+sequence is {nm816_four:.2f}× with 8:16 of X and {weights816_four:.2f}× with 8:16 of W. What a \
+model bears decides more: the small one has {teal_loss.increase_said} more perplexity with half \
+of X behind thresholds, {nm816_loss.increase_said} with 8:16 of X, \
+{weights816_loss.increase_said} with 8:16 of W, pruned by magnitude and not retrained, more with \
+both. So for models whose weights are as they were trained, 8:16 of X is still the answer where \
+both phases count, with W4A8, too: thresholds lose less and take {teal_area:.1 %} of area, but \
+help decode of few sequences only, and top-K takes {qsparse_area:.0 %}. Where weights were \
+trained to be sparse, 2:4 or 8:16 of W is cheaper, and holds for any number of sequences."""
+TOLD = FIELD.told((X, W), {"four": {"precision": W4A8, "work": ONE}})
+TOLD |= FIELD.told(
+    (X, W, "s2ta", "dual24_816", "dstc", "qsparse", "teal"),
+    {"prefill": {}, "one": {"work": ONE}, "few": {"work": FEW}},
+)
 BIG = {"model": LARGE, "precision": INT8}
 CLAIMS = {
     "{last.design} is {bound:g} times as fast as dense: {last.work}, {last.model}": [
@@ -73,23 +66,13 @@ CLAIMS = {
     "{last.design} does less than {bound:g} of the work of dense per area: {last.work}": [
         st.below(1.3, of.per_area, VERSUS(it)) for it in ("dual24_816", "dstc", "qsparse")
     ],
-    "{last.design} takes less than {bound:g} of the energy of dense: {last.work}, 16 GB/s": [
+    "{last.design} takes less than {bound:g} of the energy of dense at {last.bandwidth:g} GB/s": [
         st.below(0.75, of.energy, VERSUS(it, bandwidth=TIGHT)) for it in (X, W, "s2ta")
     ],
     "{pattern} of X adds less than {bound:word} of the perplexity of {last.pattern} of W": st.below(
         0.5, st.loss_ratio, st.Joined((LOSS(X), LOSS(W)))
     ),
 }
-DESIGNS = {"design": "{last.design}", "sparse": "{last.sparsity}"}
-DESIGNS["area"] = st.Column("{it:+.1%}", values={"it": of.larger})
-for bits in (INT8, W4A8):
-    DESIGNS[f"perplexity, {PRECISIONS[bits]}"] = st.Column("{increase}", {"precision": bits}, LOSS)
-for work in ON_SMALL:
-    DESIGNS[work] = st.Column("{it:.2f}×", {"work": work}, values={"it": of.gain})
-DESIGNS["prefill per area"] = st.Column("{it:.2f}×", values={"it": of.per_area})
-OF_DESIGN = {name: DESIGNS[name] for name in ("design", "sparse", "area")}
-OF_DESIGN["perplexity"] = st.Column("{increase}", chosen=LOSS)
-PANELS = [FIELD.bars(SMALL, it) for it in ON_SMALL]
 STUDY = st.Study(
     __doc__,
     __file__,
@@ -102,14 +85,14 @@ STUDY = st.Study(
     },
     numbers=[st.Numbers("runs", NAMES, file="designs")],
     parts=[
-        st.Prose("answer", ANSWER, TOLD),
-        st.Table("designs", VERSUS, {"base": ALL[1:]}, DESIGNS, missing="–"),
+        st.Prose("answer", ANSWER, {"usual": USUAL, "few": BATCHES[1], **TOLD}),
+        FIELD.overview("designs", ON_SMALL, {INT8: "int8", W4A8: "W4A8"}),
         *(*FIELD.tables(SMALL, ON_SMALL), *ON_BLOCK.tables(LARGE, ON_LARGE)),
-        st.Table("fp4", OF_FP4.against, {"base": OF_FP4.bases[1:], "precision": [FP4]}, OF_DESIGN),
+        OF_FP4.overview("fp4", []),
         *OF_FP4.tables(SMALL, ON_SMALL, "FP4"),
         st.Claims(CLAIMS),
     ],
-    figure=st.Figure(PANELS),
+    figure=st.Figure([FIELD.bars(SMALL, it) for it in ON_SMALL]),
 )
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ import pytest
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "experiments").glob("*/run.py"))
 NAMES = re.compile(
-    r"\d+:\d+"  # patterns
+    r"int8/int4:64|W4A8|\w*fp4\b|utf-8"  # precisions, and of text
+    r"|\d+:\d+"  # patterns
     r"|topk:0\.\d+|rsparse\d+"  # methods
     r"|\b(?:int|fp|bf)\d+\b"  # precisions
-    r"|\b(?:nm|large)\d+\b"  # machines
+    r"|\b(?:nm|large|weights|nvidia)\d+\b|\bdual24_816\b|\bs2ta\b"  # machines
     r"|\b(?:lpddr|hbm)\d\w?\b"  # memories
     r"|llama-?3[-_]8b\b|\b\d+ [BM]\b"  # models
     r"|\w*[um]m2\w*"  # facts with their units
